@@ -1,0 +1,39 @@
+"""Measure a checkpoint's metrics again on the full test split, from exactly the files of its folder.
+
+python scripts/evaluate.py lenet5-mnist
+python scripts/evaluate.py runs/lenet5-mnist/seed0/lenet5-mnist --write     # keep them as the folder's metrics.json
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+
+from zoo.errors import ZooError
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", help="a checkpoint's name or folder")
+    parser.add_argument("--write", action="store_true", help="write the folder's metrics.json")
+    options = parser.parse_args()
+    try:
+        from zoo.api import evaluate
+        from zoo.hub import locate
+
+        folder = locate(options.name)
+        metrics = evaluate(options.name)
+    except ZooError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    sha256 = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    for entry in metrics:
+        entry["sha256"] = sha256
+        print(f"{entry['dataset']}/{entry['split']}/{entry['metric']}: {entry['value']:.5g}   ({entry['how']})")
+    if options.write:
+        (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

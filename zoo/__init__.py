@@ -1,0 +1,46 @@
+"""Teaching architectures as LightningModules with pretrained, verified checkpoints.
+
+    import zoo
+
+    zoo.list_models("*mnist*")
+    model = zoo.load("ddpm-mnist")
+    zoo.save_grid(model.sample(16, seed=0), "digits.png")
+
+Importing this package imports neither torch nor lightning: the functions below are bound when they are first used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "create": "zoo.api",
+    "datamodule": "zoo.api",
+    "evaluate": "zoo.api",
+    "info": "zoo.index",
+    "list_models": "zoo.index",
+    "load": "zoo.api",
+    "models": "zoo.index",
+    "save_grid": "zoo.images",
+    "verify": "zoo.api",
+}
+
+__all__ = sorted([*_HOME, "__version__"])
+
+if TYPE_CHECKING:
+    from zoo.api import create, datamodule, evaluate, load, verify
+    from zoo.images import save_grid
+    from zoo.index import info, list_models, models
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'zoo' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

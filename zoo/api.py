@@ -1,0 +1,99 @@
+"""The public functions that need torch: load, create, datamodule, verify, evaluate."""
+
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+
+from zoo import checkpoint, registry
+from zoo.errors import InputError, UnknownNameError
+from zoo.hub import locate
+from zoo.module import ZooModule
+
+
+def load(
+    name: str | Path,
+    *,
+    num_classes: int | None = None,
+    in_channels: int | None = None,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
+    revision: str | None = None,
+    token: str | None = None,
+    cache_dir: str | Path | None = None,
+    local_files_only: bool = False,
+) -> ZooModule:
+    """A pretrained model in eval mode; its weights' sha256 is checked and every tensor must fit.
+
+    Args:
+        name: a name of `zoo.list_models()`, "hf://owner/name[@revision]", or a checkpoint folder.
+        num_classes: put a new head with so many classes on a classifier; all other tensors load as usual.
+        in_channels: adapt the first layer: its weights are summed for one channel, spread for more.
+        revision, token, cache_dir, local_files_only: as in huggingface_hub, for a model that isn't on this machine.
+
+    Raises:
+        UnknownNameError: a LookupError with the nearest names.
+        CheckpointError: a ValueError for a file that is damaged, doesn't fit, or isn't ours.
+        InputError: a ValueError for an argument that this model can't take.
+    """
+    folder = locate(name, revision=revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only)
+    model = checkpoint.read(folder)
+    if num_classes is not None or in_channels is not None:
+        for method, value in (("reset_head", num_classes), ("reset_input", in_channels)):
+            if value is not None and not hasattr(model, method):
+                raise InputError(f"{model.name} is a {model.task} model: it has no classes or channels to replace")
+            if value is not None:
+                getattr(model, method)(value)
+        model.eval()
+    return model.to(device=device, dtype=dtype)
+
+
+def create(architecture: str, **init: Any) -> ZooModule:
+    """A model of an architecture ("resnet18") with fresh weights; `init` are the arguments of its class.
+
+    Raises:
+        UnknownNameError: a LookupError with the nearest names.
+        CheckpointError: for arguments that the architecture doesn't have.
+    """
+    registry.architecture(architecture)
+    keys = dict.fromkeys(checkpoint.CONFIG_KEYS) | {"architecture": architecture, "init": init}
+    return checkpoint.build(keys)
+
+
+def datamodule(name: str, **init: Any) -> L.LightningDataModule:
+    """A data module by its own name ("mnist"), or the one a checkpoint ("ddpm-mnist") was trained with.
+
+    Args:
+        init: arguments of its class; they go before those of the checkpoint.
+
+    Raises:
+        UnknownNameError: a LookupError with the nearest names.
+    """
+    if name in registry.DATAMODULES:
+        return registry.datamodule_class(name)(**init)
+    try:
+        config = checkpoint.read_config(locate(name))
+    except UnknownNameError:
+        from zoo.index import nearest
+
+        raise nearest(name, registry.DATAMODULES) from None
+    if config["data"] is None:
+        raise InputError(f"{name} doesn't say which data it was trained on")
+    return registry.datamodule_class(config["data"]["name"])(**{**config["data"]["init"], **init})
+
+
+def verify(name: str | Path) -> dict[str, float]:
+    """Check a checkpoint's sha256 and golden tensors in seconds, without data: {output name: largest deviation}.
+
+    Raises:
+        CheckpointError: if anything isn't what was published.
+    """
+    return checkpoint.verify(locate(name))
+
+
+def evaluate(name: str | Path, data: L.LightningDataModule | None = None) -> list[dict[str, Any]]:
+    """Measure the published metrics again, on the full test split: a list of metric entries as in metrics.json."""
+    folder = locate(name)
+    model = checkpoint.read(folder)
+    return model.evaluate(data if data is not None else datamodule(str(name)))

@@ -1,0 +1,61 @@
+"""The noise schedule that a diffusion model, its samplers and its losses share.
+
+The forward process mixes an image x_0 with Gaussian noise, a little more at each of T steps. Its marginal is
+
+    x_t = α_t · x_0 + σ_t · ε,        α_t² + σ_t² = 1,        ε ~ N(0, I)                          (variance preserving)
+
+so that a schedule is one table: ᾱ_t = α_t², falling from almost 1 to almost 0. Everything else follows from it.
+"""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from zoo.errors import InputError
+
+Shape = Literal["linear", "cosine"]
+
+
+class NoiseSchedule(nn.Module):
+    """Table of ᾱ_t for t = 0 … T-1, as a buffer that isn't stored with the weights.
+
+    Args:
+        timesteps: T.
+        shape: "linear" betas from 1e-4 to 0.02 at T = 1000 (Ho et al., 2020), or "cosine" (Nichol and Dhariwal, 2021),
+            which destroys the image more evenly.
+    """
+
+    alpha_bar: Tensor
+
+    def __init__(self, timesteps: int = 1000, shape: Shape = "cosine") -> None:
+        super().__init__()
+        if shape == "linear":
+            scale = 1000 / timesteps
+            beta = torch.linspace(scale * 1e-4, scale * 0.02, timesteps, dtype=torch.float64)
+        elif shape == "cosine":
+            t = torch.arange(timesteps + 1, dtype=torch.float64) / timesteps
+            f = torch.cos((t + 0.008) / 1.008 * math.pi / 2).square()
+            beta = (1 - f[1:] / f[:-1]).clamp(max=0.999)  # keeps the last steps from dividing by zero
+        else:
+            raise InputError(f"the schedule is 'linear' or 'cosine', not {shape!r}")
+        self.register_buffer("alpha_bar", torch.cumprod(1 - beta, 0).float(), persistent=False)
+
+    def __len__(self) -> int:
+        return len(self.alpha_bar)
+
+    def rates(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """α_t and σ_t for steps t [N], shaped [N, 1, 1, 1] to multiply images."""
+        alpha_bar = self.alpha_bar[t].reshape(-1, 1, 1, 1)
+        return alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
+
+    def steps(self, count: int) -> list[int]:
+        """`count` steps from T-1 downwards, evenly spaced, the last one near 0.
+
+        Raises:
+            InputError: unless 1 <= count <= T.
+        """
+        if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= len(self):
+            raise InputError(f"steps must be a whole number from 1 to {len(self)}, not {count!r}")
+        return [round(len(self) * (1 - i / count)) - 1 for i in range(count)]

@@ -1,0 +1,33 @@
+"""The errors a user can act on. Each is one sentence: what was wrong, with what value, and what to do."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class ZooError(Exception):
+    """Base of all errors that the zoo raises on purpose; the command line prints them without a traceback."""
+
+
+class UnknownNameError(ZooError, LookupError):
+    """A name that is not in a table; the message holds the nearest names."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        known = sorted(known)
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(known) or 'none'}."
+        super().__init__(f"there is no {kind} named {name!r}. {hint}")
+
+
+class CheckpointError(ZooError, ValueError):
+    """A checkpoint folder that is incomplete, damaged or not ours."""
+
+
+class InputError(ZooError, ValueError):
+    """An argument or an input with a value that can't work."""
+
+
+class MissingExtraError(ZooError, ImportError):
+    """A package of an optional group that is not installed."""
+
+    def __init__(self, what: str, package: str, extra: str) -> None:
+        super().__init__(f"{what} needs {package}: pip install 'lightning-model-zoo[{extra}]'")

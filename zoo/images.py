@@ -1,0 +1,138 @@
+"""From anything that is an image to the tensor a model takes, and from samples to a picture file."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+from torch.nn import functional as F
+
+from zoo.errors import InputError
+
+ImageLike = str | Path | Image.Image | np.ndarray | Tensor
+CHANNELS = {"L": 1, "RGB": 3}
+
+
+@dataclass(frozen=True)
+class Transform:
+    """The evaluation transform that weights were trained with, as data: it is stored in config.json.
+
+    Every input becomes a uint8 tensor first, so a path, a PIL image, an array and a uint8 tensor of the same pixels
+    give the same result.
+
+    Args:
+        size: (height, width) of the result.
+        mode: "L" for grey, "RGB" for colour.
+        mean, std: per channel, of pixels in [0, 1].
+    """
+
+    size: Sequence[int]
+    mode: str
+    mean: Sequence[float]
+    std: Sequence[float]
+    interpolation: str = "bilinear"
+    antialias: bool = True
+
+    def __post_init__(self) -> None:
+        if self.mode not in CHANNELS:
+            raise InputError(f"mode must be one of {', '.join(CHANNELS)}, not {self.mode!r}")
+        channels = CHANNELS[self.mode]
+        if len(self.mean) != channels or len(self.std) != channels:
+            raise InputError(f"mode {self.mode} has {channels} channel(s) but mean {self.mean} and std {self.std}")
+
+    def __call__(self, image: ImageLike | Sequence[ImageLike]) -> Tensor:
+        """Float tensor [C, H, W] for one image, [N, C, H, W] for a list of images or a tensor or array of four dimensions.
+
+        Raises:
+            InputError: for a file that is no image, a shape, a dtype or values that are none of an image.
+        """
+        if isinstance(image, Sequence) and not isinstance(image, str):
+            if not len(image):
+                raise InputError("the list of images is empty")
+            return torch.stack([self(one) for one in image])
+        pixels = self.pixels(image).float() / 255  # [..., C, H, W]
+        mean = torch.tensor(list(self.mean)).reshape(-1, 1, 1)
+        return (pixels - mean) / torch.tensor(list(self.std)).reshape(-1, 1, 1)
+
+    def pixels(self, image: ImageLike) -> Tensor:
+        """The same before scaling: uint8 [C, H, W] or [N, C, H, W] at the model's size and mode."""
+        x = _to_uint8(image)
+        if x.shape[-3] != CHANNELS[self.mode]:
+            x = _grey(x) if self.mode == "L" else x.expand(*x.shape[:-3], 3, *x.shape[-2:])
+        if tuple(x.shape[-2:]) != tuple(self.size):
+            batch = x.reshape(-1, *x.shape[-3:]).float()
+            resized = F.interpolate(batch, tuple(self.size), mode=self.interpolation, antialias=self.antialias)
+            x = resized.round().clamp(0, 255).to(torch.uint8).reshape(*x.shape[:-2], *self.size)
+        return x
+
+    def to_dict(self) -> dict[str, Any]:
+        return {key: list(v) if isinstance(v, list | tuple) else v for key, v in asdict(self).items()}
+
+
+def _to_uint8(image: ImageLike) -> Tensor:
+    """uint8 [C, H, W] or [N, C, H, W] with C in {1, 3} from any supported input."""
+    if isinstance(image, str | Path):
+        try:
+            with Image.open(image) as opened:
+                opened.load()
+                image = opened
+        except FileNotFoundError:
+            raise InputError(f"there is no file {str(image)!r}") from None
+        except (UnidentifiedImageError, OSError) as error:
+            raise InputError(f"{str(image)!r} can't be read as an image: {error}") from None
+    if isinstance(image, Image.Image):
+        grey = image.mode in ("1", "L", "LA", "I", "I;16", "F")
+        x = torch.from_numpy(np.array(image.convert("L" if grey else "RGB")))
+        return x[None] if grey else x.permute(2, 0, 1)
+    if isinstance(image, np.ndarray):  # arrays are channels-last, as Pillow and matplotlib give them
+        x = torch.from_numpy(np.ascontiguousarray(image))
+        if x.ndim >= 3 and x.shape[-1] in (1, 3) and x.shape[-3] not in (1, 3):
+            x = x.movedim(-1, -3)
+    elif isinstance(image, Tensor):
+        x = image
+    else:
+        raise InputError(f"an image is a path, a PIL image, an array or a tensor, not {type(image).__name__}")
+    if x.ndim == 2:
+        x = x[None]
+    if x.ndim not in (3, 4) or x.shape[-3] not in (1, 3) or 0 in x.shape:
+        raise InputError(f"an image has shape [1 or 3, height, width] (or a batch of them), not {list(x.shape)}")
+    if x.dtype == torch.uint8:
+        return x
+    if not x.is_floating_point():
+        raise InputError(f"an image is uint8 in 0..255 or float in 0..1, not {x.dtype}")
+    if not torch.isfinite(x).all():
+        raise InputError("the image holds NaN or infinite values: clean it before the call")
+    if x.min() < 0 or x.max() > 1:
+        raise InputError(f"a float image lies in 0..1, this one in {x.min():.3g}..{x.max():.3g}: divide by 255?")
+    return (x * 255).round().to(torch.uint8)
+
+
+def _grey(x: Tensor) -> Tensor:
+    weights = torch.tensor([0.299, 0.587, 0.114]).reshape(3, 1, 1)  # ITU-R 601, as Pillow
+    return (x.float() * weights).sum(-3, keepdim=True).round().to(torch.uint8)
+
+
+def save_grid(images: Tensor, path: str | Path, *, columns: int | None = None, scale: int = 2) -> Path:
+    """Write images [N, C, H, W] in [0, 1] as one PNG grid, each pixel `scale` wide; returns the path.
+
+    Raises:
+        InputError: for another shape, or values that aren't finite.
+    """
+    from torchvision.utils import make_grid
+
+    if images.ndim != 4 or len(images) == 0:
+        raise InputError(f"a grid takes images [N, C, H, W] with N > 0, not {list(images.shape)}")
+    if not torch.isfinite(images).all():
+        raise InputError("the images hold NaN or infinite values")
+    columns = columns or max(1, round(len(images) ** 0.5))
+    big = F.interpolate(images.detach().float().cpu().clamp(0, 1), scale_factor=scale, mode="nearest")
+    grid = make_grid(big, nrow=columns, padding=2, pad_value=0.5)  # [3, H, W]
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = (grid * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    Image.fromarray(pixels if images.shape[1] == 3 else pixels[..., 0]).save(path, optimize=True)
+    return path

@@ -1,0 +1,132 @@
+"""The list of checkpoints: names, facts and metrics, read from the generated index.json. Imports neither torch nor lightning."""
+
+import fnmatch
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from zoo.errors import InputError, UnknownNameError
+
+INDEX = Path(__file__).with_name("index.json")
+
+# A metric is sorted so that the best comes first; these are better when larger.
+LARGER_IS_BETTER = {"accuracy", "oracle_confidence", "class_entropy_bits", "precision", "recall", "density", "coverage"}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One measured claim: value on the published file, mean and std over the seeds, and how it was measured."""
+
+    dataset: str
+    split: str
+    metric: str
+    value: float
+    how: str
+    std: float | None = None
+    n_seeds: int = 1
+    mean: float | None = None
+
+    @property
+    def key(self) -> str:
+        return f"{self.dataset}/{self.split}/{self.metric}"
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What is known of a checkpoint without loading it. `size` is in bytes."""
+
+    name: str
+    architecture: str
+    task: str
+    dataset: str
+    parameters: int
+    size: int
+    sha256: str
+    licence: str
+    paper: str
+    summary: str
+    repo: str | None = None
+    revision: str | None = None
+    metrics: dict[str, Metric] = field(default_factory=dict)
+
+    def metric(self, name: str) -> float | None:
+        """The value of a metric by its full key ("mnist/test/accuracy") or its last part ("accuracy")."""
+        for key, metric in self.metrics.items():
+            if name in (key, metric.metric):
+                return metric.value
+        return None
+
+
+class ModelTable(list[ModelInfo]):
+    """A list of models that prints as a table and sorts by a metric."""
+
+    def sort_by(self, metric: str) -> "ModelTable":
+        """A new table of the models that have the metric, best first.
+
+        Raises:
+            InputError: if none of the models has it.
+        """
+        having = [m for m in self if m.metric(metric) is not None]
+        if not having:
+            known = sorted({v.metric for m in self for v in m.metrics.values()})
+            raise InputError(f"none of these {len(self)} models has the metric {metric!r}; known: {', '.join(known)}")
+        larger = metric.rsplit("/", 1)[-1] in LARGER_IS_BETTER
+        return ModelTable(sorted(having, key=lambda m: (m.metric(metric) or 0.0) * (-1 if larger else 1)))
+
+    def __str__(self) -> str:
+        rows = [("name", "task", "data", "parameters", "MiB", "metrics")]
+        for m in self:
+            shown = "  ".join(f"{v.metric} {v.value:.4g}" for v in list(m.metrics.values())[:3])
+            rows.append((m.name, m.task, m.dataset, f"{m.parameters:,}", f"{m.size / 2**20:.1f}", shown))
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+@cache
+def entries() -> dict[str, ModelInfo]:
+    """All checkpoints of the index by name."""
+    raw: dict[str, dict[str, Any]] = json.loads(INDEX.read_text(encoding="utf-8"))["models"] if INDEX.exists() else {}
+    found = {}
+    for name, entry in sorted(raw.items()):
+        metrics = [Metric(**m) for m in entry["metrics"]]
+        found[name] = ModelInfo(**{**entry, "name": name, "metrics": {m.key: m for m in metrics}})
+    return found
+
+
+def list_models(pattern: str = "*", *, task: str | None = None, dataset: str | None = None) -> list[str]:
+    """Names of the checkpoints that match a shell pattern, a task ("image-classification") and a data set ("mnist")."""
+    return [m.name for m in models(pattern, task=task, dataset=dataset)]
+
+
+def models(
+    pattern: str = "*", *, task: str | None = None, dataset: str | None = None, sort: str | None = None
+) -> ModelTable:
+    """The same as a table; `sort` is a metric name, best first.
+
+    Raises:
+        InputError: if no model of the selection has the metric to sort by.
+    """
+    table = ModelTable(
+        m
+        for m in entries().values()
+        if fnmatch.fnmatchcase(m.name, pattern) and task in (None, m.task) and dataset in (None, m.dataset)
+    )
+    return table.sort_by(sort) if sort else table
+
+
+def info(name: str) -> ModelInfo:
+    """The facts of one checkpoint.
+
+    Raises:
+        UnknownNameError: a LookupError with the nearest names.
+    """
+    if name not in entries():
+        raise UnknownNameError("model", name, entries())
+    return entries()[name]
+
+
+def nearest(name: str, also: Iterable[str] = ()) -> UnknownNameError:
+    return UnknownNameError("model", name, {*entries(), *also})

@@ -1,0 +1,49 @@
+"""What the zoo knows by name. Plain strings: reading this table imports nothing.
+
+A checkpoint's config.json names an architecture of this table and never a Python path, so that loading weights can't run
+code that isn't ours. The module is imported when a model of it is made.
+"""
+
+import importlib
+from typing import Any
+
+from zoo.errors import UnknownNameError
+
+ARCHITECTURES = {
+    "cnn": "zoo.convnets.cnn:CNN",
+    "ddpm": "zoo.diffusion.ddpm:DDPM",
+    "lenet5": "zoo.convnets.lenet5:LeNet5",
+}
+
+DATAMODULES = {
+    "cifar10": "datamodules.cifar10:CIFAR10",
+    "fashion-mnist": "datamodules.fashion_mnist:FashionMNIST",
+    "image-folder": "datamodules.image_folder:ImageFolder",
+    "mnist": "datamodules.mnist:MNIST",
+}
+
+
+def architecture(name: str) -> type:
+    """The LightningModule class of an architecture name; LookupError with the nearest names if there is none."""
+    return _resolve("architecture", name, ARCHITECTURES)
+
+
+def datamodule_class(name: str) -> type:
+    """The LightningDataModule class of a data set name; LookupError with the nearest names if there is none."""
+    return _resolve("data module", name, DATAMODULES)
+
+
+def name_of(cls: type, table: dict[str, str]) -> str:
+    """The name under which a class stands in a table, by its own path; TypeError for a class that isn't in it."""
+    path = f"{cls.__module__}:{cls.__name__}"
+    for name, target in table.items():
+        if target == path:
+            return name
+    raise TypeError(f"{path} is not in the registry: add a line for it in zoo/registry.py")
+
+
+def _resolve(kind: str, name: str, table: dict[str, str]) -> Any:
+    if name not in table:
+        raise UnknownNameError(kind, name, table)
+    module, _, attribute = table[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)

@@ -1,0 +1,206 @@
+"""Training by recipe: LightningCLI reads checkpoints/NAME/recipe.yaml, a run can be cut at any time and goes on where it was.
+
+A recipe is a LightningCLI configuration (seed_everything, model, data, trainer, optimizer, lr_scheduler) with two more
+sections: `card`, the words of the model card, and `export`, what is published of a run.
+"""
+
+import csv
+import math
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback, TQDMProgressBar
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from zoo.module import ZooModule
+
+
+@dataclass
+class Card:
+    """The hand-written words of a model card.
+
+    Args:
+        summary: one paragraph: what it is and what it is good for.
+        paper: link or citation of the method.
+        limits: what it can't do.
+        departures: what differs from the paper, beyond the architecture file.
+    """
+
+    summary: str
+    paper: str
+    limits: str
+    departures: str = ""
+
+
+@dataclass
+class Export:
+    """What is published of a run.
+
+    Args:
+        averaged: the run keeps an exponential moving average (EMAWeightAveraging), and that is what is exported.
+        dtype: how the weights are stored; they are loaded as float32.
+        seeds: runs with seeds 0, 1, …; the first is published (never the best), all of them give mean and std.
+    """
+
+    averaged: bool = False
+    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+    seeds: int = 1
+
+
+class WarmupDecay(LRScheduler):
+    """Linear warm-up, then decay to `final` of the peak, stepped every batch; its length is the trainer's.
+
+    Args:
+        warmup: share of the run that warms up.
+        shape: "cosine", "linear", or "constant" decay after the warm-up.
+        final: the last learning rate as a share of the peak.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        warmup: float = 0.05,
+        shape: Literal["cosine", "linear", "constant"] = "cosine",
+        final: float = 0.0,
+    ) -> None:
+        self.warmup, self.shape, self.final = warmup, shape, final
+        self.total_steps = 1  # until `stretch`, which knows the trainer
+        super().__init__(optimizer)
+
+    def stretch(self, total_steps: int) -> None:
+        """Set the length of the run."""
+        self.total_steps = total_steps
+        for group, lr in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
+            group["lr"] = lr
+
+    def factor(self, step: int) -> float:
+        """Learning rate of a step as a share of the peak."""
+        done = min(1.0, step / self.total_steps)
+        if done < self.warmup:
+            return (step + 1) / (self.warmup * self.total_steps + 1)
+        if self.shape == "constant":
+            return 1.0
+        left = 1 - (done - self.warmup) / max(1e-9, 1 - self.warmup)
+        curve = left if self.shape == "linear" else 0.5 * (1 - math.cos(math.pi * left))
+        return self.final + (1 - self.final) * curve
+
+    def get_lr(self) -> list[float]:
+        return [lr * self.factor(self.last_epoch) for lr in self.base_lrs]
+
+
+class Resume(Callback):
+    """Save everything a run needs to go on at the end of each epoch, in one atomic file, with the random state."""
+
+    def __init__(self, path: Path, every_seconds: float = 20.0) -> None:
+        self.path, self.every_seconds = path, every_seconds
+        self.last_save = time.monotonic()
+        self.restored: dict[str, Any] | None = None
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        due = time.monotonic() - self.last_save > self.every_seconds
+        if not (trainer.strategy.broadcast(due) or trainer.should_stop):
+            return
+        staged = self.path.with_suffix(".tmp")
+        trainer.save_checkpoint(staged)
+        if trainer.is_global_zero:
+            os.replace(staged, self.path)
+        self.last_save = time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+        return {"torch": torch.get_rng_state(), "cuda": cuda}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.restored = state
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self.restored is not None:
+            torch.set_rng_state(self.restored["torch"].cpu())
+            if self.restored["cuda"] and torch.cuda.is_available():
+                torch.cuda.set_rng_state_all(self.restored["cuda"])
+
+
+class History(Callback):
+    """The training curve, one row an epoch, and the seconds of training, both kept across resumed runs."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: list[dict[str, float]] = []
+        self.seconds = 0.0
+        self.started = time.monotonic()
+
+    def elapsed(self) -> float:
+        return self.seconds + time.monotonic() - self.started
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.started = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        values = {key: round(float(value), 6) for key, value in sorted(trainer.callback_metrics.items())}
+        clock = {"epoch": trainer.current_epoch, "step": trainer.global_step, "seconds": round(self.elapsed(), 1)}
+        self.rows.append(clock | values)
+        if trainer.is_global_zero:
+            columns = list(dict.fromkeys(key for row in self.rows for key in row))
+            with self.path.open("w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, columns, lineterminator="\n")
+                writer.writeheader()
+                writer.writerows(self.rows)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows, "seconds": self.elapsed()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.rows, self.seconds = state["rows"], state["seconds"]
+
+
+class RecipeCLI(LightningCLI):
+    """LightningCLI with the sections of a recipe, step-wise schedules, and the defaults of our runs."""
+
+    def __init__(self, recipe: Path, overrides: list[str], callbacks: list[Callback]) -> None:
+        super().__init__(
+            ZooModule,
+            L.LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            save_config_callback=None,
+            run=False,
+            args=["--config", str(recipe), *overrides],
+            trainer_defaults={
+                "logger": False,  # History keeps the curve
+                "enable_checkpointing": False,  # Resume keeps the state
+                "enable_model_summary": False,
+                "num_sanity_val_steps": 0,
+                "log_every_n_steps": 50,
+                "use_distributed_sampler": False,  # the loaders shard themselves
+                "callbacks": [TQDMProgressBar(refresh_rate=20), *callbacks],
+            },
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument("--card", type=Card)
+        parser.add_argument("--export", type=Export, default=Export())
+
+    @staticmethod
+    def configure_optimizers(lightning_module: Any, optimizer: Optimizer, lr_scheduler: Any = None) -> Any:
+        if lr_scheduler is None:
+            return optimizer
+        if isinstance(lr_scheduler, WarmupDecay):
+            lr_scheduler.stretch(int(lightning_module.trainer.estimated_stepping_batches))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": lr_scheduler, "interval": "step"}}
+
+
+def fit(recipe: Path, run: Path, overrides: list[str]) -> tuple[ZooModule, L.LightningDataModule, RecipeCLI, History]:
+    """Train by a recipe in a run folder, from its last saved state if there is one; returns the trained model."""
+    run.mkdir(parents=True, exist_ok=True)
+    history, resume = History(run / "history.csv"), Resume(run / "last.ckpt")
+    cli = RecipeCLI(recipe, overrides, [history, resume])
+    state = run / "last.ckpt"
+    cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=str(state) if state.exists() else None)
+    return cli.model, cli.datamodule, cli, history
