@@ -1,8 +1,8 @@
 """Data that fits the device: uint8 tensors, moved there once, then batched, shuffled and augmented there.
 
-A `DataLoader` calls Python once per sample; for small images that costs more than the network. `TensorLoader` calls it a few
-times per batch. Whatever is random is a pure function of (seed, epoch, rank, batch), so an interrupted run that resumes sees
-the very batches that an uninterrupted one would have seen.
+A `DataLoader` calls Python once per sample; for small images that costs more than the network. `TensorLoader` calls it
+a few times per batch. Whatever is random is a pure function of (seed, epoch, rank, batch), so an interrupted run that
+resumes sees the very batches that an uninterrupted one would have seen.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datamodules.augment import Augment
+from datamodules.augment import Augment, Settings
 from zoo.errors import InputError
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -71,7 +71,7 @@ class TensorLoader:
         return self.samples // self.batch_size if self.drop_last else -(-self.samples // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        # a generator: Lightning makes the iterator before it calls set_epoch, so nothing may be read until the first batch
+        # a generator: Lightning makes the iterator before it calls set_epoch, so nothing is read before the first next
         epoch, start = self.epoch, 0
         if self._resume is not None:
             start = self._resume["batch"] if self._resume["epoch"] == epoch else 0
@@ -89,11 +89,11 @@ class TensorLoader:
             if generator:
                 generator.manual_seed(key(self.seed, epoch, self.rank, batch))
                 x, y = self.augment(x, y, index=index, epoch=epoch, generator=generator)
-            self._position, self._epoch_out = batch + 1, epoch
+            self._position = batch + 1
             yield x.to(torch.float32, copy=True).mul_(self._scale).add_(self._shift), y
 
     def order(self, epoch: int) -> Tensor | None:
-        """This rank's images in the order of an epoch, [samples]; None where that's all of them, in the order they lie."""
+        """This rank's images in the order of an epoch, [samples]; None for all of them in the order they lie."""
         if not self.shuffle:
             if self.world_size == 1:
                 return None
@@ -101,6 +101,8 @@ class TensorLoader:
         else:  # drawn on the CPU, so that every device and every rank shuffles alike
             order = torch.randperm(len(self.x), generator=torch.Generator().manual_seed(key(self.seed, epoch)))
         return order[self.rank :: self.world_size][: self.samples].to(self.x.device)
+
+    batch_sampler = None  # Lightning looks for both attributes
 
     @property
     def sampler(self) -> "TensorLoader":
@@ -111,7 +113,7 @@ class TensorLoader:
         self.epoch = epoch
 
     def state_dict(self) -> dict[str, int]:
-        """What Lightning saves in its checkpoints, so that a run stopped inside an epoch goes on with the next batch."""
+        """What Lightning keeps in its checkpoints: a run stopped inside an epoch goes on with the next batch."""
         return {"epoch": self.epoch, "batch": self._position}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
@@ -121,7 +123,7 @@ class TensorLoader:
 class TensorDataModule(lightning.LightningDataModule):
     """A data set held as uint8 tensors on the training device.
 
-    A subclass names its facts below, and gives `prepare_data` (fetch the raw files) and `load` (read one official part).
+    A subclass names its facts below and gives `prepare_data` (fetch the raw files) and `load` (read an official part).
 
     Args:
         batch_size: images per batch and process.
@@ -130,8 +132,8 @@ class TensorDataModule(lightning.LightningDataModule):
         normalize: subtract the mean and divide by the deviation; False leaves pixels in [0, 1] (generative models).
         seed: of the shuffles and the augmentation, never of the split.
         root: folder of the raw files; default `$ZOO_DATA`, else the user's cache folder.
-        train_on_all: train on the whole official training part, the held-out images included. There's then no validation
-            split at all (its loader is empty): for the last run of a recipe whose every choice is already made.
+        train_on_all: train on the whole official training part, the held-out images included. There's then no
+            validation split at all (its loader is empty): for the last run of a recipe whose every choice is made.
 
     The training loader drops a last, smaller batch: each epoch's shuffle drops others, and shapes stay constant.
     """
@@ -151,7 +153,7 @@ class TensorDataModule(lightning.LightningDataModule):
         batch_size: int = 256,
         *,
         val_size: int = 5000,
-        augment: dict[str, float | bool | str] | None = None,
+        augment: Settings | None = None,
         normalize: bool = True,
         seed: int = 0,
         root: str | None = None,
@@ -211,7 +213,8 @@ class TensorDataModule(lightning.LightningDataModule):
 
     def train_dataloader(self) -> TensorLoader:
         x, y = self._place("train")
-        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        trainer = self.trainer
+        rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
         mean, std = self._statistics()
         return TensorLoader(
             x,
@@ -230,22 +233,24 @@ class TensorDataModule(lightning.LightningDataModule):
         )
 
     def val_dataloader(self) -> TensorLoader | list:
-        return self._evaluation_loader("val") if len(self.tensors("val")[0]) else []
+        return self._evaluation_loader("val")
 
-    def test_dataloader(self) -> TensorLoader:
+    def test_dataloader(self) -> TensorLoader | list:
         return self._evaluation_loader("test")
 
-    def _evaluation_loader(self, split: str) -> TensorLoader:
-        # never sharded: a share per rank would repeat or lose images
+    def _evaluation_loader(self, split: str) -> TensorLoader | list:
+        x, y = self._place(split)
         mean, std = self._statistics()
-        return TensorLoader(*self._place(split), self.batch_size, mean=mean, std=std, seed=self.seed)
+        # never sharded: a share per rank would repeat or lose images. No loader at all is how Lightning skips a loop
+        return TensorLoader(x, y, self.batch_size, mean=mean, std=std) if len(x) else []
 
     def _place(self, split: str) -> tuple[Tensor, Tensor]:
         """A split on the trainer's device, moved there once."""
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         if (split, device) not in self._placed:
-            x, y = self.tensors(split)
-            self._placed[split, device] = x.to(device), y.to(device)
+            with torch.inference_mode(False):  # Lightning asks inside it, and a later backward pass may need the labels
+                x, y = self.tensors(split)
+                self._placed[split, device] = x.to(device), y.to(device)
         return self._placed[split, device]
 
     def _statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -253,7 +258,7 @@ class TensorDataModule(lightning.LightningDataModule):
             return self.mean, self.std
         return (0.0,) * self.image_shape[0], (1.0,) * self.image_shape[0]
 
-    def _augment(self, settings: Mapping[str, float | bool | str]) -> Augment:
+    def _augment(self, settings: Settings) -> Augment:
         fill = tuple(255 * m for m in self.mean)  # patches take the mean colour: zero once normalised
         return Augment(settings, self.image_shape, num_classes=self.num_classes, fill=fill, seed=self.seed)
 
@@ -265,7 +270,8 @@ class TensorDataModule(lightning.LightningDataModule):
             )
         if int(y.max()) >= self.num_classes:
             raise InputError(
-                f"the {part} part of {self.name} has the label {int(y.max())}, but {self.num_classes} classes."
+                f"the {part} part of {self.name} has the label {int(y.max())}; the last is {self.num_classes - 1}: "
+                "remove its files to fetch them again."
             )
 
     def _hold_out(self, x: Tensor, y: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
@@ -273,7 +279,7 @@ class TensorDataModule(lightning.LightningDataModule):
             return (x, y), (x[:0], y[:0])
         if self.val_size >= len(x):
             raise InputError(
-                f"val_size is {self.val_size}, but {self.name} has {len(x)} training images to hold it out of."
+                f"val_size is {self.val_size}; it must be below the {len(x)} training images of {self.name}."
             )
         order = fixed_permutation(len(x))
         val, train = order[: self.val_size].sort().values, order[self.val_size :].sort().values

@@ -1,7 +1,8 @@
-"""Fashion-MNIST: 28 x 28 grey pictures of clothes in MNIST's format, a harder drop-in (Xiao, Rasul and Vollgraf, 2017)."""
+"""Fashion-MNIST: 28 x 28 grey pictures of clothes, in MNIST's format and harder (Xiao, Rasul and Vollgraf, 2017)."""
 
 from typing import ClassVar
 
+from datamodules.augment import Settings
 from datamodules.mnist import MNIST
 
 
@@ -43,7 +44,7 @@ class FashionMNIST(MNIST):
         batch_size: int = 256,
         *,
         val_size: int = 5000,
-        augment: dict[str, float | bool | str] | None = None,
+        augment: Settings | None = None,
         normalize: bool = True,
         seed: int = 0,
         root: str | None = None,

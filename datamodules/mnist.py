@@ -12,6 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from datamodules.augment import Settings
 from datamodules.base import TensorDataModule
 from datamodules.files import data_root, fetch
 from zoo.errors import InputError
@@ -47,7 +48,7 @@ class MNIST(TensorDataModule):
         batch_size: int = 256,
         *,
         val_size: int = 5000,
-        augment: dict[str, float | bool | str] | None = None,
+        augment: Settings | None = None,
         normalize: bool = True,
         seed: int = 0,
         root: str | None = None,
@@ -92,12 +93,14 @@ def read_idx(path: Path, *, dimensions: int) -> Tensor:
     magic = 0x0800 + dimensions  # 08: unsigned byte
     header = 4 + 4 * dimensions
     if len(data) < header or struct.unpack_from(">I", data)[0] != magic:
+        start = data[:4].hex() or "nothing"
         raise InputError(
-            f"{path} starts with {data[:4].hex() or 'nothing'}, not the idx magic number {magic:08x}: remove it."
+            f"{path} starts with {start}, not with the idx magic number {magic:08x}: remove it to fetch it again."
         )
     shape = struct.unpack_from(f">{dimensions}I", data, 4)
     if len(data) - header != math.prod(shape):
         raise InputError(
-            f"{path} holds {len(data) - header} values where its header says {math.prod(shape)}: remove it to fetch it again."
+            f"{path} holds {len(data) - header} values where its header says {math.prod(shape)}: "
+            "remove it to fetch it again."
         )
     return torch.frombuffer(bytearray(data), dtype=torch.uint8, offset=header).view(shape)
