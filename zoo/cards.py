@@ -1,0 +1,240 @@
+"""Model cards, MODEL_CARDS.md and index.json: everything generated from the checkpoint folders, nothing written by hand.
+
+A card draws on five files of the folder: config.json, recipe.yaml (its `card` section holds the only hand-written words),
+metrics.json, provenance.json and, where a family has one, extra.md (generated tables and figures of its own).
+"""
+
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+from huggingface_hub import EvalResult, ModelCardData
+
+from zoo import registry
+from zoo.errors import CheckpointError
+from zoo.hub import CHECKPOINTS
+from zoo.index import INDEX
+
+LICENCE = "apache-2.0"
+REQUIRED = ("config.json", "model.safetensors", "recipe.yaml", "metrics.json", "provenance.json", "golden.safetensors")
+
+# Training data by data module: the Hub's name for it, its licence as its source states it, and what follows for the user.
+DATA_LICENCES = {
+    "mnist": ("ylecun/mnist", "CC BY-SA 3.0", "attribute, and share adapted images alike; the weights hold no images"),
+    "fashion-mnist": ("zalando-datasets/fashion_mnist", "MIT", "keep the notice when you pass the images on"),
+    "cifar10": (
+        "uoft-cs/cifar10",
+        "none stated by the authors",
+        "cite the report; ask before commercial use of images",
+    ),
+}
+
+
+class Folder:
+    """The files of a checkpoint folder that cards are made from.
+
+    Raises:
+        CheckpointError: naming the files that are missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        missing = [name for name in REQUIRED if not (path / name).is_file()]
+        if missing:
+            raise CheckpointError(f"{path.name} is unfinished: {', '.join(missing)} missing")
+        self.path = path
+        self.config = _json(path / "config.json")
+        self.metrics: list[dict[str, Any]] = _json(path / "metrics.json")
+        self.provenance = _json(path / "provenance.json")
+        self.recipe = yaml.safe_load((path / "recipe.yaml").read_text(encoding="utf-8"))
+        self.words: dict[str, str] = self.recipe.get("card") or {}
+        self.name: str = self.config["name"]
+
+    @property
+    def dataset(self) -> str:
+        return (self.config["data"] or {}).get("name", "none")
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        """This checkpoint's entry of index.json."""
+        keys = ("dataset", "split", "metric", "value", "how", "mean", "std", "n_seeds")
+        return {
+            "architecture": self.config["architecture"],
+            "task": self.config["task"],
+            "dataset": self.dataset,
+            "parameters": self.config["weights"]["parameters"],
+            "size": (self.path / "model.safetensors").stat().st_size,
+            "sha256": self.config["weights"]["sha256"],
+            "licence": LICENCE,
+            "paper": self.words.get("paper", ""),
+            "summary": self.words.get("summary", ""),
+            "metrics": [{key: metric[key] for key in keys if key in metric} for metric in self.metrics],
+        }
+
+
+def folders() -> list[Folder]:
+    """All finished checkpoint folders of the checkout; a folder with a recipe alone is work to come and is left out."""
+    return [
+        Folder(path.parent)
+        for path in sorted(CHECKPOINTS.glob("*/config.json"))
+        if all((path.parent / name).is_file() for name in REQUIRED)
+    ]
+
+
+def write_card(path: Path) -> None:
+    """Write README.md of a checkpoint folder."""
+    (path / "README.md").write_text(card(Folder(path)), encoding="utf-8")
+
+
+def card(folder: Folder) -> str:
+    """The text of a checkpoint's README.md, with the Hub's front matter."""
+    config, facts = folder.config, folder.provenance
+    parts = [f"---\n{front_matter(folder)}\n---\n", f"# {folder.name}\n"]
+    if (folder.path / "preview.png").exists():
+        parts.append("![preview](preview.png)\n")
+    parts.append(f"{folder.words.get('summary', '').strip()}\n")
+    parts.append(f"## Use\n\n```python\n{snippet(folder)}\n```\n")
+    parts.append(f"## Measured\n\n{metric_table(folder.metrics)}\n")
+    parts.append(
+        f"From exactly this file (sha256 `{config['weights']['sha256'][:16]}…`): `python scripts/evaluate.py {folder.name}`.\n"
+    )
+    if (folder.path / "extra.md").exists():
+        parts.append((folder.path / "extra.md").read_text(encoding="utf-8").rstrip() + "\n")
+    weights = config["weights"]
+    rows = {
+        "architecture": f"`{registry.ARCHITECTURES[config['architecture']].replace(':', '.')}`, {weights['parameters']:,} parameters",
+        "weights": f"{weights['dtype']}, {'averaged (EMA)' if weights['averaged'] else 'raw'}, "
+        f"{(folder.path / 'model.safetensors').stat().st_size / 2**20:.2f} MiB",
+        "command": f"`{facts['command']}`",
+        "time": duration(facts),
+        "hardware": f"{facts['hardware']}, {facts['devices']} {'device' if 'NVIDIA' in facts['hardware'] else 'CPU thread'}(s), {facts['precision']}",
+        "run": f"{facts['epochs']} epochs, {facts['steps']:,} steps, seed {facts['seed']}",
+        "versions": f"python {facts['python']}, torch {facts['torch']}, lightning {facts['lightning']}",
+    }
+    parts.append("## Trained\n\n| | |\n|---|---|\n" + "\n".join(f"| {k} | {v} |" for k, v in rows.items()) + "\n")
+    parts.append(f"Method: {folder.words.get('paper', '')}. {departures(folder)}\n")
+    parts.append(f"## Data and licence\n\nCode and weights: Apache-2.0. {data_licence(folder.dataset)}\n")
+    parts.append(f"## Limits\n\n{folder.words.get('limits', '').strip()}\n")
+    return "\n".join(parts)
+
+
+def front_matter(folder: Folder) -> str:
+    """The YAML block the Hub reads."""
+    hub_dataset = DATA_LICENCES.get(folder.dataset, (None,))[0]
+    results = [
+        EvalResult(
+            task_type=folder.config["task"],
+            dataset_type=metric["dataset"],
+            dataset_name=metric["dataset"],
+            dataset_split=metric["split"],
+            metric_type=metric["metric"],
+            metric_value=metric["value"],
+        )
+        for metric in folder.metrics
+    ]
+    data = ModelCardData(
+        license=LICENCE,
+        library_name="lightning-model-zoo",
+        pipeline_tag=folder.config["task"],
+        datasets=[hub_dataset] if hub_dataset else None,
+        metrics=sorted({metric["metric"] for metric in folder.metrics}),
+        base_model=folder.config.get("base_model"),
+        tags=["pytorch-lightning", folder.config["architecture"]],
+        model_name=folder.name,
+        eval_results=results,
+    )
+    return data.to_yaml()
+
+
+SNIPPETS = {
+    "image-classification": 'model.predict("photo.png", top=3)    # [(class, probability), …]: path, PIL image, array or tensor',
+    "unconditional-image-generation": 'zoo.save_grid(model.sample(64, seed=0), "grid.png")',
+}
+
+
+def snippet(folder: Folder) -> str:
+    """Three lines that use the model; they run as they stand."""
+    use = SNIPPETS.get(folder.config["task"])
+    return f'import zoo\n\nmodel = zoo.load("{folder.name}")' + (f"\n{use}" if use else "")
+
+
+def metric_table(metrics: list[dict[str, Any]]) -> str:
+    """Metrics as a Markdown table, with mean ± std where there are several seeds."""
+    lines = ["| metric | data, split | this file | seeds | how |", "|---|---|---|---|---|"]
+    for m in metrics:
+        seeds = f"{m['mean']:.5g} ± {m['std']:.2g} (n = {m['n_seeds']})" if "std" in m and "mean" in m else "1"
+        lines.append(f"| {m['metric']} | {m['dataset']}, {m['split']} | {m['value']:.5g} | {seeds} | {m['how']} |")
+    return "\n".join(lines)
+
+
+def duration(facts: dict[str, Any]) -> str:
+    def text(seconds: float) -> str:
+        return f"{seconds:.0f} s" if seconds < 180 else f"{seconds / 60:.0f} min"
+
+    every = facts.get("seconds_all_seeds")
+    return text(facts["seconds"]) + (f" (all {len(every)} seeds: {text(sum(every))})" if every else "")
+
+
+def departures(folder: Folder) -> str:
+    """What differs from the paper, out of the architecture file's docstring and the recipe."""
+    module = inspect.getdoc(inspect.getmodule(registry.architecture(folder.config["architecture"]))) or ""
+    texts = [p.replace("\n", " ") for p in module.split("\n\n") if p.startswith("Departures")]
+    return " ".join([*texts, folder.words.get("departures", "").strip()]).strip()
+
+
+def data_licence(dataset: str) -> str:
+    if dataset not in DATA_LICENCES:
+        return f"Training data: {dataset}; see its data module for origin and licence."
+    hub, licence, follows = DATA_LICENCES[dataset]
+    return f"Training data: {dataset} ({hub}), licence {licence}: {follows}."
+
+
+def model_cards(found: list[Folder]) -> str:
+    """The text of MODEL_CARDS.md: every checkpoint, by task."""
+    parts = [
+        "# Models\n",
+        f"{len(found)} checkpoints. Generated by `python scripts/cards.py` from the folders of `checkpoints/`; each links to its card.\n",
+    ]
+    for task in sorted({folder.config["task"] for folder in found}):
+        parts.append(
+            f"## {task}\n\n| model | data | parameters | MiB | measured | trained |\n|---|---|---|---|---|---|"
+        )
+        for folder in (f for f in found if f.config["task"] == task):
+            size = (folder.path / "model.safetensors").stat().st_size / 2**20
+            parts.append(
+                f"| [{folder.name}](checkpoints/{folder.name}/README.md) | {folder.dataset} "
+                f"| {folder.config['weights']['parameters']:,} | {size:.2f} | {headline(folder)} | {duration(folder.provenance)} |"
+            )
+        parts.append("")
+    for extra in sorted((CHECKPOINTS.parent / "docs").glob("compare-*.md")):
+        parts.append(extra.read_text(encoding="utf-8").rstrip() + "\n")
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def headline(folder: Folder, most: int = 3) -> str:
+    """The first metrics of a checkpoint in a cell of a table."""
+    shown = []
+    for m in folder.metrics[:most]:
+        spread = f" ± {m['std']:.2g}" if "std" in m and "mean" in m else ""
+        shown.append(f"{m['metric']} {m.get('mean', m['value']):.4g}{spread}")
+    return ", ".join(shown)
+
+
+def generated() -> dict[Path, str]:
+    """Every generated file of the tree with the text that it should hold."""
+    found = folders()
+    index = {"models": {folder.name: folder.entry for folder in found}}
+    texts = {folder.path / "README.md": card(folder) for folder in found}
+    texts[CHECKPOINTS.parent / "MODEL_CARDS.md"] = model_cards(found)
+    texts[INDEX] = json.dumps(index, indent=1, ensure_ascii=False) + "\n"
+    return texts
+
+
+def stale() -> list[Path]:
+    """Generated files that differ from what the folders say."""
+    return [path for path, text in generated().items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,86 @@
+"""What holds for every published checkpoint folder."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+import zoo
+from datamodules.base import sample_split
+from zoo import cards, checkpoint
+from zoo.hub import CHECKPOINTS
+
+NAMES = sorted(path.parent.name for path in CHECKPOINTS.glob("*/config.json"))
+MEBIBYTE = 2**20
+
+
+def test_generated_files_are_current():
+    stale = cards.stale()
+    assert not stale, f"run python scripts/cards.py: {[str(path) for path in stale]}"
+
+
+def test_all_checkpoints_fit_the_budget():
+    sizes = [path.stat().st_size for path in CHECKPOINTS.rglob("*") if path.is_file()]
+    assert sum(sizes) <= 250 * MEBIBYTE and max(sizes) <= 16 * MEBIBYTE
+
+
+def test_nothing_pickled_is_in_the_tree():
+    assert not [p for p in CHECKPOINTS.rglob("*") if p.suffix in (".ckpt", ".pt", ".pth", ".pkl", ".pickle", ".npy")]
+
+
+@pytest.mark.parametrize("name", NAMES)
+class TestCheckpoint:
+    def test_folder_is_complete(self, name):
+        folder = cards.Folder(CHECKPOINTS / name)  # raises for a missing file
+        assert folder.name == name == folder.path.name
+        assert set(folder.recipe) >= {"model", "data", "trainer", "card", "export"}
+        assert {"summary", "paper", "limits"} <= set(folder.words)
+        first = (folder.path / "recipe.yaml").read_text(encoding="utf-8").splitlines()[0]
+        assert first == f"# python scripts/train.py {name}"
+        assert (folder.path / "preview.png").exists() and (folder.path / "history.csv").exists()
+
+    def test_every_metric_says_how_and_belongs_to_this_file(self, name):
+        folder = cards.Folder(CHECKPOINTS / name)
+        assert folder.metrics
+        for metric in folder.metrics:
+            assert metric["how"] and isinstance(metric["value"], int | float)
+            assert metric["sha256"] == folder.config["weights"]["sha256"], "measured on another file"
+
+    def test_verifies(self, name):
+        assert zoo.verify(name)
+
+    def test_config_holds_no_python_path(self, name):
+        config = json.loads((CHECKPOINTS / name / "config.json").read_text(encoding="utf-8"))
+        assert "class_path" not in json.dumps(config) and ":" not in config["architecture"]
+
+    def test_recipe_builds_what_the_config_says(self, name):
+        recipe = yaml.safe_load((CHECKPOINTS / name / "recipe.yaml").read_text(encoding="utf-8"))
+        config = checkpoint.read_config(CHECKPOINTS / name)
+        wanted = recipe["model"].get("init_args") or {}
+        differs = {k: v for k, v in wanted.items() if config["init"].get(k) != v}
+        assert not differs, "the recipe was changed after training"
+
+    def test_claimed_accuracy_holds_on_the_packaged_sample(self, name):
+        info = zoo.info(name)
+        claim = info.metrics.get(f"{info.dataset}/test/accuracy")
+        if claim is None or info.task != "image-classification":
+            pytest.skip("no accuracy claimed")
+        x, y = sample_split(info.dataset)
+        found = (zoo.load(name).predict_proba(x).argmax(1) == y).double().mean().item()
+        spread = 4 * (claim.value * (1 - claim.value) / len(y)) ** 0.5 + 1e-9
+        assert abs(found - claim.value) < max(spread, 0.01)
+
+    def test_samples_are_images(self, name):
+        model = zoo.load(name)
+        if not hasattr(model, "sample"):
+            pytest.skip("draws no samples")
+        images = model.sample(4, seed=0)
+        assert torch.isfinite(images).all() and 0 <= images.min() and images.max() <= 1
+        assert images.std() > 0.05
+
+
+def test_preview_pictures_are_small():
+    for path in CHECKPOINTS.glob("*/preview.png"):
+        assert Path(path).stat().st_size < MEBIBYTE

@@ -1,0 +1,205 @@
+"""What holds for every architecture in the registry, each on its tiny configuration."""
+
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+from torch import Tensor, nn
+
+import zoo
+from tests.tiny import TINY
+from zoo import checkpoint, protocols, registry
+from zoo.errors import InputError
+from zoo.module import ZooModule
+
+ARCHITECTURES = sorted(registry.ARCHITECTURES)
+pytestmark = pytest.mark.parametrize("name", ARCHITECTURES)
+
+
+def build(name: str) -> ZooModule:
+    torch.manual_seed(0)
+    return zoo.create(name, **TINY[name].init)
+
+
+def loss_of(model: ZooModule, batch: Any) -> Tensor:
+    model.log_train = lambda **_: None  # type: ignore[method-assign]  # there is no trainer here
+    result = model.training_step(batch, 0)
+    return result["loss"] if isinstance(result, dict) else result
+
+
+def test_has_a_tiny_configuration_and_a_docstring(name):
+    assert name in TINY, f"add {name} to tests/tiny.py"
+    cls = registry.architecture(name)
+    module = inspect.getmodule(cls)
+    assert module and module.__doc__ and cls.__doc__
+    assert registry.name_of(cls, registry.ARCHITECTURES) == name
+
+
+def test_arguments_are_plain_typed_and_keyword_only_after_two(name):
+    parameters = list(inspect.signature(registry.architecture(name)).parameters.values())
+    for position, parameter in enumerate(parameters):
+        assert parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL), f"{parameter} swallows typos"
+        assert parameter.annotation is not parameter.empty
+        assert not isinstance(parameter.default, list | dict | set), f"{parameter.name} has a mutable default"
+        if position >= 2:
+            assert parameter.kind is parameter.KEYWORD_ONLY
+
+
+def test_hyper_parameters_are_json_and_rebuild_the_model(name):
+    model = build(name)
+    init = checkpoint.init_arguments(model)
+    assert json.loads(json.dumps(init)) == init
+    again = zoo.create(name, **init)
+    assert {k: v.shape for k, v in again.state_dict().items()} == {k: v.shape for k, v in model.state_dict().items()}
+
+
+def test_every_trainable_parameter_gets_a_gradient(name):
+    model = build(name).train()
+    if not model.automatic_optimization:
+        pytest.skip("manual optimisation: its own test checks the gradients")
+    for parameter in model.parameters():  # layers that start at zero block the gradient of those before them
+        if not parameter.detach().any():
+            nn.init.normal_(parameter, std=0.02)
+    loss_of(model, TINY[name].batch()).backward()
+    without = [n for n, p in model.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
+    assert set(without) <= set(TINY[name].no_gradient)
+
+
+def test_one_batch_overfits(name):
+    model, case = build(name).train(), TINY[name]
+    if not model.automatic_optimization:
+        pytest.skip("manual optimisation: its own test trains it")
+    batch, optimizer = case.batch(), torch.optim.Adam(model.parameters(), lr=case.lr)
+    losses = []
+    for _ in range(120):
+        loss = loss_of(model, batch)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert sum(losses[-10:]) / 10 < case.overfits * losses[0], losses[::20]
+
+
+def test_saves_and_loads_bit_equal(name, tmp_path):
+    model = with_transform(build(name)).eval()
+    folder = model.save_pretrained(tmp_path / name)
+    loaded = zoo.load(folder)
+    assert not loaded.training and type(loaded) is type(model)
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, loaded.state_dict()[key]), key
+    assert zoo.verify(folder)
+    inputs = model.golden_inputs()
+    with torch.inference_mode():
+        expected, found = model.golden_outputs(inputs), loaded.golden_outputs(inputs)
+    for key in expected:
+        torch.testing.assert_close(found[key], expected[key], rtol=0, atol=0)
+
+
+def test_a_missing_an_extra_and_a_misshapen_tensor_are_named(name):
+    model = build(name)
+    tensors = {key: value.clone() for key, value in model.state_dict().items()}
+    first = next(iter(tensors))
+    for damage, word in (
+        (lambda t: t.pop(first), "missing"),
+        (lambda t: t.update(extra=torch.ones(1)), "unexpected extra"),
+        (lambda t: t.update({first: torch.ones(9, 9, 9)}), r"in the file"),
+    ):
+        damaged = dict(tensors)
+        damage(damaged)
+        with pytest.raises(checkpoint.CheckpointError, match=word):
+            checkpoint.load_tensors(model, damaged)
+
+
+def test_compile_keeps_the_keys(name):
+    model = build(name)
+    keys = set(model.state_dict())
+    for child in model.children():
+        child.compile()
+    assert set(model.state_dict()) == keys
+
+
+def test_no_activation_is_shared_or_in_place(name):
+    seen: dict[int, str] = {}
+    for path, module in build(name).named_modules(remove_duplicate=False):
+        if type(module).__module__ == "torch.nn.modules.activation":
+            assert not getattr(module, "inplace", False), f"{path} works in place"
+            assert id(module) not in seen, f"{path} is {seen[id(module)]} again"
+            seen[id(module)] = path
+
+
+def test_freeze_survives_train_and_keeps_statistics(name):
+    model = build(name)
+    part = "backbone" if "backbone" in model.parts else model.parts[0]
+    model.freeze(part).train()
+    frozen = [module for module, _ in model._named_parts((part,))]
+    assert not any(p.requires_grad for module in frozen for p in module.parameters())
+    assert not any(module.training for module in frozen)
+    model.unfreeze(part)
+    assert all(module.training for module in frozen)
+    with pytest.raises(InputError, match="its parts"):
+        model.freeze("nonsense")
+
+
+def test_trains_a_batch_of_its_own_data(name, tmp_path):
+    case = TINY[name]
+    if case.data is None:
+        pytest.skip("no data module")
+    model, data = build(name), zoo.datamodule(case.data, **case.data_init)
+    try:
+        data.prepare_data()
+    except FileNotFoundError:
+        pytest.skip("ZOO_DATA doesn't hold the data set")
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    L.Trainer(fast_dev_run=2, accelerator="cpu", default_root_dir=tmp_path, **quiet).fit(model, datamodule=data)
+    assert all(p.isfinite().all() for p in model.parameters())
+
+
+def test_verbs_of_its_protocols(name):
+    """Samplers draw images that follow the seed; classifiers give probabilities; both refuse what makes no sense."""
+    model = with_transform(build(name)).eval()
+    if isinstance(model, protocols.Samples):
+        images = model.sample(3, seed=1)
+        assert images.shape[0] == 3 and images.ndim == 4 and 0 <= images.min() and images.max() <= 1
+        assert torch.equal(images, model.sample(3, seed=1)) and not torch.equal(images, model.sample(3, seed=2))
+        for bad in (0, -1, 2.5, True):
+            with pytest.raises(InputError, match="at least 1"):
+                model.sample(bad)
+    if model.task == "image-classification":
+        assert isinstance(model, protocols.Classifies)
+        x = torch.randint(0, 256, (2, 1, 28, 28), dtype=torch.uint8)
+        probability = model.predict_proba(x)
+        torch.testing.assert_close(probability.sum(1), torch.ones(2))
+        assert len(model.predict(x, top=2)) == 2 and len(model.predict(x[0], top=2)) == 2
+        assert next(reversed(model.features(model.transform(x)))) == "embedding"
+        with pytest.raises(InputError, match="NaN"):
+            model.predict(torch.full((1, 28, 28), float("nan")))
+        model.reset_head(3)
+        assert model.predict_proba(x).shape == (2, 3)
+        with pytest.raises(InputError, match="num_classes"):
+            model.reset_head(0)
+
+
+def with_transform(model: ZooModule) -> ZooModule:
+    """Give an image model the facts that training gives it."""
+    from zoo.images import Transform
+
+    case = TINY[model_name(model)]
+    if case.data in ("mnist", "fashion-mnist", "cifar10"):
+        data = zoo.datamodule(case.data)
+        model.transform, model.classes = Transform(**data.preprocess), list(data.classes)
+        model.data = {"name": case.data, "init": {}}
+    return model
+
+
+def model_name(model: ZooModule) -> str:
+    return registry.name_of(type(model), registry.ARCHITECTURES)
+
+
+def test_file_reads_in_one_sitting(name):
+    module = registry.ARCHITECTURES[name].partition(":")[0]
+    path = Path(zoo.__file__).parents[1] / (module.replace(".", "/") + ".py")
+    assert path.read_text(encoding="utf-8").count("\n") <= 300

@@ -1,0 +1,156 @@
+"""The command line: zoo list | info | sample | predict | verify | evaluate | download | cache.
+
+Errors that a person can act on end with exit code 2 and one line; anything else is a bug and shows its traceback.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import zoo
+from zoo.errors import InputError, ZooError
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command; returns the exit code."""
+    options = parser().parse_args(argv)
+    try:
+        options.run(options)
+    except ZooError as error:
+        print(f"zoo: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # `zoo list | head`
+        sys.stderr.close()
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="zoo", description="Pretrained teaching models: list, look at, use and check them."
+    )
+    top.add_argument("--version", action="version", version=zoo.__version__)
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(run: Callable[[argparse.Namespace], None], *names: str) -> argparse.ArgumentParser:
+        doc = (run.__doc__ or "").strip()
+        command = commands.add_parser(run.__name__.rstrip("_"), help=doc.splitlines()[0], description=doc)
+        for name in names:
+            command.add_argument(name)
+        command.set_defaults(run=run)
+        return command
+
+    listing = add(list_)
+    listing.add_argument("pattern", nargs="?", default="*", help="shell pattern of names")
+    listing.add_argument("--task", help='such as "image-classification"')
+    listing.add_argument("--dataset", help='such as "mnist"')
+    listing.add_argument("--sort", help="a metric, best first")
+    add(info, "name")
+    sampling = add(sample, "name")
+    sampling.add_argument("-n", type=int, default=64, help="number of images")
+    sampling.add_argument("-o", "--output", type=Path, default=Path("samples.png"))
+    sampling.add_argument("--seed", type=int, default=0)
+    sampling.add_argument("--sampler", help="diffusion models: ancestral, ddim, dpm-solver++, heun")
+    sampling.add_argument("--steps", type=int, help="diffusion models: network calls")
+    predicting = add(predict, "name")
+    predicting.add_argument("files", nargs="+", help="image files")
+    predicting.add_argument("--top", type=int, default=3)
+    verifying = add(verify)
+    verifying.add_argument("names", nargs="*", help="default: all of this checkout")
+    add(evaluate, "name")
+    downloading = add(download)
+    downloading.add_argument("names", nargs="+")
+    downloading.add_argument("--with-data", action="store_true", help="the data sets they were trained on, too")
+    add(cache)
+    return top
+
+
+def list_(options: argparse.Namespace) -> None:
+    """Table of the checkpoints."""
+    print(zoo.models(options.pattern, task=options.task, dataset=options.dataset, sort=options.sort))
+
+
+def info(options: argparse.Namespace) -> None:
+    """Facts and metrics of one checkpoint."""
+    found = zoo.info(options.name)
+    print(f"{found.name}: {found.task}, {found.architecture} on {found.dataset}")
+    print(f"{found.summary}\n")
+    print(f"parameters  {found.parameters:,}\nsize        {found.size / 2**20:.2f} MiB\nlicence     {found.licence}")
+    print(f"paper       {found.paper}\nsha256      {found.sha256}\n")
+    for key, metric in found.metrics.items():
+        spread = f"   mean {metric.mean:.5g} ± {metric.std:.2g} over {metric.n_seeds} seeds" if metric.mean else ""
+        print(f"{key:40} {metric.value:<10.5g}{spread}")
+
+
+def sample(options: argparse.Namespace) -> None:
+    """Draw images and save them as a PNG grid."""
+    model = zoo.load(options.name)
+    if not hasattr(model, "sample"):
+        raise InputError(f"{options.name} is a {model.task} model: it doesn't draw samples")
+    chosen = {key: getattr(options, key) for key in ("sampler", "steps") if getattr(options, key) is not None}
+    try:
+        images = model.sample(options.n, seed=options.seed, **chosen)
+    except TypeError:
+        raise InputError(f"{options.name} takes no {' or '.join('--' + key for key in chosen)}") from None
+    print(zoo.save_grid(images, options.output))
+
+
+def predict(options: argparse.Namespace) -> None:
+    """Classes and probabilities of image files."""
+    model = zoo.load(options.name)
+    if not hasattr(model, "predict"):
+        raise InputError(f"{options.name} is a {model.task} model: it doesn't classify")
+    width = max(len(file) for file in options.files)
+    for file, row in zip(options.files, model.predict(list(options.files), top=options.top), strict=True):
+        print(f"{file:{width}}  " + "  ".join(f"{label} {p:.3f}" for label, p in row))
+
+
+def verify(options: argparse.Namespace) -> None:
+    """Check sha256 and golden tensors, without any data set."""
+    from zoo.hub import CHECKPOINTS
+
+    for name in options.names or sorted(path.parent.name for path in CHECKPOINTS.glob("*/config.json")):
+        worst = max(zoo.verify(name).values())
+        print(f"{name}: sha256 and golden tensors agree (largest deviation {worst:.1e})")
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    """Measure the published metrics again, on the full test split."""
+    published = zoo.info(options.name).metrics if options.name in zoo.list_models() else {}
+    for entry in zoo.evaluate(options.name):
+        claim = published.get(f"{entry['dataset']}/{entry['split']}/{entry['metric']}")
+        beside = f"   published {claim.value:.5g}" if claim else ""
+        print(f"{entry['dataset']}/{entry['split']}/{entry['metric']:24} {entry['value']:.5g}{beside}   {entry['how']}")
+
+
+def download(options: argparse.Namespace) -> None:
+    """Fetch checkpoints into the Hugging Face cache, and their data sets with --with-data."""
+    from zoo.hub import locate
+
+    for name in options.names:
+        print(f"{name}: {locate(name)}")
+        if options.with_data:
+            zoo.datamodule(name).prepare_data()
+
+
+def cache(options: argparse.Namespace) -> None:
+    """What the zoo keeps in the Hugging Face cache."""
+    from huggingface_hub import scan_cache_dir
+    from huggingface_hub.errors import CacheNotFound
+
+    from zoo.index import entries
+
+    ours = {entry.repo for entry in entries().values()}
+    try:
+        repos = [repo for repo in scan_cache_dir().repos if repo.repo_id in ours]
+    except CacheNotFound:
+        repos = []
+    for repo in sorted(repos, key=lambda repo: repo.repo_id):
+        print(f"{repo.repo_id:40} {repo.size_on_disk / 2**20:8.1f} MiB   {repo.repo_path}")
+    print(f"{len(repos)} repositories, {sum(repo.size_on_disk for repo in repos) / 2**20:.1f} MiB")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,42 @@
+"""One vocabulary across families: what a model can do is which of these protocols it meets, not which class it extends."""
+
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor
+
+
+@runtime_checkable
+class Classifies(Protocol):
+    """Names what it sees."""
+
+    def predict(self, x: Any, top: int = 3) -> Any: ...
+
+    def predict_proba(self, x: Any) -> Tensor: ...
+
+
+@runtime_checkable
+class Encodes(Protocol):
+    """Turns data into codes."""
+
+    def encode(self, x: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class Decodes(Protocol):
+    """Turns codes into data."""
+
+    def decode(self, z: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class Samples(Protocol):
+    """Draws images [n, C, H, W] in [0, 1]; the same seed gives the same images."""
+
+    def sample(self, n: int, *, seed: int | None = None, labels: Tensor | None = None) -> Tensor: ...
+
+
+@runtime_checkable
+class Scores(Protocol):
+    """Log-likelihood of data in nats, [N]."""
+
+    def log_prob(self, x: Tensor) -> Tensor: ...
