@@ -26,7 +26,7 @@ _HOME = {
     "verify": "zoo.api",
 }
 
-__all__ = sorted([*_HOME, "__version__"])
+__all__ = ["create", "datamodule", "evaluate", "info", "list_models", "load", "models", "save_grid", "verify"]
 
 if TYPE_CHECKING:
     from zoo.api import create, datamodule, evaluate, load, verify

@@ -7,6 +7,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import zoo
 from zoo.errors import InputError, ZooError
@@ -86,7 +87,7 @@ def info(options: argparse.Namespace) -> None:
 
 def sample(options: argparse.Namespace) -> None:
     """Draw images and save them as a PNG grid."""
-    model = zoo.load(options.name)
+    model: Any = zoo.load(options.name)
     if not hasattr(model, "sample"):
         raise InputError(f"{options.name} is a {model.task} model: it doesn't draw samples")
     chosen = {key: getattr(options, key) for key in ("sampler", "steps") if getattr(options, key) is not None}
@@ -99,7 +100,7 @@ def sample(options: argparse.Namespace) -> None:
 
 def predict(options: argparse.Namespace) -> None:
     """Classes and probabilities of image files."""
-    model = zoo.load(options.name)
+    model: Any = zoo.load(options.name)
     if not hasattr(model, "predict"):
         raise InputError(f"{options.name} is a {model.task} model: it doesn't classify")
     width = max(len(file) for file in options.files)

@@ -159,8 +159,8 @@ def publish(name: str, folders: list[Path], target: Path) -> Path:
     for entry in measured[0]:
         values = [other["value"] for run in measured for other in run if _same_claim(entry, other)]
         if len(values) > 1:
-            spread = {"mean": statistics.mean(values), "std": statistics.stdev(values), "n_seeds": len(values)}
-            entry = {**entry, **spread}
+            spread: dict[str, float] = {"mean": statistics.mean(values), "std": statistics.stdev(values), "n_seeds": len(values)}
+            entry.update(spread)
         metrics.append(entry)
     if len(folders) > 1:
         facts["seconds_all_seeds"] = [
@@ -174,8 +174,8 @@ def publish(name: str, folders: list[Path], target: Path) -> Path:
         write_card(staged)
     print(f"published {target}")
     for entry in metrics:
-        spread = f" (mean {entry['mean']:.5g} ± {entry['std']:.2g}, {entry['n_seeds']} seeds)" if "std" in entry else ""
-        print(f"  {entry['dataset']}/{entry['split']}/{entry['metric']}: {entry['value']:.5g}{spread}")
+        text = f" (mean {entry['mean']:.5g} ± {entry['std']:.2g}, {entry['n_seeds']} seeds)" if "std" in entry else ""
+        print(f"  {entry['dataset']}/{entry['split']}/{entry['metric']}: {entry['value']:.5g}{text}")
     return target
 
 

@@ -45,9 +45,10 @@ class ZooModule(L.LightningModule):
     def setup(self, stage: str) -> None:
         """Take transform and class names over from the data module at hand, so that they travel with the weights."""
         data = getattr(self.trainer, "datamodule", None)
-        if stage == "fit" and getattr(data, "preprocess", None):
-            self.transform = Transform(**data.preprocess)
-            self.classes = list(data.classes) if getattr(data, "classes", None) else None
+        preprocess, classes = getattr(data, "preprocess", None), getattr(data, "classes", None)
+        if stage == "fit" and preprocess:
+            self.transform = Transform(**preprocess)
+            self.classes = list(classes) if classes else None
 
     def golden_inputs(self) -> dict[str, Tensor]:
         """Fixed inputs whose outputs are stored with the weights; override where forward takes no image."""
@@ -94,7 +95,8 @@ class ZooModule(L.LightningModule):
 
     def log_train(self, **values: Tensor) -> None:
         """Log training values every `log_every_n_steps` steps: a log call a step costs a small network a third more."""
-        if self.trainer.global_step % self.trainer.log_every_n_steps == 0:
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # set at run time
+        if self.trainer.global_step % every == 0:
             self.log_dict({f"train/{key}": value.detach() for key, value in values.items()})
 
     # Freezing --------------------------------------------------------------------------------------------------------

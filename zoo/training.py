@@ -91,7 +91,7 @@ class WarmupDecay(LRScheduler):
         curve = left if self.shape == "linear" else 0.5 * (1 - math.cos(math.pi * left))
         return self.final + (1 - self.final) * curve
 
-    def get_lr(self) -> list[float]:
+    def get_lr(self) -> list[Any]:
         return [lr * self.factor(self.last_epoch) for lr in self.base_lrs]
 
 

@@ -208,7 +208,7 @@ class DDPM(ZooModule):
         from zoo.metrics.generation import evaluate_images
 
         images = self.sample(10_000, seed=0)
-        return evaluate_images(images, data.name, how="10,000 samples of the default sampler, seed 0")
+        return evaluate_images(images, str(data.name), how="10,000 samples of the default sampler, seed 0")
 
     def golden_inputs(self) -> dict[str, Tensor]:
         generator = torch.Generator().manual_seed(0)
