@@ -123,9 +123,11 @@ def mixup(x: Tensor, y: Tensor, num_classes: int, alpha: float, *, generator: Ge
     Shapes:
         y: [N] int64. Returns float images [N, C, H, W] and target probabilities [N, num_classes].
     """
-    # torch.distributions takes no generator; a Beta draw is a ratio of two Gamma draws
-    gamma = torch._standard_gamma(torch.full((2, len(x)), alpha, device=x.device, dtype=torch.float64), generator)
-    weight = (gamma[0] / gamma.sum(0)).nan_to_num(0.5).float()  # both Gamma draws can underflow for a tiny alpha
+    # torch.distributions takes no generator. Beta(a, a) is g / (g + h) of two Gamma(a) draws, and Gamma(a) is
+    # Gamma(a + 1) * u^(1 / a): in logarithms, since a small a gives draws that no float can hold
+    uniform = torch.rand((2, len(x)), device=x.device, generator=generator)
+    log_gamma = torch._standard_gamma(torch.full_like(uniform, alpha + 1), generator).log() + uniform.log() / alpha
+    weight = (log_gamma[0] - log_gamma[1]).sigmoid()
     other = torch.randperm(len(x), device=x.device, generator=generator)
     target = F.one_hot(y, num_classes).float()
     mixed = torch.lerp(x[other].float(), x.float(), weight[:, None, None, None])

@@ -20,6 +20,7 @@ from datamodules.augment import Augment, Settings
 from zoo.errors import InputError
 
 SAMPLES = Path(__file__).parent / "samples"
+CLI_KEYS = ("_class_path", "_instantiator")  # LightningCLI's own among the hyper-parameters; no class takes them
 
 
 class TensorLoader:
@@ -193,14 +194,11 @@ class TensorDataModule(lightning.LightningDataModule):
 
     def setup(self, stage: str | None = None) -> None:
         """Read what a stage needs into memory, once."""
-        if stage != "test" and "train" not in self._splits:
-            x, y = self.load("train")
-            self._check_part("train", x, y)
-            self._splits["train"], self._splits["val"] = self._hold_out(x, y)
-        if stage not in ("fit", "validate") and "test" not in self._splits:
-            x, y = self.load("test")
-            self._check_part("test", x, y)
-            self._splits["test"] = x, y
+        with torch.inference_mode(False):  # an evaluation may be what asks first, and training needs ordinary tensors
+            if stage != "test" and "train" not in self._splits:
+                self._splits["train"], self._splits["val"] = self._hold_out(*self._load_checked("train"))
+            if stage not in ("fit", "validate") and "test" not in self._splits:
+                self._splits["test"] = self._load_checked("test")
 
     def tensors(self, split: str) -> tuple[Tensor, Tensor]:
         """Images uint8 [N, C, H, W] and labels int64 [N] of "train", "val" or "test", on the CPU."""
@@ -262,7 +260,8 @@ class TensorDataModule(lightning.LightningDataModule):
         fill = tuple(255 * m for m in self.mean)  # patches take the mean colour: zero once normalised
         return Augment(settings, self.image_shape, num_classes=self.num_classes, fill=fill, seed=self.seed)
 
-    def _check_part(self, part: str, x: Tensor, y: Tensor) -> None:
+    def _load_checked(self, part: str) -> tuple[Tensor, Tensor]:
+        x, y = self.load(part)
         if len(x) != self.counts[part] or len(y) != len(x):
             raise InputError(
                 f"the {part} part of {self.name} has {len(x)} images and {len(y)} labels, not {self.counts[part]}: "
@@ -273,6 +272,7 @@ class TensorDataModule(lightning.LightningDataModule):
                 f"the {part} part of {self.name} has the label {int(y.max())}; the last is {self.num_classes - 1}: "
                 "remove its files to fetch them again."
             )
+        return x, y
 
     def _hold_out(self, x: Tensor, y: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         if self.train_on_all:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from datamodules.augment import Settings
-from datamodules.base import TensorDataModule
+from datamodules.base import CLI_KEYS, TensorDataModule
 from datamodules.files import DataNotFoundError, data_root, fetch
 from zoo.errors import InputError
 
@@ -67,7 +67,7 @@ class CIFAR10(TensorDataModule):
             root=root,
             train_on_all=train_on_all,
         )
-        self.save_hyperparameters()
+        self.save_hyperparameters(ignore=CLI_KEYS)
 
     def prepare_data(self) -> None:
         root = data_root(self.root)
@@ -98,7 +98,8 @@ def unpack(archive: Path, root: Path, members: list[str]) -> None:
             (root / member).parent.mkdir(parents=True, exist_ok=True)
             (staging / member).replace(root / member)
     except (tarfile.TarError, EOFError, OSError, KeyError) as error:
-        raise InputError(f"{archive} can't be unpacked ({error}): remove it to fetch it again.") from error
+        reason = " ".join(str(error).split())  # tarfile lists its attempts on lines of their own
+        raise InputError(f"{archive} can't be unpacked ({reason}): remove it to fetch it again.") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 

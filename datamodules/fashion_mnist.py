@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from datamodules.augment import Settings
+from datamodules.base import CLI_KEYS
 from datamodules.mnist import MNIST
 
 
@@ -59,4 +60,4 @@ class FashionMNIST(MNIST):
             root=root,
             train_on_all=train_on_all,
         )
-        self.save_hyperparameters()
+        self.save_hyperparameters(ignore=CLI_KEYS)

@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from datamodules.augment import Settings
-from datamodules.base import TensorDataModule, fixed_permutation
+from datamodules.base import CLI_KEYS, TensorDataModule, fixed_permutation
 from datamodules.files import DataNotFoundError
 from zoo.errors import InputError
 from zoo.images import Transform
@@ -70,7 +70,8 @@ class ImageFolder(TensorDataModule):
         self.mean, self.std = tuple(self._transform.mean), tuple(self._transform.std)
         self.val_share, self.test_share = val_share, test_share
         super().__init__(batch_size, val_size=0, augment=augment, normalize=normalize, seed=seed, root=root)
-        self.save_hyperparameters()
+        self.save_hyperparameters(ignore=CLI_KEYS)
+        self.hparams.update(root=root, transform=transform)  # what a command line gave was saved as given
 
     @property
     def preprocess(self) -> dict[str, Any]:
@@ -81,19 +82,16 @@ class ImageFolder(TensorDataModule):
         """Read every image, once, whatever the stage: the split needs to know which files are readable."""
         if self._splits:
             return
-        read = {part: self._read(classes) for part, classes in self._files.items()}
-        x, y = read["train"]
-        if empty := [name for label, name in enumerate(self.classes) if not (y == label).any()]:
-            raise InputError(
-                f"no file of class {', '.join(empty)} in {self.root} can be read: add images or remove it."
-            )
-        shares = {
-            part: share for part, share in (("val", self.val_share), ("test", self.test_share)) if part not in read
-        }
-        held_out = hold_out(y, shares)
-        for part, index in held_out.items():
-            read[part] = x[index], y[index]
-        self._splits = read
+        with torch.inference_mode(False):  # an evaluation may be what asks first, and training needs ordinary tensors
+            read = {part: self._read(classes) for part, classes in self._files.items()}
+            x, y = read["train"]
+            if empty := [name for label, name in enumerate(self.classes) if not (y == label).any()]:
+                raise InputError(
+                    f"no file of class {', '.join(empty)} in {self.root} can be read: add some or remove it."
+                )
+            shares = {"val": self.val_share, "test": self.test_share}
+            parts = hold_out(y, {part: share for part, share in shares.items() if part not in read})
+            self._splits = read | {part: (x[index], y[index]) for part, index in parts.items()}
 
     def _read(self, classes: dict[str, list[Path]]) -> tuple[Tensor, Tensor]:
         items = [(path, self.classes.index(name)) for name, paths in classes.items() for path in paths]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from datamodules.augment import Settings
-from datamodules.base import TensorDataModule
+from datamodules.base import CLI_KEYS, TensorDataModule
 from datamodules.files import data_root, fetch
 from zoo.errors import InputError
 
@@ -63,7 +63,7 @@ class MNIST(TensorDataModule):
             root=root,
             train_on_all=train_on_all,
         )
-        self.save_hyperparameters()
+        self.save_hyperparameters(ignore=CLI_KEYS)
 
     def prepare_data(self) -> None:
         for file in self.sha256:
