@@ -170,6 +170,7 @@ class RecipeCLI(LightningCLI):
             subclass_mode_model=True,
             subclass_mode_data=True,
             save_config_callback=None,
+            parser_kwargs={"allow_abbrev": False},  # --trainer.max_epoch is a typo
             run=False,
             args=["--config", str(recipe), *overrides],
             trainer_defaults={

@@ -7,6 +7,7 @@ fixes the noise, ε = (x_t − α_t x_0) / σ_t. What differs is how the step fr
     ddim            x_s = α_s x_0 + √(σ_s² − η²v²) ε + η v·noise                   Song, Meng and Ermon, 2021, arXiv:2010.02502
     dpm-solver++    second-order multistep in λ = log(α/σ)                         Lu et al., 2022, arXiv:2211.01095
     heun            trapezoidal rule on the probability-flow ODE, two calls a step  Karras et al., 2022, arXiv:2206.00364
+                    (here in the angle φ of α = cos φ, σ = sin φ, where the paper uses the noise level σ/α)
 
 with v² = (σ_s²/σ_t²)(1 − α_t²/α_s²), the posterior's variance: DDIM with η = 1 has the posterior's mean and variance and is
 ancestral sampling; with η = 0 it is deterministic, and can be run backwards to encode an image.
@@ -88,14 +89,15 @@ def heun(
 ) -> Iterator[Tensor]:
     times = schedule.steps(steps)
     for (t, alpha_t, sigma_t, alpha_s, sigma_s), s in zip(_nodes(schedule, steps), [*times[1:], None], strict=True):
-        r_t, r_s = sigma_t / alpha_t, sigma_s / alpha_s  # noise level of x/α, in which the ODE is dz/dr = (z − x_0)/r
-        z = x / alpha_t
-        slope = (z - denoise(x, t)) / r_t
-        moved = z + (r_s - r_t) * slope
-        if s is not None:
-            slope = 0.5 * (slope + (moved - denoise(alpha_s * moved, s)) / r_s)
-            moved = z + (r_s - r_t) * slope
-        x = alpha_s * moved
+        x_0 = denoise(x, t)
+        if s is None:  # the clean image has no noise level to look back from
+            x = x_0
+        else:
+            angle = math.atan2(sigma_s, alpha_s) - math.atan2(sigma_t, alpha_t)  # (α, σ) = (cos φ, sin φ)
+            velocity = (alpha_t * x - x_0) / sigma_t  # dx/dφ = α ε − σ x_0, well-scaled at every φ
+            ahead = x + angle * velocity
+            velocity = 0.5 * (velocity + (alpha_s * ahead - denoise(ahead, s)) / sigma_s)
+            x = x + angle * velocity
         yield x
 
 

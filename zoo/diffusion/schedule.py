@@ -33,7 +33,7 @@ class NoiseSchedule(nn.Module):
         super().__init__()
         if shape == "linear":
             scale = 1000 / timesteps
-            beta = torch.linspace(scale * 1e-4, scale * 0.02, timesteps, dtype=torch.float64)
+            beta = torch.linspace(scale * 1e-4, scale * 0.02, timesteps, dtype=torch.float64).clamp(max=0.999)
         elif shape == "cosine":
             t = torch.arange(timesteps + 1, dtype=torch.float64) / timesteps
             f = torch.cos((t + 0.008) / 1.008 * math.pi / 2).square()

@@ -1,0 +1,76 @@
+"""The public functions: names, tables, and that importing the package costs nothing."""
+
+import subprocess
+import sys
+
+import pytest
+
+import zoo
+from zoo.errors import InputError, UnknownNameError
+from zoo.index import Metric, ModelInfo, ModelTable
+
+
+def test_import_loads_neither_torch_nor_lightning():
+    code = "import sys, zoo; zoo.list_models(); print(sorted({'torch', 'lightning', 'numpy'} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_every_public_name_resolves_and_has_a_docstring():
+    for name in zoo.__all__:
+        assert getattr(zoo, name).__doc__, name
+    assert set(zoo.__all__) <= set(dir(zoo))
+    with pytest.raises(AttributeError, match="no attribute 'lod'"):
+        zoo.lod
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: zoo.load("lenet5-mnis"),
+        lambda: zoo.info("lenet5-mnis"),
+        lambda: zoo.datamodule("lenet5-mnis"),
+        lambda: zoo.verify("lenet5-mnis"),
+    ],
+)
+def test_a_wrong_name_gets_the_nearest(call):
+    with pytest.raises(LookupError, match=r"Did you mean .*lenet5-mnist"):
+        call()
+
+
+def test_wrong_architecture_data_and_argument_names():
+    with pytest.raises(UnknownNameError, match="lenet5"):
+        zoo.create("lenet")
+    with pytest.raises(UnknownNameError, match="fashion-mnist"):
+        zoo.datamodule("fashionmnist")
+    with pytest.raises(zoo.errors.ZooError, match="num_classes"):
+        zoo.create("lenet5", num_clases=3)
+
+
+def table() -> ModelTable:
+    def entry(name: str, **metrics: float) -> ModelInfo:
+        claims = {f"mnist/test/{k}": Metric("mnist", "test", k, v, "test") for k, v in metrics.items()}
+        return ModelInfo(name, "a", "t", "mnist", 10, 2**20, "0" * 64, "apache-2.0", "", "", metrics=claims)
+
+    return ModelTable([entry("b", accuracy=0.9), entry("a", accuracy=0.99), entry("c", fcd=3.0), entry("d", fcd=2.0)])
+
+
+def test_table_sorts_best_first_and_prints():
+    assert [m.name for m in table().sort_by("accuracy")] == ["a", "b"]
+    assert [m.name for m in table().sort_by("mnist/test/fcd")] == ["d", "c"]
+    lines = str(table()).splitlines()
+    assert lines[0].startswith("name") and len(lines) == 5
+    with pytest.raises(InputError, match="known: accuracy, fcd"):
+        table().sort_by("fid")
+
+
+def test_listing_filters():
+    for name in zoo.list_models("lenet5-*", task="image-classification", dataset="mnist"):
+        assert name.startswith("lenet5-") and zoo.info(name).dataset == "mnist"
+    assert zoo.list_models("nothing*") == []
+
+
+def test_a_head_swap_on_a_generator_is_refused(tmp_path):
+    folder = zoo.create("ddpm", width=8, timesteps=20).save_pretrained(tmp_path / "ddpm-small")
+    with pytest.raises(InputError, match="no classes or channels"):
+        zoo.load(folder, num_classes=3)
