@@ -1,0 +1,165 @@
+"""The protocol for generated images, in one place: which measures, against what, and how each is reported ("FCD-v1").
+
+Without an Inception network the features are those of a small classifier of the data set itself, frozen and shipped. So values
+compare between the models of this zoo and with nothing published elsewhere; the name FCD says so. Every distance is printed
+beside two anchors: the floor that real images reach, and the value of a Gaussian in pixel space.
+
+The Fréchet distance falls with the number of samples N, nearly as a + b/N. It is therefore given at N and N/2, and as the
+limit 2 d(N) − d(N/2) that this line has for infinitely many.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo import registry
+from zoo.errors import InputError
+from zoo.metrics import diversity
+from zoo.metrics.features import class_probabilities, embed, to_uint8
+from zoo.metrics.frechet import frechet_distance, gaussian_statistics
+from zoo.metrics.kernel import kernel_distance
+from zoo.metrics.neighbours import neighbour_scores, train_distance
+from zoo.metrics.reference import ORACLES, PROTOCOL, Reference, extractor_of, images_of, load_pair
+from zoo.metrics.reference import read as read_reference
+
+K = 5  # neighbours
+SUBSETS, SUBSET_SIZE = 100, 1000
+
+
+def evaluate_images(
+    images: Tensor | Sequence[Tensor],
+    dataset: str,
+    *,
+    labels: Tensor | None = None,
+    how: str = "",
+    train: Tensor | None = None,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
+    """Measure generated images against the test split of a data set: a list of metric entries as in metrics.json.
+
+    Seconds on a CPU and without the data set, from the shipped reference. Where the data set is on disk, the check for copies
+    of training images comes on top.
+
+    Args:
+        images: [N, C, H, W] in [0, 1] (or uint8), best 10,000; or a list of several draws, which then give mean and std.
+        dataset: "mnist" or "fashion-mnist".
+        labels: the classes [N] that were asked of a conditional model, for its label accuracy; only with one draw.
+        how: how the images were drawn, appended to how each value was measured.
+        train: the training images, uint8 [T, C, H, W]; read from disk by default.
+        seed: of the subsets of the kernel distance.
+
+    Raises:
+        InputError: for images of another shape, values outside [0, 1], NaN, or fewer than twice the feature dimensions.
+        UnknownNameError: if the data set has no extractor.
+        CheckpointError: if the shipped reference doesn't fit the networks.
+    """
+    reference = read_reference(dataset)
+    extractor, oracle = load_pair(dataset)
+    assert extractor.transform is not None
+    shape = (len(extractor.transform.mean), *extractor.transform.size)
+    draws = [to_uint8(x, shape) for x in ([images] if isinstance(images, Tensor) else images)]
+    if not draws:
+        raise InputError("the list of draws is empty")
+    least = 2 * (len(reference.mean) + 1)  # half of them still determine a covariance
+    if min(map(len, draws)) < least:
+        raise InputError(f"the Fréchet distance needs at least {least} images, not {min(map(len, draws))}: draw more")
+    if labels is not None and (len(draws) > 1 or labels.shape != (len(draws[0]),)):
+        raise InputError(f"labels must be one class for each image of a single draw, not {list(labels.shape)}")
+    if train is None and _is_on_disk(dataset):
+        train = images_of(dataset)[0]
+    train_features = None if train is None else embed(extractor, to_uint8(train, shape))
+
+    tables = []
+    for draw in draws:
+        table = feature_measures(embed(extractor, draw), reference, train_features, seed=seed)
+        table |= class_measures(class_probabilities(oracle, draw), reference.class_histogram, labels)
+        tables.append(table)
+    n = len(draws[0])
+    entries = [_entry(dataset, name, [t[name] for t in tables], n, _how(name, dataset, n, how)) for name in tables[0]]
+    for name, values in (("fcd_floor", reference.floor), ("fcd_pca_gaussian", reference.pca_gaussian)):
+        at = 1 + [entry["metric"] for entry in entries].index("fcd")
+        entries.insert(at, _entry(dataset, name, values.tolist(), len(reference.features), _how(name, dataset, n, "")))
+    return entries
+
+
+def feature_measures(
+    features: Tensor, reference: Reference, train_features: Tensor | None = None, *, seed: int = 0
+) -> dict[str, float]:
+    """The measures in feature space of generated features [N, D]; without training features no check for copies."""
+
+    def distance(x: Tensor) -> float:
+        return frechet_distance(*gaussian_statistics(x), reference.mean, reference.covariance)
+
+    half = len(features) // 2
+    fcd = distance(features)
+    fcd_half = (distance(features[:half]) + distance(features[half : 2 * half])) / 2
+    size = min(SUBSET_SIZE, len(features), len(reference.features))
+    kid, kid_std = kernel_distance(features, reference.features, subsets=SUBSETS, subset_size=size, seed=seed)
+    scores = neighbour_scores(reference.features, features, k=K)
+    table = {
+        "fcd": fcd,
+        "fcd_half": fcd_half,
+        "fcd_infinity": 2 * fcd - fcd_half,
+        "kid": kid,
+        "kid_subset_std": kid_std,
+        **scores._asdict(),
+    }
+    if train_features is not None:
+        table["memorisation_ratio"] = train_distance(features, train_features) / reference.test_to_train.item()
+    return table
+
+
+def class_measures(probabilities: Tensor, histogram: Tensor, labels: Tensor | None = None) -> dict[str, float]:
+    """What the oracle says of generated images with class probabilities [N, K], given the data's class shares [K]."""
+    found = diversity.class_histogram(probabilities)
+    table = {
+        "oracle_confidence": diversity.mean_confidence(probabilities),
+        "class_entropy_bits": diversity.class_entropy_bits(found),
+        "class_histogram_kl": diversity.histogram_kl(found, histogram),
+        "classifier_score": diversity.classifier_score(probabilities),
+    }
+    if labels is not None:
+        table["label_accuracy"] = (probabilities.argmax(1) == labels.cpu()).double().mean().item()
+    return table
+
+
+def _how(name: str, dataset: str, n: int, drawn: str) -> str:
+    """How a value was measured: protocol, numbers of images, networks."""
+    space = f"{extractor_of(dataset)} features"
+    eyes = f"classes by {ORACLES[dataset]}"
+    texts = {
+        "fcd": f"{n:,} images against the test split, {space}, float64",
+        "fcd_half": f"{n // 2:,} images, mean of both halves",
+        "fcd_infinity": "extrapolated in 1/N from the values at N and N/2",
+        "fcd_floor": "draws of real training images in place of samples: the best that can be expected",
+        "fcd_pca_gaussian": "samples of a Gaussian with the pixels' mean and covariance: what any model should beat",
+        "kid": f"cubic kernel, unbiased, {SUBSETS} subsets of {min(n, SUBSET_SIZE):,}, {space}",
+        "kid_subset_std": "standard deviation of the kernel distance over its subsets",
+        "memorisation_ratio": "median distance to the nearest training image, over that of test images: 1 is ideal, 0 a copy",
+        "oracle_confidence": f"mean highest probability, {eyes}",
+        "class_entropy_bits": f"of the class shares, {eyes}",
+        "class_histogram_kl": f"KL(class shares ‖ those of the test split) in nats, {eyes}",
+        "classifier_score": f"exp E KL(p(y|x) ‖ p(y)), {eyes}",
+        "label_accuracy": f"share recognised as the class asked for, {eyes}",
+    }
+    text = texts.get(name, f"k = {K}, {n:,} images against the test split, {space}")
+    return "; ".join(filter(None, (f"zoo.metrics {PROTOCOL}: {text}", drawn)))
+
+
+def _entry(dataset: str, metric: str, values: list[float], n: int, how: str) -> dict[str, Any]:
+    """A metric entry; several draws give mean and standard deviation."""
+    found = torch.tensor(values, dtype=torch.float64)
+    entry = {"dataset": dataset, "split": "test", "metric": metric, "value": found.mean().item(), "n": n, "how": how}
+    if len(values) > 1:
+        entry |= {"mean": entry["value"], "std": found.std().item(), "n_seeds": len(values)}
+    return entry
+
+
+def _is_on_disk(dataset: str) -> bool:
+    """Whether the raw files of a data set are here, so that reading them needs no download."""
+    from datamodules.files import data_root
+
+    folder = getattr(registry.datamodule_class(dataset), "folder", None)
+    return folder is not None and any((data_root() / folder).glob("train-images*"))
