@@ -11,6 +11,7 @@ under bicubic interpolation (Simard et al., 2003, blur fine noise with a Gaussia
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor
@@ -153,7 +154,11 @@ class Augment:
         seed: decides which images `flip: alternate` mirrors first.
     """
 
-    known = ("flip", "rotate", "scale", "shear", "elastic", "translate", "pad", "cutout", "erase", "mixup")
+    numbers = ("rotate", "scale", "shear", "elastic", "translate", "cutout", "erase", "mixup")
+    choices: ClassVar[dict[str, tuple[bool | str, ...]]] = {
+        "flip": (True, False, "random", "alternate"),
+        "pad": ("zero", "reflect"),
+    }
 
     def __init__(
         self,
@@ -164,39 +169,40 @@ class Augment:
         fill: Sequence[float] = (0.0,),
         seed: int = 0,
     ) -> None:
-        self.settings, self.num_classes, self.fill, self.seed = dict(settings), num_classes, tuple(fill), seed
-        for key, value in self.settings.items():
+        for key, value in settings.items():
             _check(key, value, min(image_shape[1:]))
+        self.flip, self.pad = settings.get("flip", False), str(settings.get("pad", "zero"))
+        self.amount = {key: float(settings.get(key, 0)) for key in self.numbers}
+        self.num_classes, self.fill, self.seed = num_classes, tuple(fill), seed
 
     def __call__(
         self, x: Tensor, y: Tensor, *, index: Tensor, epoch: int, generator: Generator
     ) -> tuple[Tensor, Tensor]:
         """Augmented images and targets; `index` [N] are the images' places in the data set."""
-        get = self.settings.get
-        pad = get("pad", "zero")
-        if get("flip") == "alternate":
+        amount = self.amount
+        if self.flip == "alternate":
             x = alternating_flip(x, _coin(index, self.seed), epoch)
-        elif get("flip"):
+        elif self.flip:
             x = flip(x, generator=generator)
-        bend = {key: get(key, 0.0) for key in ("rotate", "scale", "shear", "elastic")}
+        bend = {key: amount[key] for key in ("rotate", "scale", "shear", "elastic")}
         if any(bend.values()):
-            x = warp(x, generator=generator, pad=pad, **bend)
-        if get("translate"):
-            x = translate(x, int(get("translate")), generator=generator, pad=pad)
-        if get("cutout"):
-            x = cutout(x, int(get("cutout")), generator=generator, fill=self.fill)
-        if get("erase"):
-            x = erase(x, get("erase"), generator=generator, fill=self.fill)
-        if get("mixup"):
-            return mixup(x, y, self.num_classes, get("mixup"), generator=generator)
+            x = warp(x, generator=generator, pad=self.pad, **bend)
+        if amount["translate"]:
+            x = translate(x, int(amount["translate"]), generator=generator, pad=self.pad)
+        if amount["cutout"]:
+            x = cutout(x, int(amount["cutout"]), generator=generator, fill=self.fill)
+        if amount["erase"]:
+            x = erase(x, amount["erase"], generator=generator, fill=self.fill)
+        if amount["mixup"]:
+            return mixup(x, y, self.num_classes, amount["mixup"], generator=generator)
         return x, y
 
 
 def _check(key: str, value: bool | int | float | str, side: int) -> None:
     limits = {"rotate": 180, "scale": 0.99, "shear": 89, "translate": side - 1, "cutout": side, "erase": 1}
-    choices = {"flip": (True, False, "random", "alternate"), "pad": ("zero", "reflect")}
-    if key not in Augment.known:
-        raise InputError(f"augment has no setting {key!r}; it knows {', '.join(Augment.known)}.")
+    choices = Augment.choices
+    if key not in choices and key not in Augment.numbers:
+        raise InputError(f"augment has no setting {key!r}; it knows {', '.join([*choices, *Augment.numbers])}.")
     if key in choices:
         if value not in choices[key] or (isinstance(value, int) and not isinstance(value, bool)):
             raise InputError(f"augment.{key} is {value!r}; it can be {' or '.join(map(str, choices[key]))}.")
@@ -208,7 +214,7 @@ def _check(key: str, value: bool | int | float | str, side: int) -> None:
 
 def _coin(index: Tensor, seed: int) -> Tensor:
     """A fixed fair coin per image, bool [N]: a bit of the hashed index, so no order of visits matters."""
-    h = (index + 0x9E3779B9 * (seed + 1)) & 0xFFFFFFFF
+    h = (index + (0x9E3779B9 * (seed + 1) & 0xFFFFFFFF)) & 0xFFFFFFFF
     for _ in range(2):  # 32-bit integer hash in int64 arithmetic
         h = ((h ^ (h >> 16)) * 0x45D9F3B) & 0xFFFFFFFF
     return ((h ^ (h >> 16)) & 1).bool()

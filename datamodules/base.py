@@ -36,6 +36,8 @@ class TensorLoader:
         x: [N, C, H, W]; y: [N]; batches: float32 [B, C, H, W], and [B] (or [B, classes] under mixup).
     """
 
+    batch_sampler = None  # Lightning looks for it beside `sampler`
+
     def __init__(
         self,
         x: Tensor,
@@ -78,17 +80,17 @@ class TensorLoader:
             start = self._resume["batch"] if self._resume["epoch"] == epoch else 0
             self._resume = None
         order = self.order(epoch)
-        generator = torch.Generator(self.x.device) if self.augment else None
         for batch in range(start, len(self)):
             first, last = batch * self.batch_size, min((batch + 1) * self.batch_size, self.samples)
             if order is None:
                 x, y = self.x[first:last], self.y[first:last]
-                index = torch.arange(first, last, device=x.device) if generator else None
+                index = torch.arange(first, last, device=x.device)
             else:
                 index = order[first:last]
                 x, y = self.x.index_select(0, index), self.y.index_select(0, index)
-            if generator:
-                generator.manual_seed(key(self.seed, epoch, self.rank, batch))
+            if self.augment:
+                seed = key(self.seed, epoch, self.rank, batch)
+                generator = torch.Generator(x.device).manual_seed(seed)
                 x, y = self.augment(x, y, index=index, epoch=epoch, generator=generator)
             self._position = batch + 1
             yield x.to(torch.float32, copy=True).mul_(self._scale).add_(self._shift), y
@@ -102,8 +104,6 @@ class TensorLoader:
         else:  # drawn on the CPU, so that every device and every rank shuffles alike
             order = torch.randperm(len(self.x), generator=torch.Generator().manual_seed(key(self.seed, epoch)))
         return order[self.rank :: self.world_size][: self.samples].to(self.x.device)
-
-    batch_sampler = None  # Lightning looks for both attributes
 
     @property
     def sampler(self) -> "TensorLoader":
@@ -139,7 +139,7 @@ class TensorDataModule(lightning.LightningDataModule):
     The training loader drops a last, smaller batch: each epoch's shuffle drops others, and shapes stay constant.
     """
 
-    name: ClassVar[str]
+    name: str
     classes: tuple[str, ...]
     image_shape: tuple[int, int, int]
     mean: tuple[float, ...]
@@ -213,14 +213,13 @@ class TensorDataModule(lightning.LightningDataModule):
         x, y = self._place("train")
         trainer = self.trainer
         rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
+        overfit = getattr(trainer, "overfit_batches", 0)  # which needs the same batches in every epoch
         mean, std = self._statistics()
         return TensorLoader(
             x,
             y,
             self.batch_size,
-            shuffle=not (
-                self.trainer and self.trainer.overfit_batches
-            ),  # overfitting needs the same batches every epoch
+            shuffle=not overfit,
             drop_last=len(x) // world_size >= self.batch_size,
             augment=self.augment,
             mean=mean,

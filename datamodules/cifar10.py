@@ -24,7 +24,7 @@ RECORD = 1 + 3 * 32 * 32  # bytes
 class CIFAR10(TensorDataModule):
     """Ten classes, 5000 to train on and 1000 to test in each. See `TensorDataModule` for the arguments."""
 
-    name: ClassVar[str] = "cifar10"
+    name = "cifar10"
     classes = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
     image_shape = (3, 32, 32)
     mean = (0.4914, 0.4822, 0.4465)

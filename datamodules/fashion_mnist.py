@@ -10,7 +10,7 @@ from datamodules.mnist import MNIST
 class FashionMNIST(MNIST):
     """Clothes in ten classes, 6000 to train on and 1000 to test in each. See `TensorDataModule` for the arguments."""
 
-    name: ClassVar[str] = "fashion-mnist"
+    name = "fashion-mnist"
     classes = (
         "T-shirt/top",
         "trouser",

@@ -55,24 +55,25 @@ def sha256_of(path: Path) -> str:
 
 
 def _download(url: str, target: Path, sha256: str) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    digest = hashlib.sha256()
-    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    try:
-        request = Request(url, headers={"User-Agent": "zoo"})  # some hosts refuse urllib's own name
-        with os.fdopen(handle, "wb") as file, urlopen(request, timeout=TIMEOUT) as response, _progress() as progress:
+    request = Request(url, headers={"User-Agent": "zoo"})  # some hosts refuse urllib's own name
+    with urlopen(request, timeout=TIMEOUT) as response, _progress() as progress:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        digest = hashlib.sha256()
+        try:
             length = response.headers.get("Content-Length")
             task = progress.add_task(target.name, total=int(length) if length else None)
-            while chunk := response.read(CHUNK):
-                file.write(chunk)
-                digest.update(chunk)
-                progress.advance(task, len(chunk))
-        if digest.hexdigest() != sha256:
-            raise ValueError(f"its sha256 is {digest.hexdigest()}, not {sha256}")
-        os.chmod(temporary, 0o644)  # mkstemp makes files that only their owner can read
-        os.replace(temporary, target)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+            with os.fdopen(handle, "wb") as file:
+                while chunk := response.read(CHUNK):
+                    file.write(chunk)
+                    digest.update(chunk)
+                    progress.advance(task, len(chunk))
+            if digest.hexdigest() != sha256:
+                raise ValueError(f"its sha256 is {digest.hexdigest()}, not {sha256}")
+            os.chmod(temporary, 0o644)  # mkstemp makes files that only their owner can read
+            os.replace(temporary, target)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
 
 
 def _progress():

@@ -23,7 +23,6 @@ from datamodules.files import DataNotFoundError
 from zoo.errors import InputError
 from zoo.images import Transform
 
-Items = list[tuple[Path, int]]  # file and label
 PARTS = ("train", "val", "test")
 
 
@@ -39,7 +38,7 @@ class ImageFolder(TensorDataModule):
         augment, normalize, seed: see `TensorDataModule`.
     """
 
-    name: ClassVar[str] = "image-folder"
+    name = "image-folder"
     licence: ClassVar[str] = "the owner's"
     licence_note: ClassVar[str] = (
         "Whoever owns the images says what may be done with them and with what was trained on them."
@@ -66,7 +65,8 @@ class ImageFolder(TensorDataModule):
         self._transform = Transform(**transform)
         self._files = find_images(Path(root))
         self.classes = tuple(self._files["train"])
-        self.image_shape = (len(self._transform.mean), *self._transform.size)
+        height, width = self._transform.size
+        self.image_shape = (len(self._transform.mean), height, width)
         self.mean, self.std = tuple(self._transform.mean), tuple(self._transform.std)
         self.val_share, self.test_share = val_share, test_share
         super().__init__(batch_size, val_size=0, augment=augment, normalize=normalize, seed=seed, root=root)

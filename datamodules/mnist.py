@@ -21,7 +21,7 @@ from zoo.errors import InputError
 class MNIST(TensorDataModule):
     """Handwritten digits. See `TensorDataModule` for the arguments."""
 
-    name: ClassVar[str] = "mnist"
+    name = "mnist"
     classes = tuple("0123456789")
     image_shape = (1, 28, 28)
     mean = (0.1307,)

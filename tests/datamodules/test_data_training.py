@@ -1,5 +1,6 @@
 """The data modules inside Lightning: command line, trainer, interruption, device and rank."""
 
+import json
 from types import SimpleNamespace
 
 import lightning
@@ -7,10 +8,12 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LightningCLI
+from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
 from datamodules.cifar10 import CIFAR10
+from datamodules.image_folder import ImageFolder
 from datamodules.mnist import MNIST
 
 
@@ -174,3 +177,35 @@ def test_command_line_reads_every_setting(tiny_root, tmp_path):
         "train_on_all": False,
     }
     assert next(iter(cli.datamodule.train_dataloader()))[0].shape == (20, 1, 28, 28)
+
+
+def test_command_line_makes_a_folder_with_a_transform(tmp_path):
+    for i in range(8):
+        path = tmp_path / "flowers" / ("rose" if i % 2 else "tulip") / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (9, 9), (i, i, i)).save(path)
+    settings = {
+        "size": [6, 6],
+        "mode": "L",
+        "mean": [0.5],
+        "std": [0.25],
+        "interpolation": "bilinear",
+        "antialias": True,
+    }
+    cli = LightningCLI(
+        Linear,
+        lightning.LightningDataModule,
+        subclass_mode_data=True,
+        run=False,
+        save_config_callback=None,
+        args=[
+            "--data=datamodules.image_folder.ImageFolder",
+            f"--data.root={tmp_path / 'flowers'}",
+            f"--data.transform={json.dumps(settings)}",
+            "--trainer.accelerator=cpu",
+            "--trainer.logger=false",
+        ],
+    )
+    assert cli.datamodule.preprocess == settings
+    assert json.loads(json.dumps(dict(cli.datamodule.hparams)))["transform"] == settings
+    assert ImageFolder(**cli.datamodule.hparams).preprocess == settings

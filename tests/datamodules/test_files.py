@@ -64,3 +64,4 @@ def test_offline_and_missing_is_one_sentence_with_the_fix(root):
         fetch("set/file", ["http://127.0.0.1:9/file"], SHA256)
     assert str(root / "set" / "file") in str(error.value)
     assert "\n" not in str(error.value)
+    assert not root.exists()  # nothing that could pass for a data folder
