@@ -1,0 +1,154 @@
+"""How fast the zoo is, each figure beside its alternative, measured side by side in this run.
+
+    python scripts/bench.py             # print the table
+    python scripts/bench.py --write     # put it into README.md, between its markers
+
+Every pair is measured alternately and the best of its repeats counts, so that a busy machine hurts both sides alike.
+"""
+
+import argparse
+import platform
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+import zoo
+from datamodules.base import TensorLoader
+from zoo.diffusion.samplers import SAMPLERS
+from zoo.experiment import cpu_name
+from zoo.hub import CHECKPOINTS
+
+README = CHECKPOINTS.parent / "README.md"
+MARKERS = ("<!-- bench -->", "<!-- /bench -->")
+MNIST_SIZE = 60_000
+
+
+def best(*calls: Callable[[], Any], repeats: int = 3) -> list[float]:
+    """Seconds of each call, the best of several alternating rounds."""
+    seconds = [float("inf")] * len(calls)
+    for _ in range(repeats):
+        for i, call in enumerate(calls):
+            started = time.perf_counter()
+            call()
+            seconds[i] = min(seconds[i], time.perf_counter() - started)
+    return seconds
+
+
+def python(code: str) -> Callable[[], None]:
+    return lambda: subprocess.run([sys.executable, "-c", code], check=True, cwd=CHECKPOINTS.parent)
+
+
+class PerSample(Dataset):
+    """What the usual tutorial does: one Python call per image."""
+
+    def __init__(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        self.x, self.y = x, y
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, i: int) -> tuple[torch.Tensor, int]:
+        return (self.x[i].float() / 255 - 0.1307) / 0.3081, int(self.y[i])
+
+
+def rows() -> list[tuple[str, str, str, str]]:
+    """(what, the zoo's figure, the alternative's, ratio) for each pair."""
+    table = []
+
+    nothing, light, heavy = best(python("pass"), python("import zoo"), python("import torch"))
+    light, heavy = light - nothing, heavy - nothing  # the interpreter's own start is in both
+    table.append(_row("`import zoo` / `import torch`", light, heavy, "ms"))
+
+    weights = CHECKPOINTS / "lenet5-mnist" / "model.safetensors"
+    raw = f"import lightning; from safetensors.torch import load_file; load_file({str(weights)!r})"
+    ours, bare = best(python('import zoo; zoo.load("lenet5-mnist")'), python(raw))
+    table.append(_row("cold `zoo.load`, checked / `import lightning` + raw safetensors", ours, bare, "s"))
+
+    x = torch.randint(0, 256, (MNIST_SIZE, 1, 28, 28), dtype=torch.uint8)
+    y = torch.randint(0, 10, (MNIST_SIZE,))
+    ours, bare = best(
+        lambda: sum(len(b) for b, _ in TensorLoader(x, y, 256, shuffle=True, mean=(0.1307,), std=(0.3081,))),
+        lambda: sum(len(b) for b, _ in DataLoader(PerSample(x, y), 256, shuffle=True)),
+    )
+    table.append(_row("an epoch of MNIST batches / Dataset + DataLoader", ours, bare, "s"))
+
+    x, y = x[: 256 * 60], y[: 256 * 60]
+    ours, bare = best(lambda: trainer_epoch(x, y), lambda: bare_epoch(x, y), repeats=5)
+    table.append(_row("60 training steps of LeNet-5, batch 256, Trainer / bare loop", ours, bare, "s"))
+
+    model: Any = zoo.load("ddpm-mnist")
+    first = None
+    for name in sorted(SAMPLERS, key=lambda s: s != "dpm-solver++"):
+        (seconds,) = best(lambda name=name: model.sample(16, seed=0, sampler=name), repeats=2)
+        first = first or seconds
+        table.append(
+            (
+                f"16 digits, `{name}`, 20 steps",
+                f"{seconds:.2f} s",
+                f"{16 / seconds:.1f} images/s",
+                f"{seconds / first:.2f}×",
+            )
+        )
+    return table
+
+
+def _row(what: str, ours: float, other: float, unit: str) -> tuple[str, str, str, str]:
+    scale = 1e3 if unit == "ms" else 1
+    return what, f"{ours * scale:.3g} {unit}", f"{other * scale:.3g} {unit}", f"{ours / other:.2f}×"
+
+
+def trainer_epoch(x: torch.Tensor, y: torch.Tensor) -> None:
+    """One epoch as the recipes run it: Trainer without logger, rare logging, no bar refresh between."""
+    torch.manual_seed(0)
+    model = zoo.create("lenet5", batch_norm=True)
+    quiet: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False}
+    trainer = L.Trainer(max_epochs=1, accelerator="cpu", enable_progress_bar=False, **quiet)
+    trainer.fit(model, TensorLoader(x, y, 256, shuffle=True))
+
+
+def bare_epoch(x: torch.Tensor, y: torch.Tensor) -> None:
+    torch.manual_seed(0)
+    model = zoo.create("lenet5", batch_norm=True)
+    optimizer = model.configure_optimizers()
+    for images, labels in TensorLoader(x, y, 256, shuffle=True):
+        loss = torch.nn.functional.cross_entropy(model(images), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help="put the table into README.md")
+    write = parser.parse_args().write
+    lines = ["| measured | zoo | beside it | ratio |", "|---|---|---|---|"]
+    lines += [f"| {' | '.join(row)} |" for row in rows()]
+    machine = f"{cpu_name()}, {torch.get_num_threads()} threads"
+    lines.append(
+        f"\n{machine}; python {platform.python_version()}, torch {torch.__version__}, lightning {L.__version__}."
+    )
+    text = "\n".join(lines)
+    print(text)
+    if write:
+        start, end = MARKERS
+        old = README.read_text(encoding="utf-8")
+        new = re.sub(f"{start}.*{end}", lambda _: f"{start}\n{text}\n{end}", old, flags=re.DOTALL)
+        Path(README).write_text(new, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    import logging
+    import warnings
+
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore")
+    sys.exit(main())

@@ -1,0 +1,140 @@
+"""The table and the figures of a diffusion model's card: samplers × steps, the reverse process, nearest training images.
+
+    python scripts/figures/diffusion.py ddpm-mnist              # everything, some ten minutes on two cores
+    python scripts/figures/diffusion.py ddpm-mnist --images 300 --quick     # a look at it
+
+Writes samplers.json, reverse.png, nearest.png, interpolation.png and extra.md into the checkpoint's folder; `scripts/cards.py`
+puts extra.md into the card. Distances fall with the number of images, so the floor is measured at the same number.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import zoo
+from zoo.errors import ZooError
+from zoo.hub import locate
+from zoo.images import save_grid
+from zoo.metrics.features import embed, to_uint8
+from zoo.metrics.frechet import frechet_distance, gaussian_statistics
+from zoo.metrics.reference import images_of, load_pair
+from zoo.metrics.reference import read as read_reference
+
+GRID = [
+    ("ddim", 0.0, (5, 10, 20, 50, 100)),
+    ("ddim", 1.0, (20, 50, 100)),
+    ("ancestral", 0.0, (20, 50, 100)),
+    ("dpm-solver++", 0.0, (5, 10, 20, 50)),
+    ("heun", 0.0, (5, 10, 20)),
+]
+
+
+def sampler_table(
+    model: Any, dataset: str, count: int, grid: list[tuple[str, float, tuple[int, ...]]]
+) -> dict[str, Any]:
+    """FCD and milliseconds per image for every sampler and number of steps, from `count` images each."""
+    reference, (extractor, _) = read_reference(dataset), load_pair(dataset)
+
+    def fcd(images: Tensor) -> float:
+        features = embed(extractor, to_uint8(images, model.image_shape))
+        return frechet_distance(*gaussian_statistics(features), reference.mean, reference.covariance)
+
+    train = images_of(dataset)[0]
+    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))
+    floors = [fcd(train[order[i * count : (i + 1) * count]].float() / 255) for i in range(3)]
+    rows = []
+    for name, eta, all_steps in grid:
+        for steps in all_steps:
+            started = time.perf_counter()
+            images = model.sample(count, seed=0, sampler=name, steps=steps, eta=eta)
+            milliseconds = 1e3 * (time.perf_counter() - started) / count
+            calls = 2 * steps - 1 if name == "heun" else steps
+            row = {"sampler": name, "eta": eta, "steps": steps, "calls": calls, "fcd": fcd(images), "ms": milliseconds}
+            rows.append(row)
+            print({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()}, flush=True)
+    return {"images": count, "floor": sum(floors) / len(floors), "threads": torch.get_num_threads(), "rows": rows}
+
+
+def reverse_process(model: Any, path: Path) -> None:
+    """Six digits on their way from noise, eleven looks each."""
+    x = torch.randn(6, *model.image_shape, generator=torch.Generator().manual_seed(1))
+    states = [x, *model.trajectory(x, sampler="ddim", steps=50)]
+    picked = [states[i] for i in (0, 10, 20, 25, 30, 34, 38, 42, 45, 48, 50)]
+    strip = torch.stack(picked, 1).flatten(0, 1)  # [6 · 11, C, H, W], a digit a row
+    save_grid((strip / 2 + 0.5).clamp(0, 1), path, columns=len(picked))
+
+
+def nearest(model: Any, dataset: str, path: Path) -> None:
+    """Each sample above the training image that is nearest in feature space: near relatives, not copies."""
+    extractor, _ = load_pair(dataset)
+    images = model.sample(16, seed=0)
+    train = images_of(dataset)[0]
+    distance = torch.cdist(embed(extractor, to_uint8(images, model.image_shape)), embed(extractor, train))
+    closest = train[distance.argmin(1)].float() / 255
+    save_grid(torch.cat([images, closest]), path, columns=16)
+
+
+def interpolation(model: Any, dataset: str, path: Path) -> None:
+    """Paths between packaged test images through the codes of deterministic DDIM."""
+    from datamodules.base import sample_split
+
+    x = sample_split(dataset)[0][:8].float() / 255
+    rows = [model.interpolate(x[2 * i], x[2 * i + 1], steps=10) for i in range(4)]
+    save_grid(torch.cat(rows), path, columns=10)
+
+
+def extra(name: str, table: dict[str, Any]) -> str:
+    """The card's own section, in Markdown."""
+    lines = [
+        "## Samplers\n",
+        f"FCD of {table['images']:,} images for each sampler and number of steps, the network as published; as many real "
+        f"training images have {table['floor']:.2f} (the floor). Smaller samples have larger distances: compare within this table only. "
+        f"Milliseconds per image on {table['threads']} CPU thread(s), in batches of 250. "
+        f"`python scripts/figures/diffusion.py {name}`\n",
+        "| sampler | η | steps | network calls | FCD | × floor | ms/image |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for r in table["rows"]:
+        eta = f"{r['eta']:g}" if r["sampler"] == "ddim" else ""
+        ratio = r["fcd"] / table["floor"]
+        lines.append(
+            f"| {r['sampler']} | {eta} | {r['steps']} | {r['calls']} | {r['fcd']:.2f} | {ratio:.1f} | {r['ms']:.0f} |"
+        )
+    lines += [
+        "\nThe reverse process, deterministic DDIM, noise on the left:\n\n![reverse process](reverse.png)",
+        "\nSamples (above) and the training images nearest to them in feature space (below):\n\n![nearest](nearest.png)",
+        "\nBetween pairs of test images, along the great circle of their codes:\n\n![interpolation](interpolation.png)\n",
+    ]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name")
+    parser.add_argument("--images", type=int, default=1000)
+    parser.add_argument("--quick", action="store_true", help="two cells of the table only")
+    options = parser.parse_args()
+    try:
+        folder, model = locate(options.name), zoo.load(options.name)
+        dataset = model.data["name"]
+        reverse_process(model, folder / "reverse.png")
+        nearest(model, dataset, folder / "nearest.png")
+        interpolation(model, dataset, folder / "interpolation.png")
+        grid = [("ddim", 0.0, (5,)), ("dpm-solver++", 0.0, (5,))] if options.quick else GRID
+        table = sampler_table(model, dataset, options.images, grid)
+    except ZooError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    (folder / "samplers.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+    (folder / "extra.md").write_text(extra(options.name, table), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,34 @@
+"""Every Python snippet of the README runs as it stands, and every file, script and command that it names exists."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT
+from zoo.cli import parser
+
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+SNIPPETS = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
+SHELL = "\n".join(re.findall(r"```bash\n(.*?)```", TEXT, flags=re.DOTALL))
+
+
+@pytest.mark.parametrize("code", SNIPPETS)
+def test_snippet_runs(code, tmp_path):
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr[-2000:]
+
+
+def test_links_scripts_and_commands_exist():
+    for target in re.findall(r"\]\(([^)#:]+)\)", TEXT):
+        assert (ROOT / target).exists(), target
+    for script in re.findall(r"python (scripts/\S+\.py)", TEXT):
+        assert (ROOT / script).exists(), script
+    for target in re.findall(r"^make (\w+)", SHELL, flags=re.MULTILINE):
+        assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE), target
+
+
+def test_zoo_commands_parse():
+    for line in re.findall(r"^zoo ([^#\n]+)", SHELL, flags=re.MULTILINE):
+        assert callable(parser().parse_args(line.split()).run), line
