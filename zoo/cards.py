@@ -16,6 +16,7 @@ from zoo import registry
 from zoo.errors import CheckpointError
 from zoo.hub import CHECKPOINTS
 from zoo.index import INDEX
+from zoo.publish import read_pin
 
 LICENCE = "apache-2.0"
 REQUIRED = ("config.json", "model.safetensors", "recipe.yaml", "metrics.json", "provenance.json", "golden.safetensors")
@@ -70,6 +71,7 @@ class Folder:
             "paper": self.words.get("paper", ""),
             "summary": self.words.get("summary", ""),
             "metrics": [{key: metric[key] for key in keys if key in metric} for metric in self.metrics],
+            **read_pin(self.path, self.config["weights"]["sha256"]),
         }
 
 

@@ -9,11 +9,16 @@ Reading checks the sha256 of the very bytes that are parsed, looks the architect
 only under its name and shape. Nothing is ever unpickled.
 """
 
+import contextlib
+import ctypes
 import hashlib
 import inspect
 import json
+import math
 import os
 import shutil
+import socket
+import sys
 import tempfile
 from collections.abc import Collection
 from pathlib import Path
@@ -21,9 +26,11 @@ from typing import Any
 
 import safetensors
 import torch
+import yaml
 from safetensors.torch import load as parse_safetensors
 from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from zoo import registry
 from zoo.errors import CheckpointError, ZooError
@@ -34,6 +41,7 @@ FORMAT = 1
 FILES = ("config.json", "model.safetensors", "recipe.yaml", "metrics.json", "provenance.json", "golden.safetensors")
 CONFIG_KEYS = {"zoo_format", "name", "architecture", "init", "task", "preprocess", "classes", "data", "weights"}
 OPTIONAL_KEYS = {"base_model"}
+SMALL_FILE = 4 * 2**20  # bytes of JSON or YAML; ours hold a few thousand
 GOLDEN_TOLERANCE = 2e-4  # other processors sum in another order; a wrong layer is off by orders of magnitude more
 
 
@@ -44,11 +52,11 @@ def read_config(folder: Path) -> dict[str, Any]:
         CheckpointError: if it is missing, no JSON, of another format, or has keys or values that aren't ours.
     """
     path = folder / "config.json"
+    if not path.exists():
+        raise CheckpointError(f"{folder} is no checkpoint: it has no config.json")
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(f"{folder} is no checkpoint: it has no config.json") from None
-    except (ValueError, RecursionError, OSError) as error:
+        config = json.loads(_small_text(path))
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is damaged: {type(error).__name__}: {error}") from None
     if not isinstance(config, dict):
         raise CheckpointError(f"{path} must hold a JSON object, not {type(config).__name__}")
@@ -69,7 +77,62 @@ def read_config(folder: Path) -> dict[str, Any]:
     weights = config["weights"]
     if not isinstance(weights, dict) or not isinstance(weights.get("sha256"), str):
         raise CheckpointError(f"{path}: weights must be an object with the sha256 of model.safetensors")
+    classes, data = config["classes"], config["data"]
+    sound = {
+        "name": config["name"] is None or isinstance(config["name"], str),
+        "task": isinstance(config["task"], str),
+        "preprocess": config["preprocess"] is None or isinstance(config["preprocess"], dict),
+        "classes": classes is None or (isinstance(classes, list) and all(isinstance(c, str) for c in classes)),
+        "data": data is None
+        or (isinstance(data, dict) and isinstance(data.get("name"), str) and isinstance(data.get("init"), dict)),
+        "base_model": isinstance(config.get("base_model", ""), str),
+    }
+    if wrong := [key for key, good in sound.items() if not good]:
+        raise CheckpointError(
+            f"{path}: {', '.join(wrong)} can't be {', '.join(repr(config[key])[:60] for key in wrong)}"
+        )
     return config
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """The content of a recipe.yaml: plain values only, nothing in it is imported or made.
+
+    Raises:
+        CheckpointError: if it is missing, no YAML, or lacks the sections that every recipe has.
+    """
+    try:
+        recipe = yaml.safe_load(_small_text(path))
+    except (yaml.YAMLError, ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path} is no valid YAML: {type(error).__name__}: {error}") from None
+    if not isinstance(recipe, dict):
+        raise CheckpointError(f"{path} must hold a mapping, not {type(recipe).__name__}")
+    for section in ("model", "data", "card", "export"):
+        if not isinstance(recipe.get(section, {}), dict | (str if section in ("model", "data") else dict)):
+            raise CheckpointError(f"{path}: {section} must be a mapping, not {type(recipe[section]).__name__}")
+    if missing := {"model", "data", "trainer"} - recipe.keys():
+        raise CheckpointError(f"{path} has no section {', '.join(sorted(missing))}: it isn't what trained a model")
+    return recipe
+
+
+def _small_text(path: Path) -> str:
+    """The text of a file that has no reason to be large.
+
+    Raises:
+        CheckpointError: if it can't be read, or is absurdly large.
+    """
+    try:
+        with path.open("rb") as file:
+            raw = file.read(SMALL_FILE + 1)
+    except OSError as error:
+        raise CheckpointError(f"{path} can't be read: {error.strerror}") from None
+    if len(raw) > SMALL_FILE:
+        raise CheckpointError(f"{path} has more than {SMALL_FILE} bytes: that is no file of ours")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise CheckpointError(
+            f"{path} is damaged: it isn't UTF-8 text ({error.reason} at byte {error.start})"
+        ) from None
 
 
 def build(config: dict[str, Any]) -> ZooModule:
@@ -158,9 +221,46 @@ def read(folder: Path) -> ZooModule:
         CheckpointError: for anything that is missing, damaged or doesn't fit.
     """
     config = read_config(folder)
-    model = build(config)
-    load_tensors(model, read_tensors(folder / "model.safetensors", config["weights"]["sha256"]))
+    tensors = read_tensors(folder / "model.safetensors", config["weights"]["sha256"])
+    with bounded(tensors):
+        model = build(config)
+    load_tensors(model, tensors)
     return model.eval()
+
+
+class bounded(TorchFunctionMode):
+    """While it is entered, no more memory can be asked for than the tensors of a file explain.
+
+    A few bytes of config.json could else ask for a layer of 100 GB, or for a million layers, before anybody compares
+    shapes. The bound is generous: eight times the file's elements, and 2^26 for constants.
+    """
+
+    def __init__(self, tensors: dict[str, Tensor]) -> None:
+        super().__init__()
+        self.elements = 8 * sum(tensor.numel() for tensor in tensors.values()) + 2**26
+        self.calls = 1000 * len(tensors) + 100_000
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.calls -= 1
+        if getattr(func, "__name__", "") in FACTORIES:
+            self.elements -= _asked_elements(func.__name__, args, kwargs or {})
+        if self.elements < 0 or self.calls < 0:
+            raise CheckpointError("config.json asks for a far larger model than model.safetensors holds")
+        return func(*args, **(kwargs or {}))
+
+
+FACTORIES = {"empty", "zeros", "ones", "full", "rand", "randn", "arange", "linspace", "eye", "randint", "randperm"}
+
+
+def _asked_elements(factory: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
+    """Number of elements that a call of a torch factory asks for, as far as its arguments tell."""
+    values = kwargs.get("size", args)
+    if factory in ("arange", "linspace", "randperm", "eye", "randint", "full"):
+        shape = next((v for v in args if isinstance(v, tuple | list)), None)
+        numbers = [abs(int(v)) for v in (*args, *kwargs.values()) if isinstance(v, int | float) and math.isfinite(v)]
+        return math.prod(map(int, shape)) if shape is not None else max([1, *numbers])
+    shape = values[0] if len(values) == 1 and isinstance(values[0], tuple | list) else values
+    return math.prod(int(v) for v in shape if isinstance(v, int))
 
 
 def weights_bytes(model: nn.Module, dtype: torch.dtype = torch.float32) -> bytes:
@@ -239,7 +339,14 @@ def verify(folder: Path) -> dict[str, float]:
     model = read(folder)
     stored = read_tensors(folder / "golden.safetensors")
     inputs = {key.removeprefix("in/"): value for key, value in stored.items() if key.startswith("in/")}
-    now = run_golden(model, inputs)
+    try:
+        now = run_golden(model, inputs)
+    except ZooError:
+        raise
+    except Exception as error:  # inputs of another model, or of nobody's
+        raise CheckpointError(
+            f"{folder.name}: its golden inputs don't fit the model: {type(error).__name__}: {error}"
+        ) from error
     deviations = {}
     for key in (k for k in stored if k.startswith("out/")):
         if key not in now or now[key].shape != stored[key].shape:
@@ -260,8 +367,8 @@ def verify(folder: Path) -> dict[str, float]:
 class replacing:
     """Context manager: a staged copy of a folder that takes the folder's place at the end, or vanishes on an error.
 
-    The old folder is moved aside before the new one moves in; if the process dies between the two renames, the next
-    `replacing` of the same folder brings the old one back.
+    On Linux the two are exchanged in one system call, so at every moment the folder is the old or the new one. Elsewhere the
+    old one is moved aside first; if the process dies between the two renames, the next `replacing` brings it back.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -273,7 +380,11 @@ class replacing:
         if self.aside.exists() and not self.folder.exists():
             os.rename(self.aside, self.folder)
         shutil.rmtree(self.aside, ignore_errors=True)
-        self.staged = Path(tempfile.mkdtemp(prefix=f".{self.folder.name}.new-", dir=self.folder.parent))
+        prefix = f".{self.folder.name}.new-{socket.gethostname()}-"
+        for left in self.folder.parent.glob(f"{prefix}*"):
+            if not _alive(left.name.removeprefix(prefix).partition("-")[0]):
+                shutil.rmtree(left, ignore_errors=True)  # of an export that was killed
+        self.staged = Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=self.folder.parent))
         self.staged.chmod(0o755)
         if self.folder.exists():
             shutil.copytree(self.folder, self.staged, dirs_exist_ok=True)
@@ -283,7 +394,41 @@ class replacing:
         if error is not None:
             shutil.rmtree(self.staged, ignore_errors=True)
             return
-        if self.folder.exists():
+        for path in self.staged.rglob("*"):
+            if path.is_file():
+                sync(path)
+        if not self.folder.exists():
+            os.rename(self.staged, self.folder)
+        elif exchange(self.staged, self.folder):
+            shutil.rmtree(self.staged, ignore_errors=True)
+        else:
             os.rename(self.folder, self.aside)
-        os.rename(self.staged, self.folder)
-        shutil.rmtree(self.aside, ignore_errors=True)
+            os.rename(self.staged, self.folder)
+            shutil.rmtree(self.aside, ignore_errors=True)
+
+
+def exchange(a: Path, b: Path) -> bool:
+    """Swap two paths in one step; False where the system can't."""
+    if sys.platform != "linux":
+        return False
+    with contextlib.suppress(AttributeError, OSError):
+        libc = ctypes.CDLL(None, use_errno=True)
+        here, swap = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+        return libc.renameat2(here, os.fsencode(a), here, os.fsencode(b), swap) == 0
+    return False
+
+
+def sync(path: Path) -> None:
+    """Wait until a file is on the disk, so that a rename that follows can't outrun its content in a power cut."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _alive(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -31,3 +31,7 @@ class MissingExtraError(ZooError, ImportError):
 
     def __init__(self, what: str, package: str, extra: str) -> None:
         super().__init__(f"{what} needs {package}: pip install 'lightning-model-zoo[{extra}]'")
+
+
+class PublishError(ZooError, ValueError):
+    """A checkpoint that isn't fit to be published, or a Hub that didn't take it."""

@@ -17,6 +17,7 @@ from zoo.images import Transform
 
 if TYPE_CHECKING:
     from zoo.index import ModelInfo
+    from zoo.publish import Published
 
 
 class ZooModule(L.LightningModule):
@@ -90,6 +91,50 @@ class ZooModule(L.LightningModule):
         from zoo.checkpoint import write
 
         return write(self, Path(folder), base_model=base_model)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        data: L.LightningDataModule | None = None,
+        recipe: str | Path | None = None,
+        licence: str | None = None,
+        summary: str = "",
+        base_model: str | None = None,
+        private: bool = False,
+        token: str | None = None,
+        commit_message: str | None = None,
+        revision: str | None = None,
+        create_pr: bool = False,
+    ) -> "Published":
+        """Publish this model as a Hub repository that `zoo.load("hf://owner/name")` reads.
+
+        Args:
+            data: measure the card's metrics on its test split, from exactly the file that is published.
+            recipe: the YAML file that it was trained by.
+            licence: the Hub's identifier of the licence of these weights, such as "apache-2.0".
+            base_model: the Hub repository that it was fine-tuned from.
+            private, token, commit_message, revision, create_pr: as in huggingface_hub.
+
+        Raises:
+            PublishError: in one sentence, with all that is missing.
+        """
+        from zoo.publish import push
+
+        return push(
+            self,
+            repo_id,
+            data=data,
+            recipe=recipe,
+            licence=licence,
+            summary=summary,
+            base_model=base_model,
+            private=private,
+            token=token,
+            commit_message=commit_message,
+            revision=revision,
+            create_pr=create_pr,
+        )
 
     # Logging ---------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,81 @@
+"""Publish checkpoints on the Hugging Face Hub, and pin the resulting commits in the index.
+
+    python scripts/publish.py ddpm-mnist --owner my-org
+    python scripts/publish.py --all --owner my-org --private
+    python scripts/publish.py ddpm-mnist --owner my-org --dry-run     # check and list what would be sent
+
+The token is the Hub's own (`hf auth login`, or HF_TOKEN). A folder that isn't fit is refused with all its reasons, and the
+others are still published. Interrupted, the same command goes on; what is unchanged is not sent again.
+"""
+
+import argparse
+import os
+import sys
+
+from zoo.errors import UnknownNameError, ZooError
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="names of checkpoints/")
+    parser.add_argument("--all", action="store_true", help="every finished checkpoint")
+    parser.add_argument("--owner", required=True, help="your user or organisation on the Hub")
+    parser.add_argument("--private", action="store_true", help="make new repositories private")
+    parser.add_argument("--dry-run", action="store_true", help="check, and send nothing")
+    options = parser.parse_args(argv)
+    if bool(options.names) == options.all:
+        parser.error("name the checkpoints to publish, or --all of them")
+
+    from zoo.hub import CHECKPOINTS
+    from zoo.publish import publish, write_pin
+
+    known = [path.parent.name for path in sorted(CHECKPOINTS.glob("[!.]*/config.json"))]
+    failed = 0
+    for name in options.names or known:
+        try:
+            if name not in known:
+                raise UnknownNameError("checkpoint", name, known)
+            require_current_card(name)
+            folder, repo = CHECKPOINTS / name, f"{options.owner}/{name}"
+            done = publish(folder, repo, private=options.private, dry_run=options.dry_run)
+        except ZooError as error:
+            failed += 1
+            print(f"error: {error}", file=sys.stderr)
+            continue
+        if options.dry_run:
+            print(f"{name}: fit to be published as {repo}: {', '.join(done.changed)}")
+            continue
+        write_pin(folder, done)
+        pin_index()
+        print(
+            f"{name}: {repo}@{done.revision} ({f'{len(done.changed)} files changed' if done.changed else 'unchanged'})"
+        )
+    return 2 if failed else 0
+
+
+def require_current_card(name: str) -> None:
+    """Raise PublishError if the card isn't what the folder's facts say now."""
+    from zoo.cards import Folder, card
+    from zoo.errors import PublishError
+    from zoo.hub import CHECKPOINTS
+
+    try:
+        current = card(Folder(CHECKPOINTS / name)) == (CHECKPOINTS / name / "README.md").read_text(encoding="utf-8")
+    except (ZooError, OSError, ValueError, LookupError, TypeError):
+        return  # incomplete or damaged: publishing says in full what is wrong
+    if not current:
+        raise PublishError(f"{name}: README.md isn't what its folder says now: run scripts/cards.py")
+
+
+def pin_index() -> None:
+    """Write the index anew, with the pins of all folders."""
+    from zoo.cards import generated
+    from zoo.index import INDEX
+
+    staged = INDEX.with_suffix(".tmp")
+    staged.write_text(generated()[INDEX], encoding="utf-8")
+    os.replace(staged, INDEX)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
