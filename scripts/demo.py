@@ -1,6 +1,6 @@
 """The main job: load ddpm-mnist from this checkout, draw 64 digits, write the grid, and say what each step took.
 
-    python scripts/demo.py          # or: make demo
+python scripts/demo.py          # or: make demo
 """
 
 import time

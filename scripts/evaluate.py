@@ -15,14 +15,16 @@ from zoo.errors import ZooError
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", help="a checkpoint's name or folder")
+    parser.add_argument("--root", help="folder of the data, where the default isn't it")
     parser.add_argument("--write", action="store_true", help="write the folder's metrics.json")
     options = parser.parse_args()
     try:
-        from zoo.api import evaluate
+        from zoo.api import datamodule, evaluate
         from zoo.hub import locate
 
         folder = locate(options.name)
-        metrics = evaluate(options.name)
+        data = datamodule(options.name, root=options.root) if options.root else None
+        metrics = evaluate(options.name, data)
     except ZooError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -95,9 +95,9 @@ def test_missing_data_offline_is_one_sentence(folders, tmp_path, monkeypatch, ca
 
 def test_recipe_with_a_typo_names_the_key(tmp_path):
     train = [PYTHON, "scripts/train.py", "lenet5-mnist", "--runs", str(tmp_path), "--fit", "0"]
-    result = subprocess.run([*train, "--trainer.max_epoch=1"], capture_output=True, text=True, cwd=ROOT)
+    result = subprocess.run([*train, "--trainer.max_epochz=1"], capture_output=True, text=True, cwd=ROOT)
     assert result.returncode == 2
-    assert "max_epoch" in result.stderr and "Traceback" not in result.stderr
+    assert "max_epochz" in result.stderr and "Traceback" not in result.stderr
     result = subprocess.run([PYTHON, "scripts/train.py", "lenet5-mist"], capture_output=True, text=True, cwd=ROOT)
     assert result.returncode == 2 and "lenet5-mnist" in result.stderr
 

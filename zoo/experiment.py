@@ -13,6 +13,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -71,13 +72,16 @@ def run(
         if not (folder / "provenance.json").exists():
             call([*train, name, "--runs", str(runs), "--fit", str(seed), *overrides])
         if not (folder / "metrics.json").exists():
-            call([*evaluate, str(folder), "--write"])
+            root = json.loads((folder.parent / "run.json").read_text(encoding="utf-8"))["root"]
+            call([*evaluate, str(folder), "--write", *(["--root", root] if root else [])])
         folders.append(folder)
     return publish(name, folders, into or CHECKPOINTS / name)
 
 
 def fit_one(name: str, seed: int, runs: Path, overrides: list[str]) -> None:
     """Fit one seed, from its last saved state if there is one, and export it with provenance."""
+    for told_on_purpose in ("LightningCLI's args parameter", "will be overridden by", "LeafSpec"):
+        warnings.filterwarnings("ignore", f".*{told_on_purpose}")
     from zoo.checkpoint import init_arguments, replacing, write
     from zoo.training import fit
 
@@ -96,7 +100,9 @@ def fit_one(name: str, seed: int, runs: Path, overrides: list[str]) -> None:
     from zoo import registry
 
     config = cli.config
-    init = {key: value for key, value in init_arguments(data).items() if key != "root"}  # a path of this machine
+    init = init_arguments(data)
+    root = init.pop("root", None)  # a path of this machine: what is published holds none
+    (folder / "run.json").write_text(json.dumps({"root": root}), encoding="utf-8")
     paired = {"name": registry.name_of(type(data), registry.DATAMODULES), "init": init}
     export = folder / name
     with replacing(export) as staged:
@@ -159,7 +165,11 @@ def publish(name: str, folders: list[Path], target: Path) -> Path:
     for entry in measured[0]:
         values = [other["value"] for run in measured for other in run if _same_claim(entry, other)]
         if len(values) > 1:
-            spread: dict[str, float] = {"mean": statistics.mean(values), "std": statistics.stdev(values), "n_seeds": len(values)}
+            spread: dict[str, float] = {
+                "mean": statistics.mean(values),
+                "std": statistics.stdev(values),
+                "n_seeds": len(values),
+            }
             entry.update(spread)
         metrics.append(entry)
     if len(folders) > 1:

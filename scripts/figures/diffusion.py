@@ -94,7 +94,8 @@ def extra(name: str, table: dict[str, Any]) -> str:
     lines = [
         "## Samplers\n",
         f"FCD of {table['images']:,} images for each sampler and number of steps, the network as published; as many real "
-        f"training images have {table['floor']:.2f} (the floor). Smaller samples have larger distances: compare within this table only. "
+        f"training images have {table['floor']:.2f} (the floor). Smaller samples have larger distances: compare within "
+        "this table only. "
         f"Milliseconds per image on {table['threads']} CPU thread(s), in batches of 250. "
         f"`python scripts/figures/diffusion.py {name}`\n",
         "| sampler | η | steps | network calls | FCD | × floor | ms/image |",

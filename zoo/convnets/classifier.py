@@ -100,7 +100,12 @@ class ImageClassifier(ZooModule):
     # Golden tensors and preview --------------------------------------------------------------------------------------
 
     def golden_inputs(self) -> dict[str, Tensor]:
-        return {"image": self._examples(4)[0]}
+        if (examples := self._examples(4)) is not None:
+            return {"image": examples[0]}
+        assert self.transform is not None
+        shape = (4, len(self.transform.mean), *self.transform.size)
+        generator = torch.Generator().manual_seed(0)
+        return {"image": torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)}
 
     def golden_outputs(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """The transformed images and their logits: a changed transform shows as clearly as a changed layer."""
@@ -108,11 +113,14 @@ class ImageClassifier(ZooModule):
         x = self.transform(inputs["image"])
         return {"input": x, "logits": self(x)}
 
-    def preview(self, path: Path) -> Path:
+    def preview(self, path: Path) -> Path | None:
         """Twenty packaged test images with the class and probability given; mistakes are red."""
         from PIL import Image, ImageDraw
 
-        images, labels = self._examples(20)
+        examples = self._examples(20)
+        if examples is None:
+            return None
+        images, labels = examples
         probability = self.predict_proba(images)
         names = self.classes or [str(i) for i in range(probability.shape[1])]
         cell, columns = 84, 10
@@ -129,15 +137,12 @@ class ImageClassifier(ZooModule):
         canvas.save(path, optimize=True)
         return path
 
-    def _examples(self, n: int) -> tuple[Tensor, Tensor]:
-        """The first n packaged real test images (uint8) and labels of the data set; noise where none are packaged."""
+    def _examples(self, n: int) -> tuple[Tensor, Tensor] | None:
+        """The first n packaged real test images (uint8) and labels of the data set; None where none are packaged."""
         from datamodules.base import sample_split
 
-        assert self.transform is not None
         try:
             x, y = sample_split(self.data["name"] if self.data else "")
-        except LookupError:
-            generator = torch.Generator().manual_seed(0)
-            shape = (n, len(self.transform.mean), *self.transform.size)
-            return torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8), torch.zeros(n).long()
+        except InputError:
+            return None
         return x[:n], y[:n]

@@ -1,0 +1,165 @@
+"""From recipe to checkpoint folder, for real but small; the schedule; and runs that are cut and go on."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import lightning as L
+import pytest
+import torch
+from PIL import Image
+
+import zoo
+from datamodules.base import TensorLoader, sample_split
+from tests.conftest import ROOT
+from zoo import cards
+from zoo.training import History, Resume, WarmupDecay
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """A person's folder of digits: 16 real images of each of three classes."""
+    root = tmp_path_factory.mktemp("digits")
+    x, y = sample_split("mnist")
+    for label in (0, 1, 7):
+        (root / str(label)).mkdir()
+        for i, image in enumerate(x[y == label][:16]):
+            Image.fromarray(image[0].numpy()).save(root / str(label) / f"{i}.png")
+    return root
+
+
+def train(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "scripts/train.py", *arguments], capture_output=True, text=True, cwd=ROOT, timeout=300
+    )
+
+
+def test_recipe_to_published_folder(digits, tmp_path):
+    target = tmp_path / "lenet5-mnist"
+    transform = '{"size": [28, 28], "mode": "L", "mean": [0.13], "std": [0.31]}'
+    overrides = [
+        "--data=datamodules.image_folder.ImageFolder",
+        f"--data.root={digits}",
+        f"--data.transform={transform}",
+        "--data.batch_size=8",
+        "--trainer.max_epochs=3",
+        "--model.num_classes=3",
+    ]
+    places = ["--runs", str(tmp_path / "runs"), "--into", str(target), "--seeds", "1"]
+    result = train("lenet5-mnist", *places, *overrides)
+    assert result.returncode == 0, result.stderr[-3000:]
+    folder = cards.Folder(target)
+    assert folder.config["classes"] == ["0", "1", "7"]
+    assert folder.config["weights"]["averaged"] is True
+    assert [m["sha256"] for m in folder.metrics] == [folder.config["weights"]["sha256"]] * len(folder.metrics)
+    assert str(tmp_path) not in (target / "config.json").read_text()
+    assert "accuracy" in (target / "README.md").read_text()
+    assert folder.provenance["steps"] == 3 * (3 * 12 // 8)
+    with (target / "history.csv").open() as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["0", "1", "2"]
+    model = zoo.load(target)
+    image = next((digits / "7").glob("*.png"))
+    assert {label for label, _ in model.predict(image)} == {"0", "1", "7"}
+    assert zoo.verify(target)
+
+    again = train("lenet5-mnist", *places, *overrides)  # everything is there: nothing is trained again
+    assert again.returncode == 0
+    assert json.loads((target / "config.json").read_text()) == folder.config
+    other = train("lenet5-mnist", "--fit", "0", *places, *overrides, "--trainer.max_epochs=4")
+    assert other.returncode == 2
+    assert "--fresh" in other.stderr
+
+
+class Noisy(L.LightningModule):
+    """Draws from the global generator in every step, as dropout and diffusion do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(4, 1)
+
+    def training_step(self, batch, batch_idx):
+        return (self.layer(batch[0].flatten(1)) - torch.randn(1)).square().mean()
+
+    def configure_optimizers(self):
+        optimizer = torch.optim.AdamW(self.parameters(), lr=0.1)
+        schedule = WarmupDecay(optimizer)
+        schedule.stretch(self.trainer.estimated_stepping_batches)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+class Stop(L.Callback):
+    """Dies at the end of an epoch, after it was saved."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        if trainer.current_epoch == self.epoch:
+            raise RuntimeError("power cut")
+
+
+def fit(run, *more, averaged: bool) -> torch.Tensor:
+    L.seed_everything(3)
+    run.mkdir(exist_ok=True)
+    model, state = Noisy(), run / "last.ckpt"
+    callbacks = [History(run / "history.csv"), Resume(state, every_seconds=-1.0), *more]
+    if averaged:
+        callbacks.append(L.pytorch.callbacks.EMAWeightAveraging(decay=0.9))
+    quiet = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
+    trainer = L.Trainer(max_epochs=6, accelerator="cpu", callbacks=callbacks, **quiet)
+    x = torch.randint(0, 256, (40, 1, 2, 2), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    loader = TensorLoader(x, torch.zeros(40).long(), 8, shuffle=True)
+    trainer.fit(model, loader, ckpt_path=str(state) if state.exists() else None)
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+@pytest.mark.parametrize("averaged", [False, True])
+def test_a_run_that_is_cut_ends_with_the_same_weights(averaged, tmp_path):
+    whole = fit(tmp_path / "whole", averaged=averaged)
+    for epoch in (2, 5):
+        with pytest.raises(RuntimeError, match="power cut"):
+            fit(tmp_path / "cut", Stop(epoch), averaged=averaged)
+    assert torch.equal(fit(tmp_path / "cut", averaged=averaged), whole)
+
+    def curve(run):
+        with (tmp_path / run / "history.csv").open() as file:
+            return [(row["epoch"], row["step"]) for row in csv.DictReader(file)]
+
+    assert curve("cut") == curve("whole")
+    assert len(curve("cut")) == 6
+
+
+def test_schedule_warms_up_peaks_and_decays():
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=2.0)
+    schedule = WarmupDecay(optimizer, warmup=0.1, shape="linear", final=0.25)
+    schedule.stretch(100)
+    rates = []
+    for _ in range(100):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    assert rates[0] == pytest.approx(2 / 11)
+    assert max(rates) == rates[10] == 2.0
+    assert rates[55] == pytest.approx(2 * (0.25 + 0.75 * 0.5))
+    assert rates[-1] == pytest.approx(0.5, abs=0.03)
+    assert rates[:11] == sorted(rates[:11])
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+
+
+def test_a_recipe_with_a_typo_names_the_key(tmp_path, monkeypatch, capsys):
+    from zoo import experiment
+
+    text = (ROOT / "checkpoints/lenet5-mnist/recipe.yaml").read_text().replace("max_epochs", "max_epoch")
+    (tmp_path / "lenet5-typo").mkdir()
+    (tmp_path / "lenet5-typo" / "recipe.yaml").write_text(text)
+    monkeypatch.setattr(experiment, "CHECKPOINTS", tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        experiment.main(["lenet5-typo", "--fit", "0", "--runs", str(tmp_path / "runs")])
+    assert stopped.value.code == 2
+    assert "max_epoch" in capsys.readouterr().err
