@@ -9,7 +9,7 @@ demo: .venv/core
 	$(BIN)/python scripts/demo.py
 
 test: .venv/test
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto  # a process a core, one thread each
 
 lint: .venv/test
 	$(BIN)/ruff check .

@@ -91,8 +91,8 @@ class ImageClassifier(ZooModule):
     def _measure(self, batch: tuple[Tensor, Tensor], split: str) -> None:
         x, y = batch
         logits = self(x).float()
-        self.log(f"{split}/loss", F.cross_entropy(logits, y), batch_size=len(y))
         self.log(f"{split}/accuracy", (logits.argmax(1) == y).float().mean(), prog_bar=True, batch_size=len(y))
+        self.log(f"{split}/loss", F.cross_entropy(logits, y), batch_size=len(y))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.AdamW(self.parameters(), lr=1e-3)
