@@ -78,10 +78,11 @@ def evaluate_images(
         tables.append(table)
     n = len(draws[0])
     entries = [_entry(dataset, name, [t[name] for t in tables], n, _how(name, dataset, n, how)) for name in tables[0]]
-    for name, values in (("fcd_floor", reference.floor), ("fcd_pca_gaussian", reference.pca_gaussian)):
-        at = 1 + [entry["metric"] for entry in entries].index("fcd")
-        entries.insert(at, _entry(dataset, name, values.tolist(), len(reference.features), _how(name, dataset, n, "")))
-    return entries
+    anchors = [
+        _entry(dataset, name, values.tolist(), len(reference.features), _how(name, dataset, n, ""))
+        for name, values in (("fcd_floor", reference.floor), ("fcd_pca_gaussian", reference.pca_gaussian))
+    ]
+    return [entries[0], *anchors, *entries[1:]]  # the distance never stands without its anchors
 
 
 def feature_measures(

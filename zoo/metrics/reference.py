@@ -19,6 +19,7 @@ import torch
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
+from datamodules.base import TensorDataModule
 from zoo import api
 from zoo.checkpoint import read_config
 from zoo.convnets.classifier import ImageClassifier
@@ -137,6 +138,7 @@ def load_pair(dataset: str) -> tuple[ImageClassifier, ImageClassifier]:
 def images_of(dataset: str) -> tuple[Tensor, Tensor]:
     """All images of the official training part and of the test part, uint8 [N, C, H, W]."""
     data = api.datamodule(dataset)
+    assert isinstance(data, TensorDataModule)  # so are all that have an extractor
     parts = [data.tensors(split)[0] for split in ("train", "val", "test")]
     return torch.cat(parts[:2]), parts[2]
 
