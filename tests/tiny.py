@@ -33,6 +33,45 @@ def images(n: int = 8, channels: int = 1, size: int = 28, classes: int = 10) -> 
     return make
 
 
+def citations(nodes: int = 12, features: int = 9, classes: int = 3) -> Callable[[], Any]:
+    """A ring with chords; every second node is labelled."""
+
+    def make() -> Any:
+        from torch_geometric.data import Data
+        from torch_geometric.utils import to_undirected
+
+        ring = torch.arange(nodes)
+        edges = torch.cat([torch.stack([ring, (ring + hop) % nodes]) for hop in (1, 5)], 1)
+        x = torch.rand(nodes, features, generator=torch.Generator().manual_seed(0))
+        return Data(x=x, edge_index=to_undirected(edges), y=ring % classes, train_mask=ring % 2 == 0)
+
+    return make
+
+
+def small_graphs(features: int = 7) -> Callable[[], Any]:
+    """Rings against stars."""
+
+    def make() -> Any:
+        from torch_geometric.data import Batch, Data
+        from torch_geometric.utils import to_undirected
+
+        generator, graphs = torch.Generator().manual_seed(0), []
+        for i in range(8):
+            n = 4 + i // 2
+            near = (torch.arange(n) + 1) % n if i % 2 else torch.zeros(n, dtype=torch.long)
+            edges = to_undirected(torch.stack([torch.arange(n), near])[:, 1 - i % 2 :])
+            graphs.append(
+                Data(x=torch.rand(n, features, generator=generator), edge_index=edges, y=torch.tensor([i % 2]))
+            )
+        return Batch.from_data_list(graphs)
+
+    return make
+
+
+# every node classifier on one small graph, and on Cora
+NODES: dict[str, Any] = {"batch": citations(), "lr": 0.03}
+NODE_INIT: dict[str, Any] = {"num_classes": 3, "in_channels": 9, "dropout": 0.0}
+
 TINY: dict[str, Tiny] = {
     "cnn": Tiny({"width": 8, "embedding_dim": 16, "dropout": 0.0}, images(), data="mnist"),
     "ddpm": Tiny(
@@ -43,4 +82,9 @@ TINY: dict[str, Tiny] = {
         overfits=0.8,  # the noise is drawn anew in every step
     ),
     "lenet5": Tiny({"batch_norm": True}, images(), data="mnist"),
+    "gat": Tiny(NODE_INIT, **NODES),
+    "gcn": Tiny(NODE_INIT | {"num_layers": 3}, **NODES),
+    "gin": Tiny({"hidden_dim": 8, "num_layers": 3, "dropout": 0.0}, small_graphs(), data="mutag", overfits=0.6),
+    "node-mlp": Tiny(NODE_INIT, **NODES),
+    "sage": Tiny(NODE_INIT | {"hidden_dim": 8}, **NODES),
 }

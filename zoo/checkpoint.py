@@ -291,6 +291,7 @@ def write(
     dtype: torch.dtype = torch.float32,
     data: dict[str, Any] | None = None,
     base_model: str | None = None,
+    preview: bool = True,
 ) -> Path:
     """Write the model's part of a checkpoint folder (config, weights, golden tensors, preview): all of it or nothing."""
     raw = weights_bytes(model, dtype)
@@ -318,7 +319,8 @@ def write(
         published = read(staged)  # golden tensors are those of the file, after its rounding
         golden = run_golden(published, published.golden_inputs())
         (staged / "golden.safetensors").write_bytes(to_safetensors(golden))
-        published.preview(staged / "preview.png")
+        if preview:
+            published.preview(staged / "preview.png")
     return folder
 
 

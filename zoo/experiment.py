@@ -1,7 +1,8 @@
 """One experiment from recipe to checkpoint folder: fit each seed, export, evaluate the exported file, publish.
 
-Each seed is fitted in a process of its own under runs/NAME/seedK and leaves a checkpoint folder there; a further process
-evaluates exactly that folder. The first seed's folder is published, never the best one's; all seeds give mean and std.
+Each seed is fitted in a process of its own (or all in one, where the recipe's `export.together` says so) under
+runs/NAME/seedK and leaves a checkpoint folder there; a further process evaluates exactly that folder. The first seed's folder
+is published, never the best one's; all seeds give mean and std.
 """
 
 import argparse
@@ -31,11 +32,12 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--into", type=Path, help="publish to this folder, in place of checkpoints/NAME")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where runs are kept (default: runs)")
     parser.add_argument("--fresh", action="store_true", help="forget an earlier run of the same name")
-    parser.add_argument("--fit", type=int, metavar="SEED", help=argparse.SUPPRESS)
+    parser.add_argument("--fit", type=int, nargs="+", metavar="SEED", help=argparse.SUPPRESS)
     options, overrides = parser.parse_known_args(argv)
     try:
         if options.fit is not None:
-            fit_one(options.name, options.fit, options.runs, overrides)
+            for seed in options.fit:
+                fit_one(options.name, seed, options.runs, overrides)
         else:
             run(options.name, options.runs, overrides, options.seeds, options.into, options.fresh)
     except ZooError as error:
@@ -61,21 +63,26 @@ def run(
 ) -> Path:
     """Fit and evaluate all seeds of a recipe, then publish; returns the published folder."""
     recipe = recipe_of(name)
-    seeds = seeds or int((yaml.safe_load(recipe.read_text(encoding="utf-8")).get("export") or {}).get("seeds", 1))
+    export = export_of(recipe)
+    count = seeds or int(export.get("seeds", 1))
     if fresh:
         shutil.rmtree(runs / name, ignore_errors=True)
     train = [sys.executable, str(Path(__file__).parents[1] / "scripts" / "train.py")]
     evaluate = [sys.executable, str(Path(__file__).parents[1] / "scripts" / "evaluate.py")]
-    folders = []
-    for seed in range(seeds):
-        folder = runs / name / f"seed{seed}" / name
-        if not (folder / "provenance.json").exists():
-            call([*train, name, "--runs", str(runs), "--fit", str(seed), *overrides])
-        if not (folder / "metrics.json").exists():
-            root = json.loads((folder.parent / "run.json").read_text(encoding="utf-8"))["root"]
-            call([*evaluate, str(folder), "--write", *(["--root", root] if root else [])])
-        folders.append(folder)
+    folders = [runs / name / f"seed{seed}" / name for seed in range(count)]
+    every = list(range(count))
+    for group in [every] if export.get("together") else [[seed] for seed in every]:
+        if unfitted := [str(seed) for seed in group if not (folders[seed] / "provenance.json").exists()]:
+            call([*train, name, "--runs", str(runs), "--fit", *unfitted, *overrides])
+        if unmeasured := [str(folders[seed]) for seed in group if not (folders[seed] / "metrics.json").exists()]:
+            root = json.loads((folders[group[0]].parent / "run.json").read_text(encoding="utf-8"))["root"]
+            call([*evaluate, *unmeasured, "--write", *(["--root", root] if root else [])])
     return publish(name, folders, into or CHECKPOINTS / name)
+
+
+def export_of(recipe: Path) -> dict[str, Any]:
+    """The `export` section of a recipe, before LightningCLI parses it."""
+    return yaml.safe_load(recipe.read_text(encoding="utf-8")).get("export") or {}
 
 
 def fit_one(name: str, seed: int, runs: Path, overrides: list[str]) -> None:
@@ -92,7 +99,9 @@ def fit_one(name: str, seed: int, runs: Path, overrides: list[str]) -> None:
     if mark.exists() and mark.read_text(encoding="utf-8") != fingerprint:
         raise InputError(f"{folder} holds a run of another recipe or other options: add --fresh to start anew")
     mark.write_text(fingerprint, encoding="utf-8")
-    model, data, cli, history = fit(recipe, folder, [f"--seed_everything={seed}", *overrides])
+    fold = export_of(recipe).get("fold")
+    of_seed = [f"--seed_everything={seed}", *([f"--{fold}={seed}"] if fold else [])]
+    model, data, cli, history = fit(recipe, folder, [*of_seed, *overrides])
     if not cli.trainer.is_global_zero:
         return
     import torch
@@ -114,6 +123,7 @@ def fit_one(name: str, seed: int, runs: Path, overrides: list[str]) -> None:
             averaged=config.export.averaged,
             dtype=getattr(torch, config.export.dtype),
             data=paired,
+            preview=seed == 0,
         )
         shutil.copyfile(recipe, staged / "recipe.yaml")
         if (folder / "history.csv").exists():

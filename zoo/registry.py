@@ -12,14 +12,24 @@ from zoo.errors import UnknownNameError
 ARCHITECTURES = {
     "cnn": "zoo.convnets.cnn:CNN",
     "ddpm": "zoo.diffusion.ddpm:DDPM",
+    "gat": "zoo.graphs.gat:GAT",
+    "gcn": "zoo.graphs.gcn:GCN",
+    "gin": "zoo.graphs.gin:GIN",
     "lenet5": "zoo.convnets.lenet5:LeNet5",
+    "node-mlp": "zoo.graphs.mlp:NodeMLP",
+    "sage": "zoo.graphs.sage:SAGE",
 }
 
 DATAMODULES = {
     "cifar10": "datamodules.cifar10:CIFAR10",
+    "citeseer": "datamodules.planetoid:Citeseer",
+    "cora": "datamodules.planetoid:Cora",
     "fashion-mnist": "datamodules.fashion_mnist:FashionMNIST",
     "image-folder": "datamodules.image_folder:ImageFolder",
+    "karate": "datamodules.karate:KarateClub",
     "mnist": "datamodules.mnist:MNIST",
+    "mutag": "datamodules.tudataset:MUTAG",
+    "proteins": "datamodules.tudataset:PROTEINS",
 }
 
 

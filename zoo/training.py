@@ -47,11 +47,15 @@ class Export:
         averaged: the run keeps an exponential moving average (EMAWeightAveraging), and that is what is exported.
         dtype: how the weights are stored; they are loaded as float32.
         seeds: runs with seeds 0, 1, …; the first is published (never the best), all of them give mean and std.
+        together: fit all seeds in one process, and evaluate them in one: for runs whose imports cost more than they do.
+        fold: an argument that takes the seed's number, such as "data.fold": the seeds are the folds of a cross-validation.
     """
 
     averaged: bool = False
     dtype: Literal["float32", "float16", "bfloat16"] = "float32"
     seeds: int = 1
+    together: bool = False
+    fold: str | None = None
 
 
 class WarmupDecay(LRScheduler):

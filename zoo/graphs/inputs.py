@@ -1,0 +1,91 @@
+"""What every graph network asks of a PyG `Data` before it computes: one sentence for whatever can't work."""
+
+import warnings
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Batch, Data
+from torch_geometric.utils import is_undirected
+
+from zoo.errors import InputError
+
+
+def check_graph(data: Data, in_channels: int, *, directed: bool = False) -> Data:
+    """The same `data` if a network with `in_channels` features per node can take it.
+
+    Isolated nodes are fine: they see themselves alone.
+
+    Args:
+        directed: the network tells the two directions of an edge apart; otherwise a graph with an edge in one
+            direction only gets a warning.
+
+    Raises:
+        InputError: for anything else than a graph with float features [N, in_channels] and existing edges.
+    """
+    if not isinstance(data, Data):
+        raise InputError(f"a graph is a torch_geometric.data.Data, not {type(data).__name__}")
+    check_features(data.x, in_channels)
+    check_edges(data.edge_index, data.x.shape[0])
+    check_batch(data)
+    if not directed and not is_undirected(data.edge_index, num_nodes=data.x.shape[0]):
+        warnings.warn(
+            "some edges have one direction only and this network means undirected graphs: nodes hear along the arrows "
+            "alone; torch_geometric.transforms.ToUndirected() adds the missing directions",
+            stacklevel=3,
+        )
+    return data
+
+
+def check_features(x: Tensor | None, in_channels: int) -> None:
+    """Raises InputError unless x is a finite float tensor [N, in_channels] with N > 0."""
+    if x is None:
+        raise InputError("the graph has no node features: set data.x, a float tensor [nodes, features]")
+    if x.ndim != 2 or x.shape[0] == 0:
+        raise InputError(f"node features are [nodes, features] with at least one node, not {list(x.shape)}")
+    if x.shape[1] != in_channels:
+        raise InputError(
+            f"the graph has {x.shape[1]} features per node and this network takes {in_channels}: "
+            f"load it with zoo.load(..., in_channels={x.shape[1]}) for a fresh first layer"
+        )
+    if not x.is_floating_point():
+        raise InputError(f"node features are floating point, not {x.dtype}: call .float() on data.x")
+    values = x if x.layout == torch.strided else x.values()
+    if not torch.isfinite(values).all():
+        raise InputError("the node features hold NaN or infinite values: clean them before the call")
+
+
+def check_edges(edge_index: Tensor | None, nodes: int) -> None:
+    """Raises InputError unless edge_index is an integer tensor [2, E] with values in 0..nodes-1."""
+    if edge_index is None:
+        raise InputError("the graph has no edges: set data.edge_index, an int64 tensor [2, edges] (it may be empty)")
+    if edge_index.ndim != 2 or edge_index.shape[0] != 2:
+        raise InputError(f"edge_index is [2, edges], sources above targets, not {list(edge_index.shape)}")
+    if edge_index.dtype != torch.int64:
+        raise InputError(f"edge_index is int64, not {edge_index.dtype}: call .long() on data.edge_index")
+    if edge_index.numel():
+        low, high = (int(v) for v in edge_index.aminmax())
+        if low < 0 or high >= nodes:
+            wrong = low if low < 0 else high
+            raise InputError(f"an edge names node {wrong}, but the graph has nodes 0..{nodes - 1}: renumber the edges")
+
+
+def check_batch(data: Data) -> None:
+    """Raises InputError for a batch that holds a graph without nodes: it has nothing to read out."""
+    sizes = data.ptr.diff() if isinstance(data, Batch) and getattr(data, "ptr", None) is not None else None
+    if sizes is not None and (sizes == 0).any():
+        empty = (sizes == 0).nonzero().flatten().tolist()
+        raise InputError(f"graph {', '.join(map(str, empty))} of the batch has no nodes: leave it out")
+
+
+def check_classes(y: Tensor | None, num_classes: int) -> None:
+    """Raises InputError unless y holds class numbers 0..num_classes-1."""
+    if y is None:
+        raise InputError("the graph has no labels: set data.y, an int64 tensor of class numbers")
+    if y.is_floating_point():
+        raise InputError(f"labels are class numbers (int64), not {y.dtype}: call .long() on data.y if they are whole")
+    if y.numel() and (y.min() < 0 or y.max() >= num_classes):
+        wrong = int(y.min()) if y.min() < 0 else int(y.max())
+        raise InputError(
+            f"a label is {wrong}, but the network has classes 0..{num_classes - 1}: "
+            "load it with zoo.load(..., num_classes=) for a fresh head"
+        )
