@@ -170,13 +170,14 @@ def test_verbs_of_its_protocols(name):
                 model.sample(bad)
     if model.task == "image-classification":
         assert isinstance(model, protocols.Classifies)
-        x = torch.randint(0, 256, (2, 1, 28, 28), dtype=torch.uint8)
+        shape = TINY[name].batch()[0].shape[1:]
+        x = torch.randint(0, 256, (2, *shape), dtype=torch.uint8)
         probability = model.predict_proba(x)
         torch.testing.assert_close(probability.sum(1), torch.ones(2))
         assert len(model.predict(x, top=2)) == 2 and len(model.predict(x[0], top=2)) == 2
         assert next(reversed(model.features(model.transform(x)))) == "embedding"
         with pytest.raises(InputError, match="NaN"):
-            model.predict(torch.full((1, 28, 28), float("nan")))
+            model.predict(torch.full(shape, float("nan")))
         model.reset_head(3)
         assert model.predict_proba(x).shape == (2, 3)
         with pytest.raises(InputError, match="num_classes"):

@@ -33,6 +33,14 @@ def images(n: int = 8, channels: int = 1, size: int = 28, classes: int = 10) -> 
     return make
 
 
+def characters(n: int = 4, length: int = 16, vocab_size: int = 65) -> Callable[[], Any]:
+    def make() -> tuple[torch.Tensor, torch.Tensor]:
+        tokens = torch.randint(vocab_size, (n, length + 1), generator=torch.Generator().manual_seed(0))
+        return tokens[:, :-1], tokens[:, 1:]
+
+    return make
+
+
 def citations(nodes: int = 12, features: int = 9, classes: int = 3) -> Callable[[], Any]:
     """A ring with chords; every second node is labelled."""
 
@@ -73,6 +81,20 @@ NODES: dict[str, Any] = {"batch": citations(), "lr": 0.03}
 NODE_INIT: dict[str, Any] = {"num_classes": 3, "in_channels": 9, "dropout": 0.0}
 
 TINY: dict[str, Tiny] = {
+    "char-rnn": Tiny(
+        {"width": 24, "embedding": 12, "kind": "lstm"},
+        characters(),
+        data="tinyshakespeare",
+        data_init={"batch_size": 4, "context": 16, "reading": "streams"},
+        lr=2e-2,
+    ),
+    "gpt": Tiny(
+        {"context": 16, "layers": 2, "heads": 2, "width": 24, "qk_norm": True},
+        characters(),
+        data="tinyshakespeare",
+        data_init={"batch_size": 4, "context": 16},
+        lr=1e-2,
+    ),
     "cnn": Tiny({"width": 8, "embedding_dim": 16, "dropout": 0.0}, images(), data="mnist"),
     "ddpm": Tiny(
         {"width": 8, "blocks": 1, "timesteps": 50},
@@ -81,10 +103,16 @@ TINY: dict[str, Tiny] = {
         data_init={"normalize": False},
         overfits=0.8,  # the noise is drawn anew in every step
     ),
-    "lenet5": Tiny({"batch_norm": True}, images(), data="mnist"),
     "gat": Tiny(NODE_INIT, **NODES),
     "gcn": Tiny(NODE_INIT | {"num_layers": 3}, **NODES),
     "gin": Tiny({"hidden_dim": 8, "num_layers": 3, "dropout": 0.0}, small_graphs(), data="mutag", overfits=0.6),
+    "lenet5": Tiny({"batch_norm": True}, images(), data="mnist"),
+    "resnet-cifar": Tiny({"depth": 8, "width": 4, "option": "B"}, images(8, 3, 16), data="cifar10"),
+    "resnet18": Tiny({"width": 4}, images(8, 3, 16), data="cifar10"),
+    "speednet": Tiny({"width": 4, "label_smoothing": 0.0}, images(8, 3, 16), data="cifar10", lr=0.03),  # scaled logits
     "node-mlp": Tiny(NODE_INIT, **NODES),
+    "grand": Tiny(
+        NODE_INIT | {"input_dropout": 0.0, "drop_node": 0.1, "hops": 2, "consistency": 0.1}, **NODES | {"overfits": 0.7}
+    ),
     "sage": Tiny(NODE_INIT | {"hidden_dim": 8}, **NODES),
 }

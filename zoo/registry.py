@@ -10,14 +10,20 @@ from typing import Any
 from zoo.errors import UnknownNameError
 
 ARCHITECTURES = {
+    "char-rnn": "zoo.recurrent.char_rnn:CharRNN",
     "cnn": "zoo.convnets.cnn:CNN",
     "ddpm": "zoo.diffusion.ddpm:DDPM",
     "gat": "zoo.graphs.gat:GAT",
     "gcn": "zoo.graphs.gcn:GCN",
     "gin": "zoo.graphs.gin:GIN",
+    "gpt": "zoo.transformers.gpt:GPT",
+    "grand": "zoo.graphs.grand:GRAND",
     "lenet5": "zoo.convnets.lenet5:LeNet5",
     "node-mlp": "zoo.graphs.mlp:NodeMLP",
+    "resnet-cifar": "zoo.convnets.resnet:CIFARResNet",
+    "resnet18": "zoo.convnets.resnet:ResNet18",
     "sage": "zoo.graphs.sage:SAGE",
+    "speednet": "zoo.convnets.speednet:SpeedNet",
 }
 
 DATAMODULES = {
@@ -30,6 +36,9 @@ DATAMODULES = {
     "mnist": "datamodules.mnist:MNIST",
     "mutag": "datamodules.tudataset:MUTAG",
     "proteins": "datamodules.tudataset:PROTEINS",
+    "text-file": "datamodules.text:TextFile",
+    "tinyshakespeare": "datamodules.tinyshakespeare:TinyShakespeare",
+    "xor": "datamodules.xor:XOR",
 }
 
 

@@ -4,22 +4,28 @@ A subclass defines `features(x)`, a dict of named stages that ends with "embeddi
 the embedding to the logits.
 """
 
+from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
+import lightning as L
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.errors import InputError
-from zoo.images import ImageLike
+from zoo.images import ImageLike, Transform
 from zoo.module import ZooModule, check_count
+
+TTA = Literal["none", "mirror", "mirror+translate"]
+VIEWS = {"none": 1, "mirror": 2, "mirror+translate": 6}
 
 
 class ImageClassifier(ZooModule):
     """Base of the image classifiers.
 
     Args:
+        num_classes, in_channels: checked here, used by the subclass.
         label_smoothing: probability mass that the loss spreads over the other classes.
 
     Shapes:
@@ -28,9 +34,12 @@ class ImageClassifier(ZooModule):
 
     task: ClassVar[str] = "image-classification"
     head: nn.Linear
+    tta: TTA = "none"  # a subclass that claims an accuracy with test-time augmentation says with which
 
-    def __init__(self, *, label_smoothing: float = 0.0) -> None:
+    def __init__(self, num_classes: int = 10, in_channels: int = 1, *, label_smoothing: float = 0.0) -> None:
         super().__init__()
+        check_count(num_classes, "num_classes")
+        check_count(in_channels, "in_channels")
         self.label_smoothing = label_smoothing
 
     def features(self, x: Tensor) -> dict[str, Tensor]:
@@ -43,12 +52,31 @@ class ImageClassifier(ZooModule):
     # Verbs -----------------------------------------------------------------------------------------------------------
 
     @torch.inference_mode()
-    def predict_proba(self, images: ImageLike | list[ImageLike]) -> Tensor:
-        """Class probabilities [N, num_classes] of a path, PIL image, array, uint8 tensor, or a list or batch of them."""
+    def predict_proba(self, images: ImageLike | list[ImageLike], *, tta: TTA = "none") -> Tensor:
+        """Class probabilities [N, num_classes] of a path, PIL image, array, uint8 tensor, or a list or batch of them.
+
+        With `tta` they come from the mean logits of several views of each image, see `mean_logits`.
+        """
         if self.transform is None:
             raise InputError("this model has no transform yet: train it, load it, or set model.transform")
         x = self.transform(images).to(self.device)
-        return self.eval()(x if x.ndim == 4 else x[None]).softmax(1)
+        return self.eval().mean_logits(x if x.ndim == 4 else x[None], tta).softmax(1)
+
+    def mean_logits(self, x: Tensor, tta: TTA) -> Tensor:
+        """Mean logits over views of x: itself and its mirror image; with "mirror+translate" half of the weight goes to
+        both of these moved by one pixel up and left, and down and right."""
+        if tta not in VIEWS:
+            raise InputError(f"tta must be one of {', '.join(VIEWS)}, not {tta!r}")
+        if tta == "none":
+            return self(x)
+        logits = (self(x) + self(x.flip(-1))) / 2
+        if tta == "mirror+translate":
+            height, width = x.shape[-2:]
+            padded = F.pad(x, (1, 1, 1, 1), mode="reflect")
+            for view in (padded[..., :height, :width], padded[..., 2:, 2:]):
+                logits = logits + (self(view) + self(view.flip(-1))) / 4
+            logits = logits / 2
+        return logits
 
     def predict(
         self, images: ImageLike | list[ImageLike], top: int = 3
@@ -69,10 +97,65 @@ class ImageClassifier(ZooModule):
         check_count(num_classes, "num_classes")
         if num_classes == self.head.out_features:
             return
-        self.head = nn.Linear(self.head.in_features, num_classes).to(self.device)
+        biased = self.head.bias is not None
+        self.head = nn.Linear(self.head.in_features, num_classes, bias=biased).to(self.device)
         self.hparams["num_classes"] = num_classes
         self.classes = None
-        print(f"{self.name or type(self).__name__}: new tensors head.weight, head.bias ({num_classes} classes)")
+        tensors = "head.weight, head.bias" if biased else "head.weight"
+        print(f"{self.name or type(self).__name__}: new tensors {tensors} ({num_classes} classes)")
+
+    def reset_input(self, in_channels: int) -> None:
+        """Let the first layer take another number of channels: its weights are summed for one, spread for more.
+
+        On an image whose channels are equal, the changed layer answers as the old one did to a grey image and back.
+        """
+        check_count(in_channels, "in_channels")
+        before = self.hparams.get("in_channels")
+        if before is None:
+            raise InputError(f"{type(self).__name__} has no argument in_channels: its input can't be replaced")
+        if in_channels == before:
+            return
+        name, first = next((n, m) for n, m in self.named_modules() if isinstance(m, nn.Conv2d | nn.Linear))
+        old = first.weight.detach().unflatten(1, (before, -1))  # a linear layer sees pixels channel by channel
+        index = torch.arange(in_channels, device=old.device) % before
+        new = old.sum(1, keepdim=True) if in_channels == 1 else old[:, index] * (before / in_channels)
+        new = new.flatten(1, 2).contiguous()
+        if isinstance(first, nn.Conv2d):
+            first.in_channels = in_channels
+        else:
+            first.in_features = new.shape[1]
+        trained = isinstance(first.weight, nn.Parameter)
+        first.weight = nn.Parameter(new, requires_grad=first.weight.requires_grad) if trained else new
+        self.hparams["in_channels"] = in_channels
+        self.transform = _with_channels(self.transform, in_channels)
+        print(f"{self.name or type(self).__name__}: {name}.weight now takes {in_channels} channel(s), was {before}")
+
+    # Fine-tuning -----------------------------------------------------------------------------------------------------
+
+    @property
+    def layers(self) -> list[tuple[str, nn.Module]]:
+        """Parts with parameters from input to head; a list of blocks counts block by block."""
+        found: list[tuple[str, nn.Module]] = []
+        for name, child in self.named_children():
+            blocks = child.named_children() if isinstance(child, nn.ModuleList) else ()
+            found += [(f"{name}.{i}", block) for i, block in blocks] or [(name, child)]
+        return [(name, layer) for name, layer in found if any(True for _ in layer.parameters())]
+
+    def param_groups(self, lr: float, *, layer_decay: float = 1.0) -> list[dict[str, Any]]:
+        """Parameter groups for an optimiser, one a layer: the head learns at `lr`, each layer below `layer_decay` times
+        as fast as the one above it (Howard and Ruder, 2018). What is frozen is left out.
+
+        Raises:
+            InputError: if everything is frozen.
+        """
+        groups = [
+            {"name": name, "lr": lr * layer_decay**depth, "params": [p for p in layer.parameters() if p.requires_grad]}
+            for depth, (name, layer) in enumerate(reversed(self.layers))
+        ]
+        groups = [group for group in reversed(groups) if group["params"]]
+        if not groups:
+            raise InputError(f"all parts of {type(self).__name__} are frozen: unfreeze one of {', '.join(self.parts)}")
+        return groups
 
     # Training --------------------------------------------------------------------------------------------------------
 
@@ -92,7 +175,18 @@ class ImageClassifier(ZooModule):
         x, y = batch
         logits = self(x).float()
         self.log(f"{split}/accuracy", (logits.argmax(1) == y).float().mean(), prog_bar=True, batch_size=len(y))
+        if split == "test" and self.tta != "none":
+            correct = self.mean_logits(x, self.tta).argmax(1) == y
+            self.log("test/accuracy_tta", correct.float().mean(), batch_size=len(y))
         self.log(f"{split}/loss", F.cross_entropy(logits, y), batch_size=len(y))
+
+    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+        """As in ZooModule; says beside an accuracy with test-time augmentation what that was."""
+        entries = super().evaluate(data)
+        for entry in entries:
+            if entry["metric"] == "accuracy_tta":
+                entry["how"] += f", mean logits of {VIEWS[self.tta]} views ({self.tta})"
+        return entries
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.AdamW(self.parameters(), lr=1e-3)
@@ -146,3 +240,11 @@ class ImageClassifier(ZooModule):
         except InputError:
             return None
         return x[:n], y[:n]
+
+
+def _with_channels(transform: Transform | None, channels: int) -> Transform | None:
+    """The transform for images of another number of channels; None where no image has so many."""
+    if transform is None or channels not in (1, 3):
+        return None
+    mean, std = (sum(values) / len(values) for values in (transform.mean, transform.std))
+    return replace(transform, mode="L" if channels == 1 else "RGB", mean=[mean] * channels, std=[std] * channels)

@@ -44,7 +44,7 @@ class CNN(ImageClassifier):
         dropout: float = 0.3,
         label_smoothing: float = 0.0,
     ) -> None:
-        super().__init__(label_smoothing=label_smoothing)
+        super().__init__(num_classes, in_channels, label_smoothing=label_smoothing)
         self.save_hyperparameters()
         self.stem = block(in_channels, width)
         self.stage1 = nn.Sequential(block(width, 4 * width, pool=True), block(4 * width, 4 * width, pool=True))

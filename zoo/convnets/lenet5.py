@@ -41,7 +41,7 @@ class LeNet5(ImageClassifier):
         dropout: float = 0.0,
         label_smoothing: float = 0.0,
     ) -> None:
-        super().__init__(label_smoothing=label_smoothing)
+        super().__init__(num_classes, in_channels, label_smoothing=label_smoothing)
         self.save_hyperparameters()
         self.stage1 = nn.Sequential(
             nn.Conv2d(in_channels, 6, 5, padding=2),
