@@ -1,15 +1,24 @@
 # make demo     load ddpm-mnist from this checkout, draw 64 digits, say what each step took
 # make test     everything that has to hold
 # make lint     ruff and the type check
+# make test-hub-versions     the Hub round trip with other versions of the official client (VERSIONS="1.33.0 2.4.0")
+# make test-full             every fault as often as tests/faults/RELIABILITY.md says, which it writes
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint check clean
+.PHONY: demo test test-hub-versions test-full lint check clean
 demo: .venv/core
 	$(BIN)/python scripts/demo.py
 
 test: .venv/test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto  # a process a core, one thread each
+
+VERSIONS ?= 1.33.0
+test-hub-versions: .venv/test
+	OMP_NUM_THREADS=1 bash tests/hub/versions.sh $(VERSIONS)
+
+test-full: .venv/test
+	OMP_NUM_THREADS=1 ZOO_FULL=1 $(BIN)/python -m pytest tests/faults tests/hub tests/scale
 
 lint: .venv/test
 	$(BIN)/ruff check .

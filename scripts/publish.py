@@ -54,16 +54,14 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def require_current_card(name: str) -> None:
-    """Raise PublishError if the card isn't what the folder's facts say now."""
+    """Raise PublishError if the folder isn't fit, or its card isn't what its facts say now."""
     from zoo.cards import Folder, card
     from zoo.errors import PublishError
     from zoo.hub import CHECKPOINTS
+    from zoo.publish import check
 
-    try:
-        current = card(Folder(CHECKPOINTS / name)) == (CHECKPOINTS / name / "README.md").read_text(encoding="utf-8")
-    except (ZooError, OSError, ValueError, LookupError, TypeError):
-        return  # incomplete or damaged: publishing says in full what is wrong
-    if not current:
+    check(CHECKPOINTS / name)
+    if (CHECKPOINTS / name / "README.md").read_text(encoding="utf-8") != card(Folder(CHECKPOINTS / name)):
         raise PublishError(f"{name}: README.md isn't what its folder says now: run scripts/cards.py")
 
 

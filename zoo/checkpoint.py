@@ -175,7 +175,7 @@ def read_tensors(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
     if sha256 is not None and found != sha256:
         raise CheckpointError(
             f"{path} is damaged or was changed: its sha256 is {found[:12]}…, config.json says {sha256[:12]}…; "
-            "get it again"
+            "get it again (from the Hub: zoo download NAME --force)"
         )
     try:
         return parse_safetensors(raw)
@@ -313,14 +313,19 @@ def write(
     }
     if base_model:
         config["base_model"] = base_model
-    with replacing(folder) as staged:
-        (staged / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-        (staged / "model.safetensors").write_bytes(raw)
-        published = read(staged)  # golden tensors are those of the file, after its rounding
-        golden = run_golden(published, published.golden_inputs())
-        (staged / "golden.safetensors").write_bytes(to_safetensors(golden))
-        if preview:
-            published.preview(staged / "preview.png")
+    try:
+        with replacing(folder) as staged:
+            (staged / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+            (staged / "model.safetensors").write_bytes(raw)
+            published = read(staged)  # golden tensors are those of the file, after its rounding
+            golden = run_golden(published, published.golden_inputs())
+            (staged / "golden.safetensors").write_bytes(to_safetensors(golden))
+            if preview:
+                published.preview(staged / "preview.png")
+    except OSError as error:
+        raise CheckpointError(
+            f"{folder} can't be written: {error.strerror or error}; what was there before is untouched"
+        ) from error
     return folder
 
 
@@ -388,8 +393,12 @@ class replacing:
                 shutil.rmtree(left, ignore_errors=True)  # of an export that was killed
         self.staged = Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=self.folder.parent))
         self.staged.chmod(0o755)
-        if self.folder.exists():
-            shutil.copytree(self.folder, self.staged, dirs_exist_ok=True)
+        try:
+            if self.folder.exists():
+                shutil.copytree(self.folder, self.staged, dirs_exist_ok=True)
+        except BaseException:  # a full disk: leave no half copy behind
+            shutil.rmtree(self.staged, ignore_errors=True)
+            raise
         return self.staged
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:

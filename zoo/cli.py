@@ -64,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
     downloading = add(download)
     downloading.add_argument("names", nargs="+")
     downloading.add_argument("--with-data", action="store_true", help="the data sets they were trained on, too")
+    downloading.add_argument("--force", action="store_true", help="again, over a damaged copy in the cache")
     add(cache)
     return top
 
@@ -131,7 +132,7 @@ def download(options: argparse.Namespace) -> None:
     from zoo.hub import locate
 
     for name in options.names:
-        print(f"{name}: {locate(name)}")
+        print(f"{name}: {locate(name, force=options.force)}")
         if options.with_data:
             zoo.datamodule(name).prepare_data()
 

@@ -22,21 +22,42 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
 
 
 def use_hub(url: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What HF_ENDPOINT, HF_HUB_CACHE and HF_HUB_DISABLE_XET do to a process that imports the client after they are set."""
+    """Point the client of this process at a server until the test ends."""
     from huggingface_hub import constants
 
-    monkeypatch.setattr(constants, "ENDPOINT", url)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", True)
-    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(cache / "token"))
+    for name, value in client_settings(url, cache).items():
+        monkeypatch.setattr(constants, name, value)
     sleep = time.sleep
     monkeypatch.setattr(
         time, "sleep", lambda seconds: sleep(min(seconds, 0.02))
     )  # the client's waits before it retries
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
+
+
+def client_settings(url: str, cache: Path, *, xet: bool = False) -> dict[str, object]:
+    """What HF_ENDPOINT, HF_HUB_CACHE and so on do to a process that imports the client after they are set."""
+    return {
+        "ENDPOINT": url,
+        "HUGGINGFACE_CO_URL_TEMPLATE": url + "/{repo_id}/resolve/{revision}/{filename}",
+        "HF_HUB_CACHE": str(cache),
+        "HF_XET_CACHE": str(cache / "xet"),
+        "HF_HUB_DISABLE_XET": not xet,
+        "HF_HUB_DISABLE_TELEMETRY": True,
+        "HF_HUB_DISABLE_PROGRESS_BARS": True,
+        "HF_TOKEN_PATH": str(cache / "token"),
+    }
+
+
+def be_client(url: str, cache: Path, token: str | None = None, *, xet: bool = False) -> None:
+    """The same for a forked process, which lives no longer than its task."""
+    from huggingface_hub import constants
+
+    for name, value in client_settings(url, cache, xet=xet).items():
+        setattr(constants, name, value)
+    os.environ.pop("HF_TOKEN", None)
+    if token:
+        os.environ["HF_TOKEN"] = token
 
 
 @pytest.fixture
