@@ -107,12 +107,21 @@ TINY: dict[str, Tiny] = {
     "gcn": Tiny(NODE_INIT | {"num_layers": 3}, **NODES),
     "gin": Tiny({"hidden_dim": 8, "num_layers": 3, "dropout": 0.0}, small_graphs(), data="mutag", overfits=0.6),
     "lenet5": Tiny({"batch_norm": True}, images(), data="mnist"),
+    "mlp": Tiny({"hidden": [8, 8], "batch_norm": True, "max_norm": 3.0}, images(), data="mnist"),
+    "mobilenet": Tiny({"width": 0.1, "dropout": 0.0}, images(8, 3, 8), data="cifar10", overfits=0.9),
     "resnet-cifar": Tiny({"depth": 8, "width": 4, "option": "B"}, images(8, 3, 16), data="cifar10"),
     "resnet18": Tiny({"width": 4}, images(8, 3, 16), data="cifar10"),
+    "simplecnn": Tiny({}, images(), data="mnist", overfits=0.9),
     "speednet": Tiny({"width": 4, "label_smoothing": 0.0}, images(8, 3, 16), data="cifar10", lr=0.03),  # scaled logits
     "node-mlp": Tiny(NODE_INIT, **NODES),
     "grand": Tiny(
         NODE_INIT | {"input_dropout": 0.0, "drop_node": 0.1, "hops": 2, "consistency": 0.1}, **NODES | {"overfits": 0.7}
     ),
     "sage": Tiny(NODE_INIT | {"hidden_dim": 8}, **NODES),
+    "vgg": Tiny({"width": 4, "dropout": 0.0}, images(8, 3, 32), data="cifar10"),
+    "vit": Tiny(
+        {"in_channels": 1, "image_size": 28, "patch": 14, "dim": 16, "depth": 2, "heads": 2, "mlp_dim": 16},
+        images(),
+        data="mnist",
+    ),
 }

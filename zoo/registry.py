@@ -19,11 +19,16 @@ ARCHITECTURES = {
     "gpt": "zoo.transformers.gpt:GPT",
     "grand": "zoo.graphs.grand:GRAND",
     "lenet5": "zoo.convnets.lenet5:LeNet5",
+    "mlp": "zoo.mlp.mlp:MLP",
+    "mobilenet": "zoo.convnets.mobilenet:MobileNetV2",
     "node-mlp": "zoo.graphs.mlp:NodeMLP",
     "resnet-cifar": "zoo.convnets.resnet:CIFARResNet",
     "resnet18": "zoo.convnets.resnet:ResNet18",
     "sage": "zoo.graphs.sage:SAGE",
+    "simplecnn": "zoo.convnets.simplecnn:SimpleCNN",
     "speednet": "zoo.convnets.speednet:SpeedNet",
+    "vgg": "zoo.convnets.vgg:VGG",
+    "vit": "zoo.transformers.vit:ViT",
 }
 
 DATAMODULES = {
