@@ -1,0 +1,228 @@
+"""kill -9 at random moments: a training run, an export, and a publication are whole before and after, and resume."""
+
+import hashlib
+import os
+import random
+import shutil
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests import forked
+from tests.faults.counts import count, record
+from tests.hub.conftest import be_client
+from tests.hub.folders import make_folder, small_model
+from zoo import checkpoint
+from zoo.errors import ZooError
+from zoo.publish import publish
+
+RECIPE = """\
+seed_everything: 0
+model:
+  class_path: zoo.convnets.lenet5.LeNet5
+  init_args:
+    batch_norm: true
+    dropout: 0.2
+data:
+  class_path: tests.faults.tiny_data.TinyData
+trainer:
+  max_epochs: 8
+  accelerator: cpu
+  callbacks:
+    - class_path: lightning.pytorch.callbacks.EMAWeightAveraging
+      init_args:
+        decay: 0.9
+optimizer:
+  class_path: torch.optim.AdamW
+  init_args:
+    lr: 0.002
+lr_scheduler:
+  class_path: zoo.training.WarmupDecay
+card: {summary: a test, paper: none, limits: all}
+"""
+
+
+def digest(folder: Path) -> str:
+    """One hash over the names and bytes of a folder's files."""
+    total = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            total.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()
+
+
+def kill_within(process, seconds: float) -> bool:
+    """Kill a process after so many seconds; False if it had ended before."""
+    process.join(seconds)
+    running = process.is_alive()
+    process.kill()
+    process.join()
+    assert running or process.exitcode == 0, process.log.read_text()[-3000:]
+    process.log.unlink()
+    return running
+
+
+# Training ----------------------------------------------------------------------------------------------------------------
+
+
+def train(recipe: Path, run: Path) -> None:
+    import zoo.training as training
+
+    training.Resume = partial(training.Resume, every_seconds=0.0)  # saves at every epoch, as a long epoch would
+    model, _, cli, _ = training.fit(recipe, run, [])
+    raw = checkpoint.weights_bytes(model)
+    (run / "weights.tmp").write_bytes(raw)
+    os.replace(run / "weights.tmp", run / "weights")
+    assert cli.trainer.global_step == 48
+
+
+def test_killed_training_ends_with_the_very_same_weights(tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(RECIPE)
+    whole = tmp_path / "whole"
+    forked.run(train, recipe, whole)
+    started = time.monotonic()
+    forked.run(train, recipe, tmp_path / "again")
+    duration = time.monotonic() - started
+    wanted = (whole / "weights").read_bytes()
+    assert (tmp_path / "again" / "weights").read_bytes() == wanted
+    trials, chance, kills, resumed = count(3, 50), random.Random(0), 0, 0
+    run = tmp_path / "killed"
+    for trial in range(trials):
+        shutil.rmtree(run, ignore_errors=True)
+        while not kill_within(forked.start(train, recipe, run), chance.uniform(0.1, 1.0) * duration):
+            shutil.rmtree(run, ignore_errors=True)  # it was done before: that's no trial
+        kills += 1
+        resumed += (run / "last.ckpt").exists()
+        if chance.random() < 0.3:  # and once more, while it resumes
+            kills += kill_within(forked.start(train, recipe, run), chance.uniform(0.1, 0.8) * duration)
+        if not (run / "weights").exists():
+            forked.run(train, recipe, run)
+        assert (run / "weights").read_bytes() == wanted, f"trial {trial}"
+        assert (run / "history.csv").read_text().count("\n") == 9
+    record(
+        "kill -9 of a training run at a random moment, then resume",
+        kills,
+        "on the CPU the final weights are those of the uninterrupted run, bit for bit "
+        f"({resumed} of {trials} runs had a saved state)",
+    )
+
+
+# Export ------------------------------------------------------------------------------------------------------------------
+
+
+def export_forever(folder: Path, versions: list[Path]) -> None:
+    models = [checkpoint.read(version) for version in versions]
+    while True:
+        for model, version in zip(models, versions, strict=True):
+            with checkpoint.replacing(folder) as staged:
+                for path in version.iterdir():
+                    shutil.copyfile(path, staged / path.name)
+                checkpoint.write(model, staged, name="tiny-mnist")
+
+
+def test_killed_export_leaves_the_old_or_the_new_folder(tmp_path, folders):
+    whole = set()
+    for i, version in enumerate(folders):  # what the folder may hold: each version as it exports itself
+        shutil.copytree(version, tmp_path / str(i) / "tiny-mnist")
+        checkpoint.write(checkpoint.read(version), tmp_path / str(i) / "tiny-mnist")
+        whole.add(digest(tmp_path / str(i) / "tiny-mnist"))
+    assert len(whole) == 2
+    folder = tmp_path / "exported" / "tiny-mnist"
+    shutil.copytree(tmp_path / "0" / "tiny-mnist", folder)
+    trials, chance, seen = count(6, 200), random.Random(1), set()
+    for trial in range(trials):
+        assert kill_within(forked.start(export_forever, folder, folders), 0.35 + chance.uniform(0, 0.6))
+        found = digest(folder)
+        assert found in whole, f"half a folder after kill {trial}"
+        seen.add(found)
+    assert checkpoint.verify(folder)
+    with checkpoint.replacing(folder):
+        pass
+    assert [path.name for path in folder.parent.iterdir()] == ["tiny-mnist"]  # leftovers of the killed are gone
+    record("kill -9 during export", trials, "the folder is the old or the new one, byte for byte")
+
+
+def test_a_first_export_that_is_killed_leaves_nothing(tmp_path, folders):
+    for delay in (0.3, 0.4, 0.5)[: count(1, 3)]:
+        folder = tmp_path / f"new-{delay}" / "tiny-mnist"
+        kill_within(forked.start(export_forever, folder, folders), delay)
+        if folder.exists():
+            assert checkpoint.verify(folder)
+
+
+def test_export_replaces_in_one_step_where_the_system_can(tmp_path):
+    a, b = tmp_path / "a", tmp_path / "b"
+    for path in (a, b):
+        path.mkdir()
+        (path / "name").write_text(path.name)
+    if not checkpoint.exchange(a, b):
+        pytest.skip("this system can't exchange two folders")
+    assert (a / "name").read_text() == "b" and (b / "name").read_text() == "a"
+
+
+def test_export_without_exchange_is_repaired_by_the_next(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "exchange", lambda a, b: False)
+    folder = tmp_path / "x"
+    checkpoint.write(small_model(0), folder)
+    rename = os.rename
+
+    def die_after_the_first(source, target):
+        rename(source, target)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "rename", die_after_the_first)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint.write(small_model(1), folder)
+    monkeypatch.setattr(os, "rename", rename)
+    assert not folder.exists()
+    with checkpoint.replacing(folder) as staged:
+        assert (staged / "model.safetensors").read_bytes() == checkpoint.weights_bytes(small_model(0))
+    assert checkpoint.verify(folder)
+
+
+# Publication -------------------------------------------------------------------------------------------------------------
+
+
+def publish_once(url: str, cache: Path, folder: Path) -> None:
+    be_client(url, cache, "hf_alice_secret")
+    publish(folder, "alice/tiny-mnist")
+
+
+def test_killed_publication_leaves_the_old_or_the_new_commit(hub, as_alice, tmp_path, folders):
+    git = None
+    trials, chance, landed = count(4, 60), random.Random(2), 0
+    before = publish(folders[0], "alice/tiny-mnist").revision
+    git = hub.repos["alice/tiny-mnist"].git
+    started = time.monotonic()
+    forked.run(publish_once, hub.url, tmp_path / "c", folders[1])
+    duration = time.monotonic() - started
+    for trial in range(trials):
+        old, new = folders[(trial + 1) % 2], folders[trial % 2]
+        before = git.ref("heads/main")
+        kill_within(forked.start(publish_once, hub.url, tmp_path / "c", new), chance.uniform(0.2, 1.0) * duration)
+        time.sleep(0.05)  # a request that was on its way may still arrive
+        head = git.ref("heads/main")
+        assert head == before or git.history(head)[1] == before
+        holds = old if head == before else new
+        landed += head != before
+        for path in holds.iterdir():
+            if path.name != "README.md":
+                assert git.content(head, path.name) == path.read_bytes(), f"{path.name} after kill {trial}"
+        done = publish(new, "alice/tiny-mnist")
+        assert len(git.history(done.revision)) == len(git.history(before)) + 1  # the rest was done, nothing twice
+    record(
+        "kill -9 during publish, then publish again",
+        trials,
+        f"the repository is the old or the new commit ({landed} had landed); the second run finishes it without a second commit",
+    )
+
+
+def test_small_model_is_what_the_folders_hold(tmp_path):
+    folder = make_folder(tmp_path / "tiny-mnist")
+    assert digest(folder) == digest(make_folder(tmp_path / "b" / "tiny-mnist"))
+    (folder / "golden.safetensors").write_bytes(b"")
+    with pytest.raises(ZooError):
+        checkpoint.verify(folder)
