@@ -18,7 +18,7 @@ for float16 weights; a learning rate and weight decay for the mean loss of a bat
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import lightning as L
 import torch
@@ -86,9 +86,9 @@ class SpeedNet(ImageClassifier):
 
     def on_train_start(self) -> None:
         """Whiten by the first training images, once in the weights' life: fine-tuning finds the filters as they are."""
-        conv = self.stem[0]
+        conv = self.whitening
         if not conv.whitened and conv.weight[0].numel() * 2 == conv.out_channels:
-            conv.whiten(first_images(self.trainer.train_dataloader, 5000))
+            conv.whiten(first_images(self.trainer.train_dataloader or (), 5000))
             for tensor in (conv.weight, conv.whitened):  # ranks see different images
                 tensor.copy_(self.trainer.strategy.broadcast(tensor))
 
@@ -98,11 +98,15 @@ class SpeedNet(ImageClassifier):
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         if self._stem_is_done:
-            self.stem[0].bias.grad = None  # and SGD leaves it alone
+            self.whitening.bias.grad = None  # type: ignore[union-attr]  # and SGD leaves it alone
+
+    @property
+    def whitening(self) -> "WhiteningConv":
+        return cast(WhiteningConv, self.get_submodule("stem.0"))
 
     @property
     def _stem_is_done(self) -> bool:
-        return self.current_epoch >= self.hparams.stem_bias_epochs
+        return self.current_epoch >= self.hparams["stem_bias_epochs"]
 
     def configure_optimizers(self) -> Any:
         """Nesterov's SGD, a triangle from a fifth of the peak up in 23 % of the run and down to 7 %, step by step."""
@@ -111,14 +115,14 @@ class SpeedNet(ImageClassifier):
         known = {id(p) for p in biases}
         weights = [p for p in self.parameters() if p.requires_grad and id(p) not in known]
         groups = [
-            {"params": weights, "lr": hp.lr, "weight_decay": hp.weight_decay},
+            {"params": weights, "lr": hp["lr"], "weight_decay": hp["weight_decay"]},
             {
                 "params": biases,
-                "lr": hp.lr * hp.bias_lr_factor,
-                "weight_decay": hp.weight_decay / hp.bias_lr_factor,
+                "lr": hp["lr"] * hp["bias_lr_factor"],
+                "weight_decay": hp["weight_decay"] / hp["bias_lr_factor"],
             },
         ]
-        optimizer = torch.optim.SGD([g for g in groups if g["params"]], momentum=hp.momentum, nesterov=True)
+        optimizer = torch.optim.SGD([g for g in groups if g["params"]], momentum=hp["momentum"], nesterov=True)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: triangle(step / total))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

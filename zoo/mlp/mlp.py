@@ -101,14 +101,16 @@ class MLP(ImageClassifier):
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:  # Lightning's signature
         super().optimizer_step(*args, **kwargs)
-        if self.hparams.max_norm is not None:
-            self.clip_norms(self.hparams.max_norm)
+        if self.hparams["max_norm"] is not None:
+            self.clip_norms(self.hparams["max_norm"])
 
     @torch.no_grad()
     def clip_norms(self, longest: float) -> None:
         """Shorten the weight vector of each hidden unit that is longer than `longest`."""
         for layer in self.hidden:
-            weight = layer[0].weight  # [units, inputs]
+            linear = layer.get_submodule("0")
+            assert isinstance(linear, nn.Linear)
+            weight = linear.weight  # [units, inputs]
             weight.mul_((longest / weight.norm(dim=1, keepdim=True).clamp(min=1e-12)).clamp(max=1))
 
 

@@ -95,7 +95,7 @@ class ViT(ImageClassifier):
         if self.weigh is not None:
             weights = self.weigh(z).softmax(1)  # [N, T, 1]
             return stages | {"embedding": (weights * z).sum(1)}
-        return stages | {"embedding": z[:, 0] if self.hparams.pool == "cls" else z.mean(1)}
+        return stages | {"embedding": z[:, 0] if self.hparams["pool"] == "cls" else z.mean(1)}
 
     def configure_optimizers(self) -> Any:
         return torch.optim.AdamW(self.parameters(), lr=1e-3, weight_decay=0.05)
