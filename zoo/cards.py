@@ -24,6 +24,11 @@ REQUIRED = ("config.json", "model.safetensors", "recipe.yaml", "metrics.json", "
 # Training data by data module: the Hub's name for it, its licence as its source states it, and what follows for the user.
 DATA_LICENCES = {
     "mnist": ("ylecun/mnist", "CC BY-SA 3.0", "attribute, and share adapted images alike; the weights hold no images"),
+    "tinyshakespeare": (
+        "karpathy/tiny_shakespeare",
+        "public domain (the repository that holds it: MIT)",
+        "nothing is asked of you",
+    ),
     "fashion-mnist": ("zalando-datasets/fashion_mnist", "MIT", "keep the notice when you pass the images on"),
     "cifar10": (
         "uoft-cs/cifar10",
@@ -149,7 +154,9 @@ def front_matter(folder: Folder) -> str:
     return data.to_yaml()
 
 
-SNIPPETS = {
+SNIPPETS = {  # by data set, else by task
+    "text-generation": 'print(model.generate("ROMEO:\\n", 300, temperature=0.8, seed=0))    # model.stream(…) yields the characters one by one',
+    "xor": 'print(model.transitions())                    # the machine: P(next bit) after every context\nprint(model.generate("01", 8, temperature=0))',
     "image-classification": 'model.predict("photo.png", top=3)    # [(class, probability), …]: path, PIL image, array or tensor',
     "unconditional-image-generation": 'zoo.save_grid(model.sample(64, seed=0), "grid.png")',
 }
@@ -157,7 +164,7 @@ SNIPPETS = {
 
 def snippet(folder: Folder) -> str:
     """Three lines that use the model; they run as they stand."""
-    use = SNIPPETS.get(folder.config["task"])
+    use = SNIPPETS.get(folder.dataset) or SNIPPETS.get(folder.config["task"])
     return f'import zoo\n\nmodel = zoo.load("{folder.name}")' + (f"\n{use}" if use else "")
 
 

@@ -40,3 +40,19 @@ class Scores(Protocol):
     """Log-likelihood of data in nats, [N]."""
 
     def log_prob(self, x: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class Generates(Protocol):
+    """Continues a prompt by n tokens; the same seed gives the same continuation, temperature 0 always the likeliest."""
+
+    def generate(
+        self,
+        prompt: str,
+        n: int,
+        *,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        seed: int | None = None,
+    ) -> str: ...

@@ -1,0 +1,1 @@
+"""What all language models share: vocabularies, the choice of the next token, and the verbs of a causal model."""
