@@ -38,9 +38,8 @@ def fit(model: SpeedNet, epochs: int = 1, **trainer: object) -> L.Trainer:
 
 def test_default_size_is_that_of_the_paper():
     """1.97 million, as published; the whitening filters aren't counted, since they aren't trained."""
-    assert sum(p.numel() for p in SpeedNet().parameters()) == 24 + 9 * (24 * 64 + 64 * 64 + 64 * 256 + 3 * 256**2) + (
-        2 * 64 + 4 * 256 + 2560
-    )
+    convolutions = 9 * (24 * 64 + 64 * 64 + 64 * 256 + 3 * 256**2)
+    assert sum(p.numel() for p in SpeedNet().parameters()) == 24 + convolutions + 2 * 64 + 4 * 256 + 2560 == 1_971_352
 
 
 def test_whitened_patches_are_uncorrelated_and_of_unit_size():
@@ -138,6 +137,8 @@ def test_views_of_test_time_augmentation():
     assert not torch.allclose(model.mean_logits(x, "mirror+translate"), mirror)
     with pytest.raises(InputError, match="mirror"):
         model.mean_logits(x, "shake")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="mirror"):
+        tiny(tta="shake")
 
 
 @pytest.mark.parametrize("tta", ["none", "mirror"])

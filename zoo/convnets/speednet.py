@@ -24,11 +24,12 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
-from zoo.convnets.classifier import TTA, ImageClassifier
+from zoo.convnets.classifier import TTA, VIEWS, ImageClassifier
+from zoo.errors import InputError
 
 
 class SpeedNet(ImageClassifier):
-    """Whitening, three stages of two convolutions, and a linear head; 1,972,504 trained parameters by default.
+    """Whitening, three stages of two convolutions, and a linear head; 1,971,352 trained parameters by default.
 
     Args:
         num_classes: number of classes.
@@ -63,6 +64,8 @@ class SpeedNet(ImageClassifier):
         stem_bias_epochs: int = 3,
     ) -> None:
         super().__init__(num_classes, in_channels, label_smoothing=label_smoothing)
+        if tta not in VIEWS:
+            raise InputError(f"tta must be one of {', '.join(VIEWS)}, not {tta!r}")
         stem_channels = stem_channels or 2 * in_channels * WhiteningConv.patch**2
         self.save_hyperparameters()
         self.tta = tta
@@ -88,7 +91,7 @@ class SpeedNet(ImageClassifier):
         """Whiten by the first training images, once in the weights' life: fine-tuning finds the filters as they are."""
         conv = self.whitening
         if not conv.whitened and conv.weight[0].numel() * 2 == conv.out_channels:
-            conv.whiten(first_images(self.trainer.train_dataloader or (), 5000))
+            conv.whiten(first_images(self.trainer.train_dataloader or (), 2000))
             for tensor in (conv.weight, conv.whitened):  # ranks see different images
                 tensor.copy_(self.trainer.strategy.broadcast(tensor))
 
