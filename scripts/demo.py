@@ -29,7 +29,7 @@ def main() -> None:
 
     model = timed(f'zoo.load("{NAME}"), with importing lightning', load)
     timed("golden tensors agree", lambda: zoo.verify(NAME))
-    images = timed("64 samples, 20 network calls each", lambda: model.sample(64, seed=0))
+    images = timed("64 samples, 50 network calls each", lambda: model.sample(64, seed=0))
     path = timed("PNG grid", lambda: zoo.save_grid(images, Path("demo.png")))
     print(f"\n{path.resolve()}: {len(images)} digits that nobody wrote")
 
