@@ -89,7 +89,7 @@ TINY: dict[str, Tiny] = {
         lr=2e-2,
     ),
     "gpt": Tiny(
-        {"context": 16, "layers": 2, "heads": 2, "width": 24, "qk_norm": True},
+        {"context": 16, "layers": 2, "heads": 2, "width": 24, "qk_norm": True, "tied": False},
         characters(),
         data="tinyshakespeare",
         data_init={"batch_size": 4, "context": 16},

@@ -7,6 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import zoo
+from zoo.checkpoint import read_tensors
 from zoo.errors import CheckpointError, InputError
 from zoo.transformers.convert import from_gpt2, to_gpt2
 from zoo.transformers.gpt import GPT, rotate, rotations
@@ -114,6 +116,18 @@ def test_sizes_of_the_published_models():
     xor = GPT(2, 2, width=16, positions="learned", norm="layer")
     assert sum(p.numel() for p in xor.parameters()) == 12_640
     assert xor.head.weight is xor.embedding.weight
+
+
+def test_tied_weights_are_stored_once_and_stay_tied(tmp_path):
+    model = small()
+    folder = model.save_pretrained(tmp_path / "gpt-small")
+    assert "head.weight" not in read_tensors(folder / "model.safetensors")
+    loaded = zoo.load(folder)
+    assert loaded.head.weight is loaded.embedding.weight and loaded.classes == list("0123456789")
+    assert zoo.verify(folder) and (folder / "preview.png").stat().st_size > 500
+    tokens = torch.randint(10, (2, 16))
+    assert torch.equal(loaded(tokens), model(tokens))
+    assert loaded.generate("3", 20, seed=0) == model.generate("3", 20, seed=0)
 
 
 def test_logits_equal_those_of_hugging_face():
