@@ -142,6 +142,7 @@ def test_bad_input_is_refused(world):
         (x[:33], "needs at least 34 images, not 33: draw more"),
         ([x, x[:33]], "needs at least 34 images, not 33"),
         ([], "list of draws is empty"),
+        ([x, x[:100]], "equally large, not 200, 100 images"),
         (x[:, :, :27], r"shape \[N, 1, 28, 28\], not \[200, 1, 27, 28\]"),
         (x * torch.nan, "200 of 200 images hold NaN"),
         (x * 2 - 1, "from -1 to 1: rescale or clamp"),
@@ -195,6 +196,26 @@ def test_rebuilding_gives_the_same_values(world):
     assert reference.build("mnist") == path and not list(path.parent.glob("*.tmp"))
     after = safetensors.torch.load_file(path)
     assert before.keys() == after.keys() and all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_a_new_oracle_needs_only_new_class_shares(world, tmp_path, monkeypatch):
+    before = reference.read("mnist")
+    torch.manual_seed(1)
+    monkeypatch.setitem(reference.ORACLES, "mnist", save(tmp_path / "other", LeNet5()))
+    with pytest.raises(CheckpointError, match="oracle_sha256"):
+        reference.read("mnist")
+    assert reference.main(["mnist", "--classes-only"]) == 0
+    after = vars(reference.read("mnist"))
+    changed = [key for key, value in vars(before).items() if not torch.equal(value, after[key])]
+    assert changed == ["class_histogram"]
+
+
+def test_new_class_shares_are_not_put_in_the_file_of_another_extractor(world, tmp_path, monkeypatch):
+    file = Path(reference.EXTRACTORS["mnist"]) / reference.FILE
+    monkeypatch.setitem(reference.EXTRACTORS, "mnist", save(tmp_path / "other", CNN(width=2, embedding_dim=DIMENSIONS)))
+    (tmp_path / "other" / reference.FILE).write_bytes(file.read_bytes())
+    with pytest.raises(CheckpointError, match="was made with extractor_sha256"):
+        reference.build_histogram("mnist")
 
 
 def test_command_line(world, capsys):

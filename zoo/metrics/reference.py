@@ -1,6 +1,7 @@
 """What generated images are compared with, measured once and shipped: `reference.safetensors` in the extractor's folder.
 
     python -m zoo.metrics.reference mnist fashion-mnist      # measure again, from the data sets
+    python -m zoo.metrics.reference mnist --classes-only     # after the oracle alone was trained again
 
 It holds the statistics and features of the 10,000 test images, and two anchors that give a Fréchet distance its meaning: the
 floor, which real training images reach against the test images, and the distance of samples of a Gaussian with the pixels' own
@@ -11,7 +12,7 @@ classifier that names classes, that it was made with; with others it is refused.
 import argparse
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import safetensors
@@ -77,27 +78,12 @@ def read(dataset: str) -> Reference:
         UnknownNameError: if the data set has no extractor.
         CheckpointError: if the file is missing, damaged, or was made with other networks.
     """
-    path = locate(extractor_of(dataset)) / FILE
-    rebuild = f"make it with `python -m zoo.metrics.reference {dataset}`"
-    if not path.is_file():
-        raise CheckpointError(f"{path} is missing: {rebuild}")
-    try:
-        with safetensors.safe_open(str(path), framework="pt") as file:
-            found = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - the file is no mapping
-    except (safetensors.SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is damaged ({error}): {rebuild}") from None
-    for key, value in _metadata(dataset).items():
-        if found.get(key) != value:
-            raise CheckpointError(f"{path} was made with {key} {found.get(key)!r}, not {value!r}: {rebuild}")
-    try:
-        return Reference(**tensors)
-    except TypeError:
-        raise CheckpointError(f"{path} holds {', '.join(sorted(tensors))}: {rebuild}") from None
+    return _read(dataset, made_with(dataset))
 
 
 def build(dataset: str) -> Path:
     """Measure a data set with its extractor and oracle, and write the reference file; minutes on a CPU."""
+    made = made_with(dataset)  # first: a network replaced meanwhile must not vouch for these numbers
     extractor, oracle = load_pair(dataset)
     train, test = images_of(dataset)
     test_features, train_features = embed(extractor, test), embed(extractor, train)
@@ -119,9 +105,55 @@ def build(dataset: str) -> Path:
         class_histogram=class_histogram(class_probabilities(oracle, test)),
         test_to_train=torch.tensor(train_distance(test_features, train_features), dtype=torch.float64),
     )
+    return _write(dataset, reference, made)
+
+
+def build_histogram(dataset: str) -> Path:
+    """Measure the class shares alone again, for an oracle that was trained anew; seconds.
+
+    Raises:
+        CheckpointError: if there is no reference file of this extractor to put them in.
+    """
+    made = made_with(dataset)
+    reference = _read(dataset, {key: value for key, value in made.items() if key != "oracle_sha256"})
+    shares = class_histogram(class_probabilities(load_pair(dataset)[1], images_of(dataset)[1]))
+    return _write(dataset, replace(reference, class_histogram=shares), made)
+
+
+def made_with(dataset: str) -> dict[str, str]:
+    """What a reference file must have been made with: its metadata."""
+    return {
+        "protocol": PROTOCOL,
+        "dataset": dataset,
+        "extractor_sha256": read_config(locate(extractor_of(dataset)))["weights"]["sha256"],
+        "oracle_sha256": read_config(locate(ORACLES[dataset]))["weights"]["sha256"],
+    }
+
+
+def _read(dataset: str, made: dict[str, str]) -> Reference:
+    path = locate(extractor_of(dataset)) / FILE
+    rebuild = f"make it with `python -m zoo.metrics.reference {dataset}`"
+    if not path.is_file():
+        raise CheckpointError(f"{path} is missing: {rebuild}")
+    try:
+        with safetensors.safe_open(str(path), framework="pt") as file:
+            found = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - the file is no mapping
+    except (safetensors.SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}): {rebuild}") from None
+    for key, value in made.items():
+        if found.get(key) != value:
+            raise CheckpointError(f"{path} was made with {key} {found.get(key)!r}, not {value!r}: {rebuild}")
+    try:
+        return Reference(**tensors)
+    except TypeError:
+        raise CheckpointError(f"{path} holds {', '.join(sorted(tensors))}: {rebuild}") from None
+
+
+def _write(dataset: str, reference: Reference, made: dict[str, str]) -> Path:
     path = locate(extractor_of(dataset)) / FILE
     staged = path.with_suffix(".tmp")
-    staged.write_bytes(to_safetensors({k: v.contiguous() for k, v in vars(reference).items()}, _metadata(dataset)))
+    staged.write_bytes(to_safetensors({key: v.contiguous() for key, v in vars(reference).items()}, made))
     os.replace(staged, path)
     return path
 
@@ -153,24 +185,16 @@ def pca_gaussian(train: Tensor, n: int, generator: torch.Generator) -> Tensor:
     return (mean + codes @ components.T).round().clamp(0, 255).to(torch.uint8).reshape(n, *train.shape[1:])
 
 
-def _metadata(dataset: str) -> dict[str, str]:
-    """What a reference file must have been made with."""
-    return {
-        "protocol": PROTOCOL,
-        "dataset": dataset,
-        "extractor_sha256": read_config(locate(extractor_of(dataset)))["weights"]["sha256"],
-        "oracle_sha256": read_config(locate(ORACLES[dataset]))["weights"]["sha256"],
-    }
-
-
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m zoo.metrics.reference", description="Measure reference statistics."
     )
     parser.add_argument("datasets", nargs="+", metavar="DATASET", help=", ".join(EXTRACTORS))
+    parser.add_argument("--classes-only", action="store_true", help="only the class shares, for a new oracle")
+    options = parser.parse_args(argv)
     try:
-        for dataset in parser.parse_args(argv).datasets:
-            path = build(dataset)
+        for dataset in options.datasets:
+            path = build_histogram(dataset) if options.classes_only else build(dataset)
             reference = read(dataset)
             print(f"{dataset}: wrote {path.parent.name}/{path.name}, {path.stat().st_size / 2**20:.1f} MiB")
             for name in ("floor", "pca_gaussian"):

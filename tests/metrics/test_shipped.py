@@ -1,0 +1,126 @@
+"""The shipped extractors and references, on the packaged real images: does the distance see what eyes see?"""
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torchvision.transforms.functional import gaussian_blur
+
+import zoo
+from datamodules.base import sample_split
+from zoo.metrics import reference
+from zoo.metrics.features import embed, to_uint8
+from zoo.metrics.frechet import frechet_distance, gaussian_statistics
+from zoo.metrics.generation import evaluate_images
+from zoo.metrics.kernel import kernel_distance
+
+DATASETS = sorted(reference.EXTRACTORS)
+pytestmark = pytest.mark.parametrize("dataset", DATASETS)
+
+
+def sample(dataset: str) -> Tensor:
+    return sample_split(dataset)[0].float() / 255
+
+
+def noisy(x: Tensor, strength: float) -> Tensor:
+    return (x + strength * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
+
+
+def blurred(x: Tensor, sigma: float) -> Tensor:
+    return gaussian_blur(x, 9, sigma) if sigma else x
+
+
+def covered(x: Tensor, pixels: float) -> Tensor:
+    x = x.clone()
+    x[:, :, : int(pixels)] = 0
+    return x
+
+
+def test_reference_is_whole_and_its_parts_agree(dataset):
+    ref = reference.read(dataset)
+    assert ref.features.shape == (10_000, 128) and ref.features.dtype == torch.float16
+    assert ref.mean.dtype == ref.covariance.dtype == torch.float64
+    mean, covariance = gaussian_statistics(ref.features)
+    rounding = frechet_distance(mean, covariance, ref.mean, ref.covariance)  # of the features to 16 bits
+    assert rounding < 0.01 * ref.floor.min()
+    assert len(ref.floor) == len(ref.pca_gaussian) == reference.DRAWS
+    assert ref.class_histogram.sum() == pytest.approx(1) and ref.class_histogram.min() > 0.07
+
+
+def test_reference_holds_the_packaged_images(dataset):
+    """Each packaged test image's features are found among the reference's."""
+    x = embed(zoo.load(reference.EXTRACTORS[dataset]), to_uint8(sample(dataset)[:20]))
+    apart = torch.cdist(x, reference.read(dataset).features.float()).min(1).values
+    assert (apart < 0.01 * x.norm(dim=1)).all()
+
+
+def test_a_gaussian_in_pixel_space_is_far_above_the_floor(dataset):
+    ref = reference.read(dataset)
+    assert ref.pca_gaussian.min() > 10 * ref.floor.max()
+    assert ref.floor.std() < 0.2 * ref.floor.mean()
+
+
+@pytest.mark.parametrize(
+    ("damage", "strengths"),
+    [(noisy, (0, 0.1, 0.2, 0.4, 0.8)), (blurred, (0, 0.8, 1.2, 2, 4)), (covered, (0, 7, 10, 14, 20))],
+)
+def test_distances_grow_with_damage(dataset, damage, strengths):
+    extractor, ref = zoo.load(reference.EXTRACTORS[dataset]), reference.read(dataset)
+    fcd, kid = [], []
+    for strength in strengths:
+        features = embed(extractor, to_uint8(damage(sample(dataset), strength)))
+        fcd.append(frechet_distance(*gaussian_statistics(features), ref.mean, ref.covariance))
+        kid.append(kernel_distance(features, ref.features, subsets=10, subset_size=400)[0])
+    assert fcd == sorted(fcd) and kid == sorted(kid), (fcd, kid)
+    assert fcd[-1] > 10 * fcd[0]
+
+
+def test_fcd_equals_torchmetrics_with_the_shipped_extractor(dataset):
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
+    extractor = zoo.load(reference.EXTRACTORS[dataset])
+    real, fake = (to_uint8(x) for x in (sample(dataset), noisy(sample(dataset), 0.1)))
+    metric = FrechetInceptionDistance(feature=Embedding(extractor), input_img_size=(1, 28, 28)).set_dtype(torch.float64)
+    metric.update(real, real=True)
+    metric.update(fake, real=False)
+    ours = frechet_distance(*gaussian_statistics(embed(extractor, real)), *gaussian_statistics(embed(extractor, fake)))
+    assert ours == pytest.approx(metric.compute().item(), rel=1e-4)
+
+
+def test_protocol_on_real_and_on_empty_images(dataset, monkeypatch, tmp_path):
+    monkeypatch.setenv("ZOO_DATA", str(tmp_path))  # the check for copies is tested elsewhere
+    good = {e["metric"]: e["value"] for e in evaluate_images(sample(dataset), dataset)}
+    blank = {e["metric"]: e["value"] for e in evaluate_images(torch.zeros(500, 1, 28, 28), dataset)}
+    assert good["fcd"] < good["fcd_pca_gaussian"] < blank["fcd"]
+    assert good["kid"] < blank["kid"]
+    assert good["precision"] > 0.8 and good["density"] > 0.8 and blank["coverage"] < 0.01
+    assert good["class_entropy_bits"] > 3.2 and blank["class_entropy_bits"] == 0
+    assert good["class_histogram_kl"] < 0.02 and blank["class_histogram_kl"] > 2
+    assert good["classifier_score"] > 7 and blank["classifier_score"] == pytest.approx(1)
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_reference_follows_from_the_data(dataset):
+    """The shipped statistics and the floor's first draw, measured again from the data set."""
+    extractor, ref = zoo.load(reference.EXTRACTORS[dataset]), reference.read(dataset)
+    train, test = reference.images_of(dataset)
+    features = embed(extractor, test)
+    mean, covariance = gaussian_statistics(features)
+    torch.testing.assert_close(mean, ref.mean, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(features.half(), ref.features, rtol=5e-3, atol=5e-3)
+    draw = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[: reference.SAMPLES]
+    again = frechet_distance(*gaussian_statistics(embed(extractor, train[draw])), mean, covariance)
+    assert again == pytest.approx(ref.floor[0].item(), rel=1e-3)
+
+
+class Embedding(nn.Module):
+    """The shipped extractor as torchmetrics wants it: from uint8 images to features."""
+
+    num_features = 128
+
+    def __init__(self, extractor: nn.Module) -> None:
+        super().__init__()
+        self.extractor = [extractor]  # hidden from .to(): torchmetrics would cast it to float64
+
+    def forward(self, x: Tensor) -> Tensor:
+        return embed(self.extractor[0], x)
