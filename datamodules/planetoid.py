@@ -150,9 +150,11 @@ class _Rows:
 
     def dense(self) -> Tensor:
         rows, columns = self.state["_shape"]
-        pointer, index = (torch.from_numpy(self.state[k].astype(np.int64)) for k in ("indptr", "indices"))
-        values = torch.from_numpy(self.state["data"].astype(np.float32))
-        return torch.sparse_csr_tensor(pointer, index, values, (rows, columns), check_invariants=True).to_dense()
+        counts, columns_of = (self.state[key].astype(np.int64) for key in ("indptr", "indices"))
+        dense = torch.zeros(rows, columns)
+        row = torch.from_numpy(np.repeat(np.arange(rows), np.diff(counts)))
+        dense[row, torch.from_numpy(columns_of)] = torch.from_numpy(self.state["data"].astype(np.float32))
+        return dense
 
 
 class _Unpickler(pickle.Unpickler):
@@ -205,7 +207,9 @@ def assemble(raw: dict[str, Any]) -> Data:
     x, y = torch.cat([raw["allx"], tail_x]), torch.cat([raw["ally"], tail_y]).argmax(1)
     pairs = [(node, other) for node, near in raw["graph"].items() for other in near]
     edges = torch.tensor(pairs).T.contiguous()
-    edges = coalesce(remove_self_loops(torch.cat([edges, edges.flip(0)], 1))[0], num_nodes=len(x))
+    edges = coalesce(
+        remove_self_loops(torch.cat([edges, edges.flip(0)], 1))[0], num_nodes=len(x), sort_by_row=False
+    )  # by target, as PyG has them
     labelled = len(raw["y"])
     masks = {part: torch.zeros(len(x), dtype=torch.bool) for part in ("train", "val", "test")}
     masks["train"][:labelled] = True

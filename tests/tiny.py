@@ -76,7 +76,30 @@ def small_graphs(features: int = 7) -> Callable[[], Any]:
     return make
 
 
-# every node classifier on one small graph, and on Cora
+def molecules() -> Any:
+    from torch_geometric.data import Batch
+
+    from zoo.graphs.molecules import from_smiles
+
+    graphs = [from_smiles(smiles) for smiles in ("CCO", "c1ccccc1", "CC(=O)O", "C#N", "C[N+](C)(C)C", "OC1CC1")]
+    batch = Batch.from_data_list(graphs)
+    batch.y = torch.tensor([1.0, -2, 0.5, 0.3, -1, 0])
+    return batch
+
+
+def point_sets() -> Any:
+    """Points on a line against points on a circle."""
+    from torch_geometric.data import Batch, Data
+
+    generator, sets = torch.Generator().manual_seed(0), []
+    for i in range(8):
+        t = torch.rand(10 + i, 1, generator=generator) * 6
+        x = torch.cat([t.sin(), t.cos(), t], 1) if i % 2 else torch.cat([t, -t, t * 0], 1)
+        sets.append(Data(x=x, y=torch.tensor([i % 2])))
+    return Batch.from_data_list(sets)
+
+
+# every node classifier on one small graph
 NODES: dict[str, Any] = {"batch": citations(), "lr": 0.03}
 NODE_INIT: dict[str, Any] = {"num_classes": 3, "in_channels": 9, "dropout": 0.0}
 
@@ -124,4 +147,11 @@ TINY: dict[str, Tiny] = {
         images(),
         data="mnist",
     ),
+    "edgeconv": Tiny(
+        {"hidden_dim": 8, "num_layers": 2, "neighbours": 3, "dropout": 0.0},
+        point_sets,
+        data="mnist-points",
+        data_init={"train_size": 200},
+    ),
+    "mpnn": Tiny({"hidden_dim": 12, "rounds": 2, "dropout": 0.0}, molecules, data="esol", lr=1e-2),
 }

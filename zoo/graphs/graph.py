@@ -14,10 +14,10 @@ from torch.nn import functional as F
 from torch_geometric.data import Batch, Data
 
 from zoo.graphs.inputs import check_edges
-from zoo.graphs.model import GraphModel, draw_embeddings
+from zoo.graphs.model import LabelModel, draw_embeddings
 
 
-class GraphClassifier(GraphModel):
+class GraphClassifier(LabelModel):
     """Base of the graph classifiers.
 
     Shapes:

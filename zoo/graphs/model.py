@@ -25,7 +25,6 @@ class GraphModel(ZooModule):
     task: ClassVar[str] = "graph-ml"
     directed: ClassVar[bool] = False
     in_channels: int
-    num_classes: int
 
     def setup(self, stage: str) -> None:
         """Take the class names over from the data module, so that they travel with the weights."""
@@ -39,10 +38,6 @@ class GraphModel(ZooModule):
         """The graph as `forward` takes it: checked, on the model's device, features scaled as in training."""
         return check_graph(data, self.in_channels, directed=self.directed).to(str(self.device))
 
-    def logits(self, data: Data) -> Tensor:
-        """Logits of a prepared graph: [nodes, num_classes] or [graphs, num_classes]."""
-        raise NotImplementedError
-
     def states(self, data: Data) -> Tensor:
         """Last hidden state of every node of a prepared graph, [nodes, D]."""
         raise NotImplementedError
@@ -54,19 +49,6 @@ class GraphModel(ZooModule):
         return global_mean_pool(states, data.batch, data.num_graphs if data.batch is not None else 1)
 
     @torch.no_grad()
-    def predict_proba(self, data: Data) -> Tensor:
-        """Class probabilities [nodes or graphs, num_classes]."""
-        return self.eval().logits(self.prepare(data)).softmax(1)
-
-    def predict(self, data: Data, top: int = 1) -> list[list[tuple[str, float]]]:
-        """The `top` classes with their probabilities for every node (or every graph, in a model of whole graphs)."""
-        probability = self.predict_proba(data)
-        value, index = probability.topk(min(check_count(top, "top"), probability.shape[1]))
-        names = self.classes or [str(i) for i in range(probability.shape[1])]
-        pairs = zip(index.tolist(), value.tolist(), strict=True)
-        return [[(names[i], p) for i, p in zip(ii, pp, strict=True)] for ii, pp in pairs]
-
-    @torch.no_grad()
     def embed(self, data: Data, level: str = "node") -> Tensor:
         """What the last layer sees: [nodes, D] for level "node", [graphs, D] for level "graph"."""
         if level not in ("node", "graph"):
@@ -76,12 +58,6 @@ class GraphModel(ZooModule):
         return states if level == "node" else self.readout(states, data)
 
     # New first and last layers ---------------------------------------------------------------------------------------
-
-    def reset_head(self, num_classes: int) -> None:
-        """A fresh last layer for another number of classes; all other layers stay."""
-        if check_count(num_classes, "num_classes") != self.num_classes:
-            self._replace("head", num_classes=num_classes)
-            self.classes = None
 
     def reset_input(self, in_channels: int) -> None:
         """A fresh first layer for another number of features per node; all other layers stay."""
@@ -132,6 +108,35 @@ class GraphModel(ZooModule):
         with torch.random.fork_rng():
             torch.manual_seed(0)
             return type(self)(**init_arguments(self)).eval()
+
+
+class LabelModel(GraphModel):
+    """Base of the graph networks that give classes, to nodes or to graphs."""
+
+    num_classes: int
+
+    def logits(self, data: Data) -> Tensor:
+        """Logits of a prepared graph: [nodes, num_classes] or [graphs, num_classes]."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def predict_proba(self, data: Data) -> Tensor:
+        """Class probabilities [nodes or graphs, num_classes]."""
+        return self.eval().logits(self.prepare(data)).softmax(1)
+
+    def predict(self, data: Data, top: int = 1) -> list[list[tuple[str, float]]]:
+        """The `top` classes with their probabilities for every node (or every graph, in a model of whole graphs)."""
+        probability = self.predict_proba(data)
+        value, index = probability.topk(min(check_count(top, "top"), probability.shape[1]))
+        names = self.classes or [str(i) for i in range(probability.shape[1])]
+        pairs = zip(index.tolist(), value.tolist(), strict=True)
+        return [[(names[i], p) for i, p in zip(ii, pp, strict=True)] for ii, pp in pairs]
+
+    def reset_head(self, num_classes: int) -> None:
+        """A fresh last layer for another number of classes; all other layers stay."""
+        if check_count(num_classes, "num_classes") != self.num_classes:
+            self._replace("head", num_classes=num_classes)
+            self.classes = None
 
     def check_labels(self, y: Tensor | None) -> None:
         check_classes(y, self.num_classes)

@@ -6,6 +6,7 @@ there instead of one per word of the vocabulary, and the first product touches n
 """
 
 import copy
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ from torch_geometric.explain import Explainer, Explanation, GNNExplainer
 
 from zoo.errors import InputError
 from zoo.graphs.inputs import check_edges
-from zoo.graphs.model import GraphModel, draw_embeddings
+from zoo.graphs.model import LabelModel, draw_embeddings
+
+warnings.filterwarnings("ignore", "Sparse (CSR tensor support|invariant checks)")  # the products used here are tested
 
 
-class NodeClassifier(GraphModel):
+class NodeClassifier(LabelModel):
     """Base of the node classifiers.
 
     Args:
