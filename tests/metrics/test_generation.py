@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from datamodules.base import sample_split
+from datamodules.mnist import MNIST
 from zoo.convnets.cnn import CNN
 from zoo.convnets.lenet5 import LeNet5
 from zoo.errors import CheckpointError
@@ -229,8 +230,11 @@ def test_training_images_are_read_where_the_data_set_is(world, tmp_path, monkeyp
     train, test = world
     monkeypatch.setattr(generation, "images_of", lambda dataset: (train, test))
     assert "memorisation_ratio" not in values(evaluate_images(test, "mnist"))
-    (tmp_path / "no-data" / "MNIST" / "raw").mkdir(parents=True)
-    (tmp_path / "no-data" / "MNIST" / "raw" / "train-images-idx3-ubyte.gz").touch()
+    folder = tmp_path / "no-data" / "MNIST" / "raw"
+    folder.mkdir(parents=True)
+    for name in MNIST.sha256:
+        assert not reference.is_on_disk("mnist")
+        (folder / f"{name}.gz").touch()
     assert values(evaluate_images(test, "mnist"))["memorisation_ratio"] == pytest.approx(1, abs=1e-6)
 
 

@@ -15,14 +15,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo import registry
 from zoo.errors import InputError
 from zoo.metrics import diversity
 from zoo.metrics.features import class_probabilities, embed, to_uint8
 from zoo.metrics.frechet import frechet_distance, gaussian_statistics
 from zoo.metrics.kernel import kernel_distance
 from zoo.metrics.neighbours import neighbour_scores, train_distance
-from zoo.metrics.reference import ORACLES, PROTOCOL, Reference, extractor_of, images_of, load_pair, made_with
+from zoo.metrics.reference import (
+    ORACLES,
+    PROTOCOL,
+    Reference,
+    extractor_of,
+    images_of,
+    is_on_disk,
+    load_pair,
+    made_with,
+)
 from zoo.metrics.reference import read as read_reference
 
 K = 5  # neighbours
@@ -72,7 +80,7 @@ def evaluate_images(
         raise InputError(f"labels must be one class for each image of a single draw, not {list(labels.shape)}")
     if train is not None:
         train_features = embed(extractor, to_uint8(train, shape))
-    elif _is_on_disk(dataset):
+    elif is_on_disk(dataset):
         train_features = _train_features(dataset, made_with(dataset)["extractor_sha256"])
     else:
         train_features = None
@@ -168,11 +176,3 @@ def _entry(dataset: str, metric: str, values: list[float], n: int, how: str) -> 
 def _train_features(dataset: str, extractor_sha256: str) -> Tensor:
     """Features of all training images, kept for the next call with the same extractor."""
     return embed(load_pair(dataset)[0], images_of(dataset)[0])
-
-
-def _is_on_disk(dataset: str) -> bool:
-    """Whether the raw files of a data set are here, so that reading them needs no download."""
-    from datamodules.files import data_root
-
-    folder = getattr(registry.datamodule_class(dataset), "folder", None)
-    return folder is not None and any((data_root() / folder).glob("train-images*"))

@@ -20,8 +20,9 @@ import torch
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
-from datamodules.base import TensorDataModule
-from zoo import api
+from datamodules.files import data_root
+from datamodules.mnist import MNIST
+from zoo import api, registry
 from zoo.checkpoint import read_config
 from zoo.convnets.classifier import ImageClassifier
 from zoo.errors import CheckpointError, InputError, UnknownNameError, ZooError
@@ -170,9 +171,17 @@ def load_pair(dataset: str) -> tuple[ImageClassifier, ImageClassifier]:
 def images_of(dataset: str) -> tuple[Tensor, Tensor]:
     """All images of the official training part and of the test part, uint8 [N, C, H, W]."""
     data = api.datamodule(dataset)
-    assert isinstance(data, TensorDataModule)  # so are all that have an extractor
+    assert isinstance(data, MNIST)  # so are all that have an extractor
     parts = [data.tensors(split)[0] for split in ("train", "val", "test")]
     return torch.cat(parts[:2]), parts[2]
+
+
+def is_on_disk(dataset: str) -> bool:
+    """Whether the raw files of a data set are here, packed or not, so that reading them needs no download."""
+    data = registry.datamodule_class(dataset)
+    assert issubclass(data, MNIST)  # so are all that have an extractor
+    folder = data_root() / data.folder
+    return all((folder / name).is_file() or (folder / f"{name}.gz").is_file() for name in data.sha256)
 
 
 def pca_gaussian(train: Tensor, n: int, generator: torch.Generator) -> Tensor:
