@@ -126,6 +126,13 @@ TINY: dict[str, Tiny] = {
         data_init={"normalize": False},
         overfits=0.8,  # the noise is drawn anew in every step
     ),
+    "edgeconv": Tiny(
+        {"hidden_dim": 8, "num_layers": 2, "neighbours": 3, "dropout": 0.0},
+        point_sets,
+        data="mnist-points",
+        data_init={"train_size": 200},
+    ),
+    "mpnn": Tiny({"hidden_dim": 12, "rounds": 2, "dropout": 0.0}, molecules, data="esol", lr=1e-2),
     "gat": Tiny(NODE_INIT, **NODES),
     "gcn": Tiny(NODE_INIT | {"num_layers": 3}, **NODES),
     "gin": Tiny({"hidden_dim": 8, "num_layers": 3, "dropout": 0.0}, small_graphs(), data="mutag", overfits=0.6),
@@ -147,11 +154,4 @@ TINY: dict[str, Tiny] = {
         images(),
         data="mnist",
     ),
-    "edgeconv": Tiny(
-        {"hidden_dim": 8, "num_layers": 2, "neighbours": 3, "dropout": 0.0},
-        point_sets,
-        data="mnist-points",
-        data_init={"train_size": 200},
-    ),
-    "mpnn": Tiny({"hidden_dim": 12, "rounds": 2, "dropout": 0.0}, molecules, data="esol", lr=1e-2),
 }

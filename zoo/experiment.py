@@ -61,10 +61,16 @@ def recipe_of(name: str) -> Path:
 def run(
     name: str, runs: Path, overrides: list[str], seeds: int | None = None, into: Path | None = None, fresh: bool = False
 ) -> Path:
-    """Fit and evaluate all seeds of a recipe, then publish; returns the published folder."""
+    """Fit and evaluate all seeds of a recipe, then publish; returns the published folder.
+
+    torchrun and srun start this in many processes: all of them fit, and the first one measures and publishes.
+    """
     recipe = recipe_of(name)
+    rank, world = launched()
     export = export_of(recipe)
     count = seeds or int(export.get("seeds", 1))
+    if fresh and world > 1:
+        raise InputError(f"--fresh can't be told to {world} processes at once: remove {runs / name} first")
     if fresh:
         shutil.rmtree(runs / name, ignore_errors=True)
     train = [sys.executable, str(Path(__file__).parents[1] / "scripts" / "train.py")]
@@ -74,10 +80,24 @@ def run(
     for group in [every] if export.get("together") else [[seed] for seed in every]:
         if unfitted := [str(seed) for seed in group if not (folders[seed] / "provenance.json").exists()]:
             call([*train, name, "--runs", str(runs), "--fit", *unfitted, *overrides])
+        if rank:
+            continue
         if unmeasured := [str(folders[seed]) for seed in group if not (folders[seed] / "metrics.json").exists()]:
             root = json.loads((folders[group[0]].parent / "run.json").read_text(encoding="utf-8"))["root"]
-            call([*evaluate, *unmeasured, "--write", *(["--root", root] if root else [])])
-    return publish(name, folders, into or CHECKPOINTS / name)
+            call([*evaluate, *unmeasured, "--write", *(["--root", root] if root else [])], alone=True)
+    target = into or CHECKPOINTS / name
+    return target if rank else publish(name, folders, target)
+
+
+LAUNCHERS = ("RANK", "LOCAL_", "WORLD_", "GROUP_", "ROLE_", "MASTER_", "TORCHELASTIC_", "SLURM_")
+
+
+def launched() -> tuple[int, int]:
+    """(rank, number) of this process where torchrun or srun started several of the same command."""
+    for rank, world in (("RANK", "WORLD_SIZE"), ("SLURM_PROCID", "SLURM_NTASKS")):
+        if rank in os.environ and world in os.environ:
+            return int(os.environ[rank]), int(os.environ[world])
+    return 0, 1
 
 
 def export_of(recipe: Path) -> dict[str, Any]:
@@ -203,16 +223,14 @@ def _same_claim(a: dict[str, Any], b: dict[str, Any]) -> bool:
     return all(a[key] == b[key] for key in ("dataset", "split", "metric"))
 
 
-def call(command: list[str]) -> None:
-    """Run a command in its own process, its output passed through.
+def call(command: list[str], *, alone: bool = False) -> None:
+    """Run a command in its own process, its output passed through; `alone` as if no launcher had started this one.
 
     Raises:
         InputError: if it fails; it has said why itself.
     """
-    env = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]),
-    }
+    env = {key: value for key, value in os.environ.items() if not (alone and key.startswith(LAUNCHERS))}
+    env["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     code = subprocess.run(command, env=env, check=False).returncode
     if code:
         raise InputError(f"{Path(command[1]).name} stopped with code {code}; the same command resumes what was saved")
