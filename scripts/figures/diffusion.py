@@ -120,7 +120,7 @@ def extra(name: str, table: dict[str, Any]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name")
-    parser.add_argument("--images", type=int, default=600)
+    parser.add_argument("--images", type=int, default=300)
     parser.add_argument("--quick", action="store_true", help="two cells of the table only")
     options = parser.parse_args()
     try:
