@@ -23,7 +23,7 @@ def folders(tmp_path_factory) -> tuple[str, str]:
 
     root = tmp_path_factory.mktemp("checkpoints")
     classifier = with_transform(zoo.create("lenet5")).save_pretrained(root / "lenet5-small")
-    generator = zoo.create("ddpm", width=8, timesteps=20).save_pretrained(root / "ddpm-small")
+    generator = zoo.create("ddpm", width=8, timesteps=60).save_pretrained(root / "ddpm-small")
     return str(classifier), str(generator)
 
 
@@ -57,7 +57,7 @@ def test_sample_writes_a_grid_and_verify_agrees(folders, tmp_path, capsys):
     ("arguments", "message"),
     [
         (["sample", "{generator}", "-n", "0"], "at least 1"),
-        (["sample", "{generator}", "--steps", "-5"], "from 1 to 20"),
+        (["sample", "{generator}", "--steps", "-5"], "from 1 to 60"),
         (["sample", "{generator}", "--sampler", "dimm"], "Did you mean ddim"),
         (["sample", "{classifier}"], "doesn't draw samples"),
         (["predict", "{generator}", "a.png"], "doesn't classify"),
