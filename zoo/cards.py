@@ -22,7 +22,7 @@ LICENCE = "apache-2.0"
 REQUIRED = ("config.json", "model.safetensors", "recipe.yaml", "metrics.json", "provenance.json", "golden.safetensors")
 
 # Training data by data module: the Hub's name for it, its licence as its source states it, and what follows for the user.
-DATA_LICENCES = {
+DATA_LICENCES: dict[str, tuple[str | None, str, str]] = {
     "mnist": ("ylecun/mnist", "CC BY-SA 3.0", "attribute, and share adapted images alike; the weights hold no images"),
     "tinyshakespeare": (
         "karpathy/tiny_shakespeare",
@@ -30,6 +30,17 @@ DATA_LICENCES = {
         "nothing is asked of you",
     ),
     "fashion-mnist": ("zalando-datasets/fashion_mnist", "MIT", "keep the notice when you pass the images on"),
+    "cora": (None, "MIT (the repository's)", "the abstracts behind the word counts belong to their publishers"),
+    "citeseer": (None, "MIT (the repository's)", "the abstracts behind the word counts belong to their publishers"),
+    "karate": (None, "public domain", "facts published in 1977"),
+    "mutag": (None, "none stated", "collected for research; ask before you pass the graphs on"),
+    "proteins": (None, "none stated", "collected for research; ask before you pass the graphs on"),
+    "esol": (None, "MIT", "keep DeepChem's notice when you pass the file on"),
+    "mnist-points": (
+        "ylecun/mnist",
+        "CC BY-SA 3.0",
+        "attribute, and share adapted images alike; the weights hold no images",
+    ),
     "cifar10": (
         "uoft-cs/cifar10",
         "none stated by the authors",
@@ -155,6 +166,13 @@ def front_matter(folder: Folder) -> str:
 
 
 SNIPPETS = {  # by data set, else by task
+    "cora": 'data = zoo.datamodule("cora").data               # a PyG Data; any other with 1433 features a node will do\nprint(model.predict(data)[:3])                   # [(class, probability)] for each node\nprint(model.embed(data).shape)',
+    "citeseer": 'data = zoo.datamodule("citeseer").data           # a PyG Data; any other with 3703 features a node will do\nprint(model.predict(data)[:3])                   # [(class, probability)] for each node\nprint(model.embed(data).shape)',
+    "karate": 'data = zoo.datamodule("karate").data             # a PyG Data of 34 members\nprint(model.predict(data))                       # [(side, probability)] for each member',
+    "mutag": 'graph = zoo.datamodule("mutag").part("test")[0]  # a PyG Data; a Batch of graphs will do too\nprint(model.predict(graph))',
+    "proteins": 'graph = zoo.datamodule("proteins").part("test")[0]  # a PyG Data; a Batch of graphs will do too\nprint(model.predict(graph))',
+    "esol": 'print(model.predict(["CCO", "c1ccccc1"]))        # log10 of mol/l: SMILES strings, or PyG graphs of molecules',
+    "mnist-points": 'digit = zoo.datamodule("mnist-points").part("test")[0]    # a PyG Data of points (x, y, brightness)\nprint(model.predict(digit, top=3))',
     "text-generation": 'print(model.generate("ROMEO:\\n", 300, temperature=0.8, seed=0))    # model.stream(…) yields the characters one by one',
     "xor": 'print(model.transitions())                    # the machine: P(next bit) after every context\nprint(model.generate("01", 8, temperature=0))',
     "image-classification": 'model.predict("photo.png", top=3)    # [(class, probability), …]: path, PIL image, array or tensor',
@@ -196,7 +214,7 @@ def data_licence(dataset: str) -> str:
     if dataset not in DATA_LICENCES:
         return f"Training data: {dataset}; see its data module for origin and licence."
     hub, licence, follows = DATA_LICENCES[dataset]
-    return f"Training data: {dataset} ({hub}), licence {licence}: {follows}."
+    return f"Training data: {dataset}{f' ({hub})' if hub else ''}, licence {licence}: {follows}."
 
 
 def model_cards(found: list[Folder]) -> str:
