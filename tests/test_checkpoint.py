@@ -47,8 +47,8 @@ def test_round_trip_keeps_all_facts(folder):
         ({"class_path": "os.system"}, "unknown keys"),
         ({"zoo_format": 99}, "update the package"),
         ({"init": {"num_clases": 10}}, "has no argument num_clases"),
-        ({"init": {"num_classes": "ten"}}, "can't build lenet5"),
-        ({"init": {"num_classes": -1}}, "can't build lenet5"),
+        ({"init": {"num_classes": "ten"}}, "num_classes must be"),
+        ({"init": {"num_classes": -1}}, "num_classes must be"),
         ({"init": {"num_classes": 7}}, "don't fit"),
         ({"init": 3}, "must be an object"),
         ({"weights": None}, "weights must be"),
@@ -106,7 +106,7 @@ def test_verify_notices_a_changed_weight_a_changed_layer_and_a_changed_transform
     assert max(zoo.verify(folder).values()) < 1e-5
     config = json.loads((folder / "config.json").read_text())
     edit(folder, preprocess=config["preprocess"] | {"mean": [0.5]})
-    with pytest.raises(CheckpointError, match="golden output input deviates"):
+    with pytest.raises(CheckpointError, match=r"golden output (input|logits) deviates"):
         zoo.verify(folder)
     edit(folder, preprocess=config["preprocess"])
     from zoo.convnets.lenet5 import LeNet5
@@ -120,7 +120,7 @@ def test_verify_notices_a_changed_weight_a_changed_layer_and_a_changed_transform
 def test_writing_is_all_or_nothing(folder, monkeypatch):
     before = {p.name: p.read_bytes() for p in folder.iterdir()}
     monkeypatch.setattr(checkpoint, "run_golden", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(CheckpointError, match="disk full"):
         with_transform(zoo.create("lenet5")).save_pretrained(folder)
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
     assert [p.name for p in folder.parent.iterdir()] == [folder.name]

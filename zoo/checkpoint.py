@@ -388,8 +388,8 @@ class replacing:
             os.rename(self.aside, self.folder)
         shutil.rmtree(self.aside, ignore_errors=True)
         prefix = f".{self.folder.name}.new-{socket.gethostname()}-"
-        for left in self.folder.parent.glob(f"{prefix}*"):
-            if not _alive(left.name.removeprefix(prefix).partition("-")[0]):
+        for left in self.folder.parent.glob(f"*{prefix}*"):  # staged folders may themselves be staged: "..name.new-"
+            if not _alive(left.name.partition(prefix)[2].partition("-")[0]):
                 shutil.rmtree(left, ignore_errors=True)  # of an export that was killed
         self.staged = Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=self.folder.parent))
         self.staged.chmod(0o755)
