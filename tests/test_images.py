@@ -80,6 +80,31 @@ def test_a_file_that_is_no_image_is_refused(tmp_path):
         GREY(tmp_path / "a.png")
 
 
+def test_a_bomb_and_a_broken_file_are_refused(tmp_path, monkeypatch):
+    picture(40, 40).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(InputError, match="can't be read as an image"):
+        GREY(tmp_path / "a.png")
+    monkeypatch.undo()
+    whole = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "b.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="can't be read as an image"):
+        GREY(tmp_path / "b.png")
+
+
+def test_a_turned_photo_is_turned_back(tmp_path):
+    image, exif = picture(28, 28), Image.Exif()
+    exif[0x0112] = 6  # the camera was held upright: show it turned by 90 degrees
+    image.save(tmp_path / "a.png", exif=exif)
+    assert torch.equal(GREY(tmp_path / "a.png"), GREY(image.rotate(-90)))
+
+
+def test_sixteen_bits_keep_their_shades(tmp_path):
+    eight = np.asarray(picture(28, 28))
+    Image.fromarray(eight.astype(np.uint16) * 257).save(tmp_path / "a.png")
+    assert torch.equal(GREY(tmp_path / "a.png"), GREY(eight))
+
+
 def test_transform_round_trips_through_json():
     assert Transform(**GREY.to_dict()).to_dict() == GREY.to_dict()
     with pytest.raises(InputError, match="mode"):

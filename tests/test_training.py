@@ -163,3 +163,18 @@ def test_a_recipe_with_a_typo_names_the_key(tmp_path, monkeypatch, capsys):
         experiment.main(["lenet5-typo", "--fit", "0", "--runs", str(tmp_path / "runs")])
     assert stopped.value.code == 2
     assert "max_epoch" in capsys.readouterr().err
+
+
+def test_each_seed_shuffles_its_own_way(tmp_path, monkeypatch):
+    from zoo import experiment
+
+    seen = []
+
+    def fit(recipe, run, overrides):
+        seen.append(overrides)
+        raise experiment.InputError("enough")
+
+    monkeypatch.setattr("zoo.training.fit", fit)
+    for name in ("lenet5-mnist", "gcn-cora"):
+        experiment.main([name, "--fit", "3", "--runs", str(tmp_path)])
+    assert seen == [["--seed_everything=3", "--data.init_args.seed=3"], ["--seed_everything=3"]]

@@ -7,6 +7,8 @@ is published, never the best one's; all seeds give mean and std.
 
 import argparse
 import contextlib
+import importlib
+import inspect
 import json
 import os
 import platform
@@ -105,6 +107,13 @@ def export_of(recipe: Path) -> dict[str, Any]:
     return yaml.safe_load(recipe.read_text(encoding="utf-8")).get("export") or {}
 
 
+def shuffles(recipe: Path) -> bool:
+    """Whether the recipe's data module takes a seed for its shuffles and augmentation."""
+    path = yaml.safe_load(recipe.read_text(encoding="utf-8"))["data"]["class_path"]
+    module, _, name = path.rpartition(".")
+    return "seed" in inspect.signature(getattr(importlib.import_module(module), name)).parameters
+
+
 def fit_one(name: str, seed: int, runs: Path, overrides: list[str]) -> None:
     """Fit one seed, from its last saved state if there is one, and export it with provenance."""
     for told_on_purpose in ("LightningCLI's args parameter", "will be overridden by", "LeafSpec"):
@@ -121,6 +130,8 @@ def fit_one(name: str, seed: int, runs: Path, overrides: list[str]) -> None:
     mark.write_text(fingerprint, encoding="utf-8")
     fold = export_of(recipe).get("fold")
     of_seed = [f"--seed_everything={seed}", *([f"--{fold}={seed}"] if fold else [])]
+    if shuffles(recipe):
+        of_seed.append(f"--data.init_args.seed={seed}")  # each seed has its own order of batches
     model, data, cli, history = fit(recipe, folder, [*of_seed, *overrides])
     if not cli.trainer.is_global_zero:
         return

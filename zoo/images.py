@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -79,14 +79,17 @@ def _to_uint8(image: ImageLike) -> Tensor:
         try:
             with Image.open(image) as opened:
                 opened.load()
-                image = opened
+                image = ImageOps.exif_transpose(opened)  # phones store a turned picture with a note to turn it back
         except FileNotFoundError:
             raise InputError(f"there is no file {str(image)!r}") from None
-        except (UnidentifiedImageError, OSError) as error:
+        except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
             raise InputError(f"{str(image)!r} can't be read as an image: {error}") from None
     if isinstance(image, Image.Image):
         grey = image.mode in ("1", "L", "LA", "I", "I;16", "F")
-        x = torch.from_numpy(np.array(image.convert("L" if grey else "RGB")))
+        if image.mode in ("I", "I;16") and image.getextrema()[1] > 255:  # 16-bit grey: `convert` would cut it at 255
+            x = torch.from_numpy((np.array(image).astype(np.int64) // 257).clip(0, 255).astype(np.uint8))
+        else:
+            x = torch.from_numpy(np.array(image.convert("L" if grey else "RGB")))
         return x[None] if grey else x.permute(2, 0, 1)
     if isinstance(image, np.ndarray):  # arrays are channels-last, as Pillow and matplotlib give them
         x = torch.from_numpy(np.array(image))

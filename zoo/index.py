@@ -13,7 +13,16 @@ from zoo.errors import InputError, UnknownNameError
 INDEX = Path(__file__).with_name("index.json")
 
 # A metric is sorted so that the best comes first; these are better when larger.
-LARGER_IS_BETTER = {"accuracy", "oracle_confidence", "class_entropy_bits", "precision", "recall", "density", "coverage"}
+LARGER_IS_BETTER = {
+    "accuracy",
+    "accuracy_tta",
+    "oracle_confidence",
+    "class_entropy_bits",
+    "precision",
+    "recall",
+    "density",
+    "coverage",
+}
 
 
 @dataclass(frozen=True)

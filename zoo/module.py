@@ -45,6 +45,8 @@ class ZooModule(L.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Take transform and class names over from the data module at hand, so that they travel with the weights."""
+        if stage == "fit":
+            self.train()  # a loaded model is in eval mode, and Lightning would train it so; what is frozen stays frozen
         data = getattr(self.trainer, "datamodule", None)
         preprocess, classes = getattr(data, "preprocess", None), getattr(data, "classes", None)
         if stage == "fit" and preprocess:

@@ -159,11 +159,6 @@ class ImageClassifier(ZooModule):
 
     # Training --------------------------------------------------------------------------------------------------------
 
-    def setup(self, stage: str) -> None:
-        super().setup(stage)
-        if stage == "fit":
-            self.train()  # a loaded model is in eval mode, and Lightning would train it so; what is frozen stays frozen
-
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         x, y = batch  # y is class indices [N], or probabilities [N, num_classes] under mixup
         loss = F.cross_entropy(self(x).float(), y, label_smoothing=self.label_smoothing)

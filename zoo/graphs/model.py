@@ -28,6 +28,7 @@ class GraphModel(ZooModule):
 
     def setup(self, stage: str) -> None:
         """Take the class names over from the data module, so that they travel with the weights."""
+        super().setup(stage)
         classes = getattr(getattr(self.trainer, "datamodule", None), "classes", None)
         if stage == "fit" and classes:
             self.classes = list(classes)

@@ -59,6 +59,7 @@ class CausalLM(ZooModule):
 
     def setup(self, stage: str) -> None:
         """Take the characters over from the data module, so that they travel with the weights."""
+        super().setup(stage)
         classes = getattr(getattr(self.trainer, "datamodule", None), "classes", None)
         if stage == "fit" and classes:
             if self.classes and list(classes) != self.classes:
