@@ -99,11 +99,22 @@ def point_sets() -> Any:
     return Batch.from_data_list(sets)
 
 
+def flowers() -> Any:
+    x = torch.rand(8, 2, generator=torch.Generator().manual_seed(0))
+    return x, (x[:, 0] > x[:, 1]).long()
+
+
 # every node classifier on one small graph
 NODES: dict[str, Any] = {"batch": citations(), "lr": 0.03}
 NODE_INIT: dict[str, Any] = {"num_classes": 3, "in_channels": 9, "dropout": 0.0}
 
+# models of grey digits that take pixels in [0, 1]
+DIGITS: dict[str, Any] = {"batch": images(), "data": "mnist", "data_init": {"normalize": False}}
+
 TINY: dict[str, Tiny] = {
+    "autoencoder": Tiny({"latent_dim": 8, "hidden": [16]}, **DIGITS, lr=1e-2),
+    "pca": Tiny({"latent_dim": 4}, **DIGITS),
+    "ppca": Tiny({"latent_dim": 4}, **DIGITS),
     "char-rnn": Tiny(
         {"width": 24, "embedding": 12, "kind": "lstm"},
         characters(),
@@ -139,6 +150,7 @@ TINY: dict[str, Tiny] = {
     "lenet5": Tiny({"batch_norm": True}, images(), data="mnist"),
     "mlp": Tiny({"hidden": [8, 8], "batch_norm": True, "max_norm": 3.0}, images(), data="mnist"),
     "mobilenet": Tiny({"width": 0.1, "dropout": 0.0}, images(8, 3, 8), data="cifar10", overfits=0.9),
+    "perceptron": Tiny({"rule": "adaline"}, flowers, data="iris", lr=0.03),
     "resnet-cifar": Tiny({"depth": 8, "width": 4, "option": "B"}, images(8, 3, 16), data="cifar10"),
     "resnet18": Tiny({"width": 4}, images(8, 3, 16), data="cifar10"),
     "simplecnn": Tiny({}, images(), data="mnist", overfits=0.9),

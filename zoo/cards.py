@@ -32,6 +32,7 @@ DATA_LICENCES: dict[str, tuple[str | None, str, str]] = {
     "fashion-mnist": ("zalando-datasets/fashion_mnist", "MIT", "keep the notice when you pass the images on"),
     "cora": (None, "MIT (the repository's)", "the abstracts behind the word counts belong to their publishers"),
     "citeseer": (None, "MIT (the repository's)", "the abstracts behind the word counts belong to their publishers"),
+    "iris": (None, "CC BY 4.0", "name the UCI Machine Learning Repository and R. A. Fisher"),
     "karate": (None, "public domain", "facts published in 1977"),
     "mutag": (None, "none stated", "collected for research; ask before you pass the graphs on"),
     "proteins": (None, "none stated", "collected for research; ask before you pass the graphs on"),
@@ -168,6 +169,7 @@ def front_matter(folder: Folder) -> str:
 SNIPPETS = {  # by data set, else by task
     "cora": 'data = zoo.datamodule("cora").data               # a PyG Data; any other with 1433 features a node will do\nprint(model.predict(data)[:3])                   # [(class, probability)] for each node\nprint(model.embed(data).shape)',
     "citeseer": 'data = zoo.datamodule("citeseer").data           # a PyG Data; any other with 3703 features a node will do\nprint(model.predict(data)[:3])                   # [(class, probability)] for each node\nprint(model.embed(data).shape)',
+    "iris": "print(model.predict([[5.1, 1.4], [6.0, 4.5]]))   # sepal and petal length in cm",
     "karate": 'data = zoo.datamodule("karate").data             # a PyG Data of 34 members\nprint(model.predict(data))                       # [(side, probability)] for each member',
     "mutag": 'graph = zoo.datamodule("mutag").part("test")[0]  # a PyG Data; a Batch of graphs will do too\nprint(model.predict(graph))',
     "proteins": 'graph = zoo.datamodule("proteins").part("test")[0]  # a PyG Data; a Batch of graphs will do too\nprint(model.predict(graph))',

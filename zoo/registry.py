@@ -10,6 +10,7 @@ from typing import Any
 from zoo.errors import UnknownNameError
 
 ARCHITECTURES = {
+    "autoencoder": "zoo.autoencoders.autoencoder:Autoencoder",
     "char-rnn": "zoo.recurrent.char_rnn:CharRNN",
     "cnn": "zoo.convnets.cnn:CNN",
     "ddpm": "zoo.diffusion.ddpm:DDPM",
@@ -24,6 +25,9 @@ ARCHITECTURES = {
     "mobilenet": "zoo.convnets.mobilenet:MobileNetV2",
     "mpnn": "zoo.graphs.mpnn:MPNN",
     "node-mlp": "zoo.graphs.mlp:NodeMLP",
+    "pca": "zoo.autoencoders.pca:PCA",
+    "ppca": "zoo.autoencoders.ppca:PPCA",
+    "perceptron": "zoo.mlp.perceptron:Perceptron",
     "resnet-cifar": "zoo.convnets.resnet:CIFARResNet",
     "resnet18": "zoo.convnets.resnet:ResNet18",
     "sage": "zoo.graphs.sage:SAGE",
@@ -40,6 +44,7 @@ DATAMODULES = {
     "esol": "datamodules.moleculenet:ESOL",
     "fashion-mnist": "datamodules.fashion_mnist:FashionMNIST",
     "image-folder": "datamodules.image_folder:ImageFolder",
+    "iris": "datamodules.iris:Iris",
     "karate": "datamodules.karate:KarateClub",
     "mnist": "datamodules.mnist:MNIST",
     "mnist-points": "datamodules.mnist_points:MNISTPoints",
