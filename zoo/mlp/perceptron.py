@@ -119,9 +119,11 @@ class Perceptron(ZooModule):
 
     def preview(self, path: Path) -> Path | None:
         """The two classes and the line between them, for two features."""
-        data: Any = getattr(self._trainer, "datamodule", None) if self._trainer is not None else None
-        if self.head.in_features != 2 or not hasattr(data, "part"):
+        if self.data is None or self.head.in_features != 2:
             return None
+        from zoo.api import datamodule
+
+        data: Any = datamodule(self.data["name"], **self.data["init"])
         import matplotlib
 
         matplotlib.use("Agg")
@@ -135,7 +137,7 @@ class Perceptron(ZooModule):
                 chosen = x[y == label]
                 axis.plot(*chosen.T, marker, color=f"C{label}", alpha=0.7, ms=5, label=f"{name}, {part}")
         (a, b), bias = self.line()
-        axis.autoscale(False)  # the line crosses the picture, however steep
+        axis.set(xlim=axis.get_xlim(), ylim=axis.get_ylim())  # the line crosses the picture, however steep
         axis.axline((0.0, float(-bias / b)), slope=float(-a / b), color="black", lw=1)
         axis.set(xlabel=f"{data.features[0]} (cm)", ylabel=f"{data.features[1]} (cm)", title=self.rule)
         axis.legend(frameon=False, fontsize=8)
