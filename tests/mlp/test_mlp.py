@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import zoo
 from zoo.errors import InputError
+from zoo.losses import LOSSES
 from zoo.mlp.mlp import ACTIVATIONS, MLP, TestEveryEpoch
 
 
@@ -125,3 +126,21 @@ def test_every_epoch_is_tested_for_the_table_of_the_book():
     x, y = next(iter(DataLoader(TensorDataset(*blobs(12)), batch_size=12)))
     assert len(seen) == 2 and model.training
     assert seen[1] == pytest.approx((model.eval()(x).argmax(1) == y).float().mean().item(), abs=0.1)
+
+
+def test_every_loss_trains_and_an_unknown_one_is_named():
+    x, y = blobs(12)
+    for name in LOSSES:
+        model = tiny(hidden=(), loss=name)
+        model.log_train = lambda **_: None  # type: ignore[method-assign]
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+        losses = []
+        for _ in range(60):
+            optimizer.zero_grad()
+            loss = model.training_step((x, y), 0)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        assert losses[-1] < losses[0], name
+    with pytest.raises(InputError, match="squared_hinge"):
+        tiny(loss="hinges")

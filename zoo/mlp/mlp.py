@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from zoo.convnets.classifier import ImageClassifier
 from zoo.errors import InputError
+from zoo.losses import LOSSES, classification_loss
 from zoo.module import check_count
 
 Activation = Literal["relu", "gelu", "tanh", "sigmoid", "leaky_relu", "elu", "selu", "silu", "softplus"]
@@ -50,6 +51,7 @@ class MLP(ImageClassifier):
         max_norm: longest weight vector of a hidden unit, or None for any.
         relu_logits: pass the logits through a ReLU, as a listing of a textbook does by mistake: a class whose logit is
             negative gets no gradient.
+        loss: one of `zoo.losses.LOSSES`; "log" is cross-entropy, "squared_hinge" a support vector machine's.
         label_smoothing: see ImageClassifier.
 
     Shapes:
@@ -69,6 +71,7 @@ class MLP(ImageClassifier):
         input_dropout: float = 0.0,
         max_norm: float | None = None,
         relu_logits: bool = False,
+        loss: str = "log",
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__(num_classes, in_channels, label_smoothing=label_smoothing)
@@ -76,6 +79,8 @@ class MLP(ImageClassifier):
             raise InputError(f"activation must be one of {', '.join(ACTIVATIONS)}, not {activation!r}")
         if max_norm is not None and not max_norm > 0:
             raise InputError(f"max_norm must be above 0 or None, not {max_norm!r}")
+        if loss not in LOSSES:
+            raise InputError(f"loss must be one of {', '.join(LOSSES)}, not {loss!r}")
         self.save_hyperparameters()
         self.input = nn.Sequential(nn.Flatten(), nn.Dropout(input_dropout))
         width = in_channels * image_size[0] * image_size[1]
@@ -98,6 +103,13 @@ class MLP(ImageClassifier):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.output(self.head(self.features(x)["embedding"]))
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        x, y = batch
+        name, smoothing = self.hparams["loss"], self.label_smoothing
+        loss = classification_loss(name, self(x).float(), y, label_smoothing=smoothing)
+        self.log_train(loss=loss)
+        return loss
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:  # Lightning's signature
         super().optimizer_step(*args, **kwargs)

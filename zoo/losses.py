@@ -1,0 +1,88 @@
+"""Fourteen losses for a classifier in one table (after Janocha and Czarnecki, 2017, arXiv:1702.05659).
+
+Logits are o [N, C]; y [N, C] holds the target probabilities, σ(o) is the softmax. Hinges have no softmax: their labels are
+y± = 2y - 1 in {-1, 1}, one against the rest, and o is the margin.
+
+    l1, l2, squared_l2                      ‖y - o‖₁, ‖y - o‖₂, ‖y - o‖₂²
+    expectation                             ‖y - σ(o)‖₁
+    regularized_expectation, its square     ‖y - σ(o)‖₂
+    chebyshev                               max_j |σ(o)_j - y_j|
+    hinge, squared_hinge, cubed_hinge       Σ_j max(0, 1 - y±_j o_j)ᵖ,  p = 1, 2, 3
+    log                                     -Σ_j y_j log σ(o)_j: cross-entropy
+    squared_log                             +Σ_j y_j (log σ(o)_j)²
+    tanimoto                                -σ(o)·y / (‖σ(o)‖² + ‖y‖² - σ(o)·y)
+    cauchy_schwarz                          -log (σ(o)·y / (‖σ(o)‖ ‖y‖))
+
+Departures from the printed table: the squared log loss has no leading minus (with it wrong answers earn without bound), and the
+Tanimoto similarity has one (it is 1 where the answer is right). All are means over the batch.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from zoo.errors import InputError
+
+Loss = Callable[[Tensor, Tensor], Tensor]  # logits [N, C] and target probabilities [N, C] to one value an example, [N]
+
+
+def _norm(p: float, *, softmax: bool, power: int = 1) -> Loss:
+    def loss(o: Tensor, y: Tensor) -> Tensor:
+        difference = y - (o.softmax(1) if softmax else o)
+        return torch.linalg.vector_norm(difference, p, dim=1) ** power
+
+    return loss
+
+
+def _hinge(power: int) -> Loss:
+    return lambda o, y: (1 - (2 * y - 1) * o).clamp(min=0).pow(power).sum(1)
+
+
+def _tanimoto(o: Tensor, y: Tensor) -> Tensor:
+    p = o.softmax(1)
+    common = (p * y).sum(1)
+    return -common / (p.square().sum(1) + y.square().sum(1) - common)
+
+
+def _cauchy_schwarz(o: Tensor, y: Tensor) -> Tensor:
+    log_p = o.log_softmax(1)  # logarithms all the way: σ(o)·y may be too small for a float
+    common = torch.logsumexp(log_p + y.log(), 1)
+    return 0.5 * torch.logsumexp(2 * log_p, 1) + y.norm(dim=1).log() - common
+
+
+LOSSES: dict[str, Loss] = {
+    "log": lambda o, y: -(y * o.log_softmax(1)).sum(1),
+    "l1": _norm(1, softmax=False),
+    "l2": _norm(2, softmax=False),
+    "squared_l2": _norm(2, softmax=False, power=2),
+    "expectation": _norm(1, softmax=True),
+    "regularized_expectation": _norm(2, softmax=True),
+    "squared_regularized_expectation": _norm(2, softmax=True, power=2),
+    "chebyshev": _norm(float("inf"), softmax=True),
+    "hinge": _hinge(1),
+    "squared_hinge": _hinge(2),
+    "cubed_hinge": _hinge(3),
+    "squared_log": lambda o, y: (y * o.log_softmax(1).square()).sum(1),
+    "tanimoto": _tanimoto,
+    "cauchy_schwarz": _cauchy_schwarz,
+}
+
+
+def classification_loss(name: str, logits: Tensor, target: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+    """Mean loss of logits [N, C] for class numbers [N] or probabilities [N, C]; a scalar.
+
+    Args:
+        name: one of `LOSSES`.
+        label_smoothing: probability mass that is spread over all classes.
+
+    Raises:
+        InputError: for an unknown name; it names the losses.
+    """
+    if name not in LOSSES:
+        raise InputError(f"loss must be one of {', '.join(LOSSES)}, not {name!r}")
+    classes = logits.shape[1]
+    y = F.one_hot(target, classes).to(logits.dtype) if target.ndim == 1 else target
+    y = (1 - label_smoothing) * y + label_smoothing / classes
+    return LOSSES[name](logits, y).mean()
