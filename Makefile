@@ -2,7 +2,7 @@
 # make test     everything that has to hold
 # make lint     ruff and the type check
 # make test-hub-versions     the Hub round trip with other versions of the official client (VERSIONS="1.33.0 2.4.0")
-# make test-full             every fault as often as tests/faults/RELIABILITY.md says, which it writes
+# make test-full             every fault as often as the README's reliability table says, which it writes
 PYTHON ?= python3
 BIN := .venv/bin
 
