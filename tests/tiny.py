@@ -104,6 +104,16 @@ def flowers() -> Any:
     return x, (x[:, 0] > x[:, 1]).long()
 
 
+def points(n: int = 32) -> Callable[[], Any]:
+    """Two clusters in the plane."""
+
+    def make() -> tuple[torch.Tensor, torch.Tensor]:
+        label = torch.arange(n) % 2
+        return 0.2 * torch.randn(n, 2, generator=torch.Generator().manual_seed(0)) + 2.0 * label[:, None], label
+
+    return make
+
+
 # every node classifier on one small graph
 NODES: dict[str, Any] = {"batch": citations(), "lr": 0.03}
 NODE_INIT: dict[str, Any] = {"num_classes": 3, "in_channels": 9, "dropout": 0.0}
@@ -137,6 +147,14 @@ TINY: dict[str, Tiny] = {
         data_init={"normalize": False},
         overfits=0.8,  # the noise is drawn anew in every step
     ),
+    "maf": Tiny({"layers": 3, "hidden_dim": 16, "depth": 1}, points(), data="moons", lr=1e-2),
+    "ncsn-points": Tiny(
+        {"hidden_dim": 32, "levels": 4},
+        points(),
+        data="two-gaussians",
+        overfits=0.9,  # the noise is drawn anew in every step
+    ),
+    "realnvp": Tiny({"layers": 3, "hidden_dim": 16, "depth": 1}, points(), data="moons", lr=1e-2),
     "edgeconv": Tiny(
         {"hidden_dim": 8, "num_layers": 2, "neighbours": 3, "dropout": 0.0},
         point_sets,

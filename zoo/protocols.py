@@ -36,6 +36,13 @@ class Samples(Protocol):
 
 
 @runtime_checkable
+class SamplesPoints(Protocol):
+    """Draws points [n, D] that aren't images; the same seed gives the same points."""
+
+    def sample_points(self, n: int, *, seed: int | None = None) -> Tensor: ...
+
+
+@runtime_checkable
 class Scores(Protocol):
     """Log-likelihood of data in nats, [N]."""
 

@@ -1,0 +1,99 @@
+"""What the image models beyond DDPM share: the loop over batches of samples, the steps, the measures, the picture."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from zoo.errors import InputError
+from zoo.images import save_grid
+from zoo.module import ZooModule, check_count, seeded_generator
+
+Draw = Callable[[int, torch.Generator], Tensor]
+
+
+class ImageGenerator(ZooModule):
+    """Base of generators that are trained by regression on noisy images; a subclass has `loss` and `sample`.
+
+    Shapes:
+        images: [N, C, H, W] in [0, 1]; inside, scaled to [-1, 1].
+    """
+
+    task: ClassVar[str] = "unconditional-image-generation"
+    image_shape: tuple[int, ...]
+
+    def loss(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Training loss of images x in [0, 1]; the generator makes a validation repeat its draws."""
+        raise NotImplementedError
+
+    def sample(self, n: int, *, seed: int | None = None, labels: Tensor | None = None) -> Tensor:
+        """Draw images [n, C, H, W] in [0, 1]; the same seed gives the same images on the same device."""
+        raise NotImplementedError
+
+    def draw_images(self, n: int, seed: int | None, labels: Tensor | None, batch_size: int, draw: Draw) -> Tensor:
+        """n images in [0, 1] by `draw(count, generator)`, which gives them in [-1, 1], at most batch_size at once."""
+        check_count(n)
+        check_count(batch_size, "batch_size")
+        if labels is not None:
+            raise InputError(f"{self.name or 'this model'} is unconditional: it takes no labels")
+        generator = seeded_generator(self.device, seed)
+        self.eval()
+        images = [draw(min(batch_size, n - start), generator) for start in range(0, n, batch_size)]
+        return ((torch.cat(images) + 1) / 2).clamp(0, 1)
+
+    def noise(self, count: int, generator: torch.Generator | None) -> Tensor:
+        """Standard normal noise in the shape of images."""
+        return torch.randn(count, *self.image_shape, device=self.device, generator=generator)
+
+    def check_images(self, x: Tensor) -> Tensor:
+        """Images on the model's device.
+
+        Raises:
+            InputError: for another shape, or values that are not in [0, 1].
+        """
+        if x.ndim != 4 or tuple(x.shape[1:]) != self.image_shape:
+            raise InputError(f"images are [N, {', '.join(map(str, self.image_shape))}], not {list(x.shape)}")
+        if not torch.isfinite(x).all() or x.min() < 0 or x.max() > 1:
+            raise InputError("images hold finite values in 0..1")
+        return x.to(self.device)
+
+    # Training --------------------------------------------------------------------------------------------------------
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        loss = self.loss(batch[0])
+        self.log_train(loss=loss)
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        x = batch[0]
+        same_every_epoch = seeded_generator(x.device, batch_idx)
+        self.log("val/loss", self.loss(x, same_every_epoch), prog_bar=True, batch_size=len(x))
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        x = batch[0]
+        self.log("test/loss", self.loss(x, seeded_generator(x.device, batch_idx)), batch_size=len(x))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(self.parameters(), lr=5e-4)
+
+    # Claims ----------------------------------------------------------------------------------------------------------
+
+    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+        """Sample quality of 10,000 images of the default sampler against the test split; see zoo.metrics."""
+        from zoo.metrics.generation import evaluate_images
+
+        with torch.autocast(self.device.type, torch.bfloat16):  # as it was trained
+            images = self.sample(10_000, seed=0)
+        return evaluate_images(images, str(data.name), how="default sampler, seed 0, bf16 autocast")
+
+    def preview(self, path: Path) -> Path:
+        return save_grid(self.sample(64, seed=0), path, columns=16)
+
+
+def spread_times(n: int, device: torch.device, generator: torch.Generator | None) -> Tensor:
+    """Times in [0, 1), [n], evenly spread at one random offset: less variance in the gradient than n independent draws."""
+    offset = torch.rand(1, device=device, generator=generator)
+    return (torch.arange(n, device=device) / n + offset) % 1
