@@ -41,6 +41,15 @@ def characters(n: int = 4, length: int = 16, vocab_size: int = 65) -> Callable[[
     return make
 
 
+def labelled_texts() -> Any:
+    """Twelve short texts of unlike lengths, their class told by their first word."""
+    lengths = torch.arange(12) % 5 + 1
+    tokens = torch.randint(4, 82, (12, 5), generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(12) % 18
+    tokens[:, 0] = labels + 4
+    return tokens.masked_fill(torch.arange(5) >= lengths[:, None], 0), lengths, labels
+
+
 def citations(nodes: int = 12, features: int = 9, classes: int = 3) -> Callable[[], Any]:
     """A ring with chords; every second node is labelled."""
 
@@ -125,6 +134,7 @@ TINY: dict[str, Tiny] = {
     "autoencoder": Tiny({"latent_dim": 8, "hidden": [16]}, **DIGITS, lr=1e-2),
     "pca": Tiny({"latent_dim": 4}, **DIGITS),
     "ppca": Tiny({"latent_dim": 4}, **DIGITS),
+    "backprop-mlp": Tiny({}, flowers, data="logic-gate"),
     "char-rnn": Tiny(
         {"width": 24, "embedding": 12, "kind": "lstm"},
         characters(),
@@ -176,6 +186,13 @@ TINY: dict[str, Tiny] = {
     "node-mlp": Tiny(NODE_INIT, **NODES),
     "grand": Tiny(
         NODE_INIT | {"input_dropout": 0.0, "drop_node": 0.1, "hops": 2, "consistency": 0.1}, **NODES | {"overfits": 0.7}
+    ),
+    "rnn-classifier": Tiny(
+        {"num_classes": 18, "vocab_size": 82, "unit": "character", "embedding": 8, "width": 12},
+        labelled_texts,
+        data="names",
+        data_init={"batch_size": 8},
+        lr=1e-2,
     ),
     "sage": Tiny(NODE_INIT | {"hidden_dim": 8}, **NODES),
     "vgg": Tiny({"width": 4, "dropout": 0.0}, images(8, 3, 32), data="cifar10"),
