@@ -53,6 +53,34 @@ def test_sample_writes_a_grid_and_verify_agrees(folders, tmp_path, capsys):
     assert "agree" in capsys.readouterr().out
 
 
+@pytest.fixture(scope="module")
+def writer(tmp_path_factory) -> str:
+    import zoo
+
+    model = zoo.create("gpt", vocab_size=3, context=8, layers=1, heads=1, width=8)
+    model.classes = ["a", "b", "\n"]
+    return str(model.save_pretrained(tmp_path_factory.mktemp("texts") / "gpt-small"))
+
+
+def test_generate_streams_what_the_model_generates(writer, capsys):
+    import zoo
+
+    options = ["-n", "30", "--temperature", "1.5", "--top-k", "3", "--top-p", "0.9", "--seed", "4"]
+    assert main(["generate", writer, "ab", *options]) == 0
+    text = zoo.load(writer).generate("ab", 30, temperature=1.5, top_k=3, top_p=0.9, seed=4)
+    assert capsys.readouterr().out == f"ab{text}\n"
+    for bad, message in (
+        (["abc"], "'c' at position 2"),
+        ([""], "empty"),
+        (["a", "-n", "0"], "at least 1"),
+        (["a", "--temperature", "-1"], "temperature"),
+        (["a", "--top-k", "9"], "top_k is 9"),
+    ):
+        assert main(["generate", writer, *bad]) == 2
+        printed = capsys.readouterr()
+        assert message in printed.err and printed.err.count("\n") == 1 and not printed.out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -61,6 +89,7 @@ def test_sample_writes_a_grid_and_verify_agrees(folders, tmp_path, capsys):
         (["sample", "{generator}", "--sampler", "dimm"], "Did you mean ddim"),
         (["sample", "{classifier}"], "doesn't draw samples"),
         (["predict", "{generator}", "a.png"], "doesn't classify"),
+        (["generate", "{classifier}", "a"], "doesn't write text"),
         (["predict", "{classifier}", "no-such.png"], "there is no file"),
         (["verify", "no-such-model"], "no model named"),
         (["list", "--sort", "nonsense"], "has the metric"),

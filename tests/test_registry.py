@@ -169,6 +169,16 @@ def test_verbs_of_its_protocols(name):
         for bad in (0, -1, 2.5, True):
             with pytest.raises(InputError, match="at least 1"):
                 model.sample(bad)
+    if isinstance(model, protocols.Generates):
+        model.classes = [chr(ord("A") + i) for i in range(model.vocab_size)]
+        text = model.generate("AB", 9, seed=1)
+        assert len(text) == 9 and set(text) <= set(model.classes)
+        assert text == model.generate("AB", 9, seed=1) == "".join(model.stream("AB", 9, seed=1))
+        assert len({model.generate("AB", 9, seed=seed) for seed in range(5)}) > 1
+        assert len({model.generate("AB", 9, temperature=0, seed=seed) for seed in range(3)}) == 1
+        for bad in ({"n": 0}, {"temperature": -1.0}, {"top_k": 0}, {"top_p": 1.5}, {"prompt": ""}, {"prompt": "€"}):
+            with pytest.raises(InputError):
+                model.generate(**({"prompt": "AB", "n": 9} | bad))
     if model.task == "image-classification":
         assert isinstance(model, protocols.Classifies)
         shape = TINY[name].batch()[0].shape[1:]

@@ -1,4 +1,4 @@
-"""The command line: zoo list | info | sample | predict | verify | evaluate | download | cache.
+"""The command line: zoo list | info | sample | predict | generate | verify | evaluate | download | cache.
 
 Errors that a person can act on end with exit code 2 and one line; anything else is a bug and shows its traceback.
 """
@@ -58,6 +58,12 @@ def parser() -> argparse.ArgumentParser:
     predicting = add(predict, "name")
     predicting.add_argument("files", nargs="+", help="image files")
     predicting.add_argument("--top", type=int, default=3)
+    generating = add(generate, "name", "prompt")
+    generating.add_argument("-n", "--n", type=int, default=500, help="number of characters")
+    generating.add_argument("--temperature", type=float, default=0.8, help="0 takes the likeliest each time")
+    generating.add_argument("--top-k", type=int, help="choose among so many of the likeliest")
+    generating.add_argument("--top-p", type=float, help="choose among the fewest that hold this probability")
+    generating.add_argument("--seed", type=int, default=0)
     verifying = add(verify)
     verifying.add_argument("names", nargs="*", help="default: all of this checkout")
     add(evaluate, "name")
@@ -107,6 +113,20 @@ def predict(options: argparse.Namespace) -> None:
     width = max(len(file) for file in options.files)
     for file, row in zip(options.files, model.predict(list(options.files), top=options.top), strict=True):
         print(f"{file:{width}}  " + "  ".join(f"{label} {p:.3f}" for label, p in row))
+
+
+def generate(options: argparse.Namespace) -> None:
+    """Continue a prompt; the text appears while it is written."""
+    model: Any = zoo.load(options.name)
+    if not hasattr(model, "stream"):
+        raise InputError(f"{options.name} is a {model.task} model: it doesn't write text")
+    chosen = {key: getattr(options, key) for key in ("temperature", "top_k", "top_p", "seed")}
+    pieces = model.stream(options.prompt, options.n, **chosen)  # raises before anything is printed
+    sys.stdout.write(options.prompt)
+    for piece in pieces:
+        sys.stdout.write(piece)
+        sys.stdout.flush()
+    sys.stdout.write("\n")
 
 
 def verify(options: argparse.Namespace) -> None:
