@@ -211,3 +211,19 @@ def test_too_many_tokens_are_refused():
     _, state = (model := small()).step(torch.zeros(1, 16, dtype=torch.long))
     with pytest.raises(InputError, match="17 tokens"):
         model.step(torch.zeros(1, 1, dtype=torch.long), state)
+
+
+def test_training_attends_as_evaluation_does():
+    """On a CPU the two take different kernels."""
+    torch.manual_seed(0)
+    model, tokens = GPT(11, 12, layers=2, heads=2, width=16, qk_norm=True), torch.randint(11, (3, 12))
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    gradients = []
+    for mode in (True, False):
+        model.train(mode).zero_grad()
+        logits = model(tokens)
+        logits.square().mean().backward()
+        gradients.append((logits, model.blocks[0].attention.qkv.weight.grad.clone()))
+    for found, expected in zip(*gradients, strict=True):
+        torch.testing.assert_close(found, expected)
