@@ -130,10 +130,25 @@ NODE_INIT: dict[str, Any] = {"num_classes": 3, "in_channels": 9, "dropout": 0.0}
 # models of grey digits that take pixels in [0, 1]
 DIGITS: dict[str, Any] = {"batch": images(), "data": "mnist", "data_init": {"normalize": False}}
 
+# every model of pixels with a likelihood: the images are noise, so there are few bits to gain
+PIXELS: dict[str, Any] = {
+    "batch": images(),
+    "data": "mnist",
+    "data_init": {"normalize": False, "batch_size": 16},
+    "overfits": 0.97,
+    "lr": 1e-2,
+}
+
 TINY: dict[str, Tiny] = {
     "autoencoder": Tiny({"latent_dim": 8, "hidden": [16]}, **DIGITS, lr=1e-2),
+    "cvae": Tiny(
+        {"latent_dim": 4, "hidden": [16]}, **DIGITS, lr=1e-2, overfits=0.99
+    ),  # pixels are drawn anew each step
+    "infovae": Tiny({"latent_dim": 4, "hidden": [16]}, **DIGITS, lr=1e-2, overfits=0.99),
     "pca": Tiny({"latent_dim": 4}, **DIGITS),
     "ppca": Tiny({"latent_dim": 4}, **DIGITS),
+    "vae": Tiny({"latent_dim": 4, "hidden": [16]}, **DIGITS, lr=1e-2, overfits=0.99),
+    "vib": Tiny({"latent_dim": 4, "hidden": [16]}, images(), data="mnist"),
     "backprop-mlp": Tiny({}, flowers, data="logic-gate"),
     "char-rnn": Tiny(
         {"width": 24, "embedding": 12, "kind": "lstm"},
@@ -157,6 +172,12 @@ TINY: dict[str, Tiny] = {
         data_init={"normalize": False},
         overfits=0.8,  # the noise is drawn anew in every step
     ),
+    "glow": Tiny({"width": 4, "steps": 2, "blocks": 1}, **PIXELS),
+    "maf-image": Tiny({"layers": 2, "hidden_dim": 16}, **PIXELS),
+    "nice": Tiny({"layers": 2, "hidden_dim": 16, "depth": 1}, **PIXELS),
+    "pixelcnn": Tiny({"width": 4, "layers": 2, "levels": 8}, **PIXELS),
+    "pixelrnn": Tiny({"width": 4, "layers": 1, "levels": 8}, **PIXELS),
+    "realnvp-image": Tiny({"width": 4, "couplings": 2, "blocks": 1}, **PIXELS),
     "maf": Tiny({"layers": 3, "hidden_dim": 16, "depth": 1}, points(), data="moons", lr=1e-2),
     "ncsn-points": Tiny(
         {"hidden_dim": 32, "levels": 4},

@@ -1,0 +1,183 @@
+"""Texts with a label each: tokens on the device, batches of texts that are about equally long.
+
+The vocabulary is what occurs in the training part alone, the frequent first; what else a text holds becomes one "unknown" token.
+Sorting by length before cutting into batches leaves next to nothing to fill up; the order of the batches, and of texts of one
+length among them, is drawn anew in every epoch. A batch is (tokens int64 [B, T], lengths int64 [B], labels int64 [B]).
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar
+
+import lightning
+import torch
+from torch import Tensor
+
+from datamodules.base import key
+from zoo.errors import InputError
+from zoo.text.pieces import Unit, index_of, pad, split, tokens_of
+
+Example = tuple[str, int]
+Batch = tuple[Tensor, Tensor, Tensor]
+
+
+class LengthSorted:
+    """Batches of texts of like length; whatever is random is a pure function of (seed, epoch).
+
+    Args:
+        rank, world_size: this process's place; every rank gets its own equal share of the batches.
+    """
+
+    batch_sampler = None  # Lightning looks for it beside `sampler`
+
+    def __init__(
+        self,
+        texts: Sequence[Tensor],
+        labels: Tensor,
+        batch_size: int,
+        *,
+        shuffle: bool = False,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if batch_size < 1:
+            raise InputError(f"batch_size is {batch_size}; it must be at least 1.")
+        if len(texts) != len(labels) or not len(labels):
+            raise InputError(f"there are {len(texts)} texts but {len(labels)} labels.")
+        self.tokens, lengths = pad(texts)
+        self.tokens, self.lengths, self.labels = self.tokens.to(device), lengths, labels.to(device)
+        self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
+        self.rank, self.world_size = rank, world_size
+        self.epoch, self._position = 0, 0
+        self._resume: dict[str, int] | None = None
+
+    def __len__(self) -> int:
+        batches = -(-len(self.lengths) // self.batch_size)
+        return batches // self.world_size if self.world_size > 1 else batches
+
+    def batches(self, epoch: int) -> list[Tensor]:
+        """The indices of each batch of an epoch, over all ranks."""
+        order = torch.arange(len(self.lengths))
+        generator = torch.Generator().manual_seed(key(self.seed, epoch))  # on the CPU: all ranks draw alike
+        if self.shuffle:
+            order = torch.randperm(len(order), generator=generator)
+        order = order[self.lengths[order].argsort(stable=True)]
+        batches = list(order.split(self.batch_size))
+        if self.shuffle:
+            batches = [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
+        return batches
+
+    def __iter__(self) -> Iterator[Batch]:
+        epoch, start = self.epoch, 0
+        if self._resume is not None:
+            start = self._resume["batch"] if self._resume["epoch"] == epoch else 0
+            self._resume = None
+        mine = self.batches(epoch)[self.rank :: self.world_size][: len(self)]
+        for position in range(start, len(mine)):
+            index = mine[position]
+            self._position = position + 1
+            lengths = self.lengths[index]
+            where = index.to(self.tokens.device)
+            yield self.tokens[where, : int(lengths.max())], lengths, self.labels[where]
+
+    @property
+    def sampler(self) -> "LengthSorted":
+        """Itself: Lightning announces each epoch by `loader.sampler.set_epoch(epoch)`."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def state_dict(self) -> dict[str, int]:
+        """What Lightning keeps in its checkpoints: a run stopped inside an epoch goes on with the next batch."""
+        return {"epoch": self.epoch, "batch": self._position}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        self._resume = dict(state)
+
+
+class LabelledText(lightning.LightningDataModule):
+    """Base of the labelled texts; a subclass gives `name`, `classes`, `unit`, `counts` and `read()`.
+
+    Args:
+        batch_size: texts per batch and process.
+        seed: of the order of the batches, never of a split.
+        root: folder of the raw files; default `$ZOO_DATA`, else the user's cache folder.
+    """
+
+    name: str
+    classes: Sequence[str]
+    unit: Unit
+    counts: ClassVar[dict[str, int]]
+
+    def __init__(self, batch_size: int = 128, *, seed: int = 0, root: str | None = None) -> None:
+        super().__init__()
+        if batch_size < 1:
+            raise InputError(f"batch_size is {batch_size}; it must be at least 1.")
+        self.batch_size, self.seed, self.root = batch_size, seed, root
+        self._texts: dict[str, list[Example]] = {}
+        self._vocabulary: list[str] = []
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.classes)
+
+    def read(self) -> dict[str, list[Example]]:
+        """The texts of "train", "val" and "test" with the numbers of their classes."""
+        raise NotImplementedError
+
+    def setup(self, stage: str | None = None) -> None:
+        if not self._texts:
+            texts = self.read()
+            if (found := {part: len(rows) for part, rows in texts.items()}) != self.counts:
+                raise InputError(
+                    f"{self.name} has {found} texts, not {self.counts}: remove its files and fetch them again."
+                )
+            self._texts = texts
+
+    def texts(self, part: str) -> list[Example]:
+        """All texts of a part, in a fixed order."""
+        if part not in ("train", "val", "test"):
+            raise InputError(f"part is {part!r}; it can be 'train', 'val' or 'test'.")
+        if not self._texts:
+            self.prepare_data()
+            self.setup()
+        return self._texts[part]
+
+    @property
+    def vocabulary(self) -> list[str]:
+        """The pieces that occur in the training part, the most frequent first."""
+        if not self._vocabulary:
+            counts = Counter(piece for text, _ in self.texts("train") for piece in split(text, self.unit))
+            self._vocabulary = sorted(counts, key=lambda piece: (-counts[piece], piece))
+        return self._vocabulary
+
+    def train_dataloader(self) -> LengthSorted:
+        fresh = not getattr(self.trainer, "overfit_batches", 0)  # which needs the same batches in every epoch
+        return self._loader("train", shuffle=fresh)
+
+    def val_dataloader(self) -> LengthSorted:
+        return self._loader("val")
+
+    def test_dataloader(self) -> LengthSorted:
+        return self._loader("test")
+
+    def _loader(self, part: str, *, shuffle: bool = False) -> LengthSorted:
+        trainer = self.trainer
+        rank, world_size = (trainer.global_rank, trainer.world_size) if trainer and shuffle else (0, 1)
+        device = trainer.strategy.root_device if trainer else torch.device("cpu")
+        index = index_of(self.vocabulary)
+        with torch.inference_mode(False):  # an evaluation may be what asks first, and training needs ordinary tensors
+            rows = self.texts(part)
+            return LengthSorted(
+                [tokens_of(split(text, self.unit), index) for text, _ in rows],
+                torch.tensor([label for _, label in rows]),
+                self.batch_size,
+                shuffle=shuffle,
+                seed=self.seed,
+                rank=rank,
+                world_size=world_size,
+                device=device,
+            )
