@@ -145,6 +145,7 @@ TINY: dict[str, Tiny] = {
         {"latent_dim": 4, "hidden": [16]}, **DIGITS, lr=1e-2, overfits=0.99
     ),  # pixels are drawn anew each step
     "infovae": Tiny({"latent_dim": 4, "hidden": [16]}, **DIGITS, lr=1e-2, overfits=0.99),
+    "linear-autoencoder": Tiny({"latent_dim": 8}, **DIGITS, lr=1e-2),
     "pca": Tiny({"latent_dim": 4}, **DIGITS),
     "ppca": Tiny({"latent_dim": 4}, **DIGITS),
     "vae": Tiny({"latent_dim": 4, "hidden": [16]}, **DIGITS, lr=1e-2, overfits=0.99),
@@ -196,6 +197,14 @@ TINY: dict[str, Tiny] = {
     "gat": Tiny(NODE_INIT, **NODES),
     "gcn": Tiny(NODE_INIT | {"num_layers": 3}, **NODES),
     "gin": Tiny({"hidden_dim": 8, "num_layers": 3, "dropout": 0.0}, small_graphs(), data="mutag", overfits=0.6),
+    "alexnet": Tiny({"hidden_dim": 64, "dropout": 0.0}, images(8, 3, 32), data="cifar10", lr=3e-4),
+    "inception": Tiny({"width": 8}, images(8, 3, 8), data="cifar10"),
+    "timm": Tiny(
+        {"backbone": "resnet10t", "options": {"stem_type": "", "channels": [8, 8, 8, 8]}},
+        images(8, 3, 16),
+        data="cifar10",
+        overfits=0.9,
+    ),
     "lenet5": Tiny({"batch_norm": True}, images(), data="mnist"),
     "mlp": Tiny({"hidden": [8, 8], "batch_norm": True, "max_norm": 3.0}, images(), data="mnist"),
     "mobilenet": Tiny({"width": 0.1, "dropout": 0.0}, images(8, 3, 8), data="cifar10", overfits=0.9),

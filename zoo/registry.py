@@ -10,6 +10,7 @@ from typing import Any
 from zoo.errors import UnknownNameError
 
 ARCHITECTURES = {
+    "alexnet": "zoo.convnets.alexnet:AlexNet",
     "autoencoder": "zoo.autoencoders.autoencoder:Autoencoder",
     "backprop-mlp": "zoo.mlp.backprop:BackpropMLP",
     "char-rnn": "zoo.recurrent.char_rnn:CharRNN",
@@ -24,9 +25,11 @@ ARCHITECTURES = {
     "gpt": "zoo.transformers.gpt:GPT",
     "grand": "zoo.graphs.grand:GRAND",
     "infovae": "zoo.autoencoders.infovae:InfoVAE",
+    "inception": "zoo.convnets.inception:Inception",
     "lenet5": "zoo.convnets.lenet5:LeNet5",
     "maf": "zoo.flows.maf:MAF",
     "maf-image": "zoo.flows.maf:ImageMAF",
+    "linear-autoencoder": "zoo.autoencoders.linear:LinearAutoencoder",
     "mlp": "zoo.mlp.mlp:MLP",
     "mobilenet": "zoo.convnets.mobilenet:MobileNetV2",
     "mpnn": "zoo.graphs.mpnn:MPNN",
@@ -47,6 +50,7 @@ ARCHITECTURES = {
     "simplecnn": "zoo.convnets.simplecnn:SimpleCNN",
     "speednet": "zoo.convnets.speednet:SpeedNet",
     "vae": "zoo.autoencoders.vae:VAE",
+    "timm": "zoo.convnets.timm_backbone:TimmBackbone",
     "vgg": "zoo.convnets.vgg:VGG",
     "vib": "zoo.autoencoders.vib:VIB",
     "vit": "zoo.transformers.vit:ViT",

@@ -1,0 +1,105 @@
+"""AlexNet against torchvision, Inception's module against its parts and its sizes, timm's networks under our head."""
+
+import pytest
+import timm
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torchvision import models
+
+from tests.convnets.test_resnet import copy_in_order, shaken
+from zoo.convnets.alexnet import AlexNet
+from zoo.convnets.inception import Inception, Module
+from zoo.convnets.timm_backbone import TimmBackbone
+from zoo.errors import InputError, UnknownNameError
+
+
+def test_alexnet_equals_torchvision():
+    reference = models.alexnet(num_classes=7, dropout=0.5).eval()
+    model = AlexNet(7, resolution="imagenet", norm="none", hidden_dim=4096).eval()
+    copy_in_order(reference, model)
+    x = torch.randn(1, 3, 96, 96)
+    with torch.inference_mode():
+        torch.testing.assert_close(model(x), reference(x), rtol=1e-4, atol=1e-4)
+
+
+def test_alexnet_for_small_images():
+    with torch.device("meta"):
+        model = AlexNet()
+        assert sum(p.numel() for p in model.parameters()) == 6_459_466
+        stages = model.features(torch.zeros(1, 3, 32, 32))
+    assert list(stages["conv5"].shape) == [1, 256, 4, 4] and stages["embedding"].shape == (1, 1024)
+
+
+def test_local_response_norm_is_the_paper_s():
+    model = AlexNet(norm="lrn").eval()
+    layer = next(m for m in model.modules() if isinstance(m, nn.LocalResponseNorm))
+    a = torch.rand(1, 64, 1, 1)
+    energy = torch.stack([a[0, max(0, c - 2) : c + 3, 0, 0].square().sum() for c in range(64)])
+    torch.testing.assert_close(layer(a)[0, :, 0, 0], a[0, :, 0, 0] / (2 + 1e-4 * energy) ** 0.75)
+    assert sum(isinstance(m, nn.LocalResponseNorm) for m in model.modules()) == 2
+
+
+def test_inception_module_concatenates_its_branches():
+    torch.manual_seed(0)
+    module = shaken(Module(5, 2, 3, 4, 1, 6, 7))
+    x = torch.randn(2, 5, 9, 9)
+    y = module(x)
+    assert y.shape == (2, 2 + 4 + 6 + 7, 9, 9)
+
+    def unit(layer: nn.Sequential, h: torch.Tensor) -> torch.Tensor:
+        weight = layer[0].weight
+        return layer[1](F.conv2d(h, weight, padding=weight.shape[-1] // 2)).relu()
+
+    parts = [
+        unit(module.one, x),
+        unit(module.three[1], unit(module.three[0], x)),
+        unit(module.five[1], unit(module.five[0], x)),
+        unit(module.pooled[1], F.max_pool2d(x, 3, 1, 1)),
+    ]
+    torch.testing.assert_close(y, torch.cat(parts, 1))
+    assert [module.three[1][0].kernel_size, module.five[1][0].kernel_size] == [(3, 3), (5, 5)]
+
+
+def test_inception_s_size_and_resolutions():
+    with torch.device("meta"):
+        model = Inception()
+        stages = model.features(torch.zeros(1, 3, 32, 32))
+    assert sum(p.numel() for p in model.parameters()) == 253_894
+    assert [stages[f"stage{i}"].shape[-1] for i in (1, 2, 3)] == [32, 16, 8]
+
+
+@pytest.mark.parametrize(
+    ("backbone", "options"),
+    [("efficientnet_b0", None), ("mixer_s32_224", {"img_size": 64})],
+)
+def test_timm_s_logits_are_reached_by_its_own_head(backbone, options):
+    torch.manual_seed(0)
+    reference = timm.create_model(backbone, num_classes=5, **(options or {})).eval()
+    model = TimmBackbone(5, backbone=backbone, options=options).eval()
+    copy_in_order(reference, nn.ModuleList([model.backbone, model.head]))
+    x = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        torch.testing.assert_close(model(x), reference(x), rtol=1e-4, atol=1e-4)
+
+
+def test_timm_is_asked_for_nothing_but_an_architecture():
+    with pytest.raises(UnknownNameError, match="efficientnet_b0"):
+        TimmBackbone(backbone="efficientnet_b00")
+    for hostile in ("hf-hub:somebody/model", "local-dir:/somewhere"):
+        with pytest.raises(UnknownNameError):
+            TimmBackbone(backbone=hostile)
+    for key in ("pretrained", "pretrained_cfg", "checkpoint_path"):
+        with pytest.raises(InputError, match=key):
+            TimmBackbone(options={key: "x"})
+    with pytest.raises(InputError, match="nonsense"):
+        TimmBackbone(options={"nonsense": 3})
+
+
+def test_what_makes_no_sense_is_refused():
+    with pytest.raises(InputError, match="cifar or imagenet"):
+        AlexNet(resolution="mnist")
+    with pytest.raises(InputError, match="norm"):
+        AlexNet(norm="layer")
+    with pytest.raises(InputError, match="width"):
+        Inception(width=0)

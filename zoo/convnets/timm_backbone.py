@@ -1,0 +1,77 @@
+"""Any image classifier of timm (Wightman, 2019, "PyTorch image models") as a model of this zoo.
+
+The zoo writes out the networks that its documents explain. Those that they only name (EfficientNet, Xception, NFNet, MLP-Mixer,
+gMLP) come from timm as they are: `backbone` names one, its own classifier is taken off, and what is left turns an image into the
+embedding
+
+    logits = head(backbone(x))
+
+that our head, our transform and our checkpoints know. Weights come from our safetensors files alone: timm never downloads here.
+
+Departures from timm: its classifier, and with it its pre-trained classes, are left out; no activation works in place, so that
+every stage can be looked at.
+"""
+
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from zoo.convnets.classifier import ImageClassifier
+from zoo.errors import InputError, UnknownNameError
+
+
+class TimmBackbone(ImageClassifier):
+    """A network of timm under our head.
+
+    Args:
+        num_classes: number of classes.
+        in_channels: channels of the image.
+        backbone: name of a timm model, such as "efficientnet_b0"; `timm.list_models()` has them all.
+        options: plain numbers, strings or lists for timm's model, such as {"img_size": 32}.
+        dropout: probability of dropping a unit of the embedding.
+        label_smoothing: see ImageClassifier.
+
+    Shapes:
+        x: [N, in_channels, H, W], of the size that the network asks for; logits: [N, num_classes].
+
+    Raises:
+        UnknownNameError: a LookupError with the nearest names of timm.
+        InputError: for an option that the network doesn't have, or one that would read a file.
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 10,
+        in_channels: int = 3,
+        *,
+        backbone: str = "efficientnet_b0",
+        options: dict[str, Any] | None = None,
+        dropout: float = 0.0,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(num_classes, in_channels, label_smoothing=label_smoothing)
+        self.save_hyperparameters()
+        if backbone not in timm.list_models():  # also keeps "hf-hub:…" and local folders out
+            raise UnknownNameError("timm backbone", backbone, timm.list_models())
+        options = options or {}
+        if wrong := [key for key in options if key.startswith(("pretrained", "checkpoint", "cache", "features_only"))]:
+            raise InputError(f"options can't hold {', '.join(wrong)}: weights come from the zoo's checkpoints alone")
+        try:
+            self.backbone = timm.create_model(
+                backbone, pretrained=False, num_classes=0, in_chans=in_channels, drop_rate=dropout, **options
+            )
+        except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+            raise InputError(f"timm's {backbone} can't be made with options {options}: {error}") from None
+        for module in self.backbone.modules():
+            if hasattr(module, "inplace"):
+                module.inplace = False
+        self.drop = nn.Dropout(dropout)
+        self.head = nn.Linear(self.backbone.num_features, num_classes)
+        self.to(memory_format=torch.channels_last)
+
+    def features(self, x: Tensor) -> dict[str, Tensor]:
+        """last [N, …], what the network gives before pooling, and embedding [N, D]."""
+        last = self.backbone.forward_features(x)
+        return {"last": last, "embedding": self.drop(self.backbone.forward_head(last, pre_logits=True))}
