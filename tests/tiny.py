@@ -50,6 +50,15 @@ def labelled_texts() -> Any:
     return tokens.masked_fill(torch.arange(5) >= lengths[:, None], 0), lengths, labels
 
 
+def chorales() -> Any:
+    """Three short pieces of four voices, one of them shorter."""
+    rolls = torch.zeros(3, 12, 88)
+    pitches = torch.randint(20, 60, (3, 12, 4), generator=torch.Generator().manual_seed(0))
+    rolls.scatter_(2, pitches, 1.0)
+    rolls[2, 7:] = 0
+    return rolls, torch.tensor([12, 12, 7])
+
+
 def citations(nodes: int = 12, features: int = 9, classes: int = 3) -> Callable[[], Any]:
     """A ring with chords; every second node is labelled."""
 
@@ -139,6 +148,14 @@ PIXELS: dict[str, Any] = {
     "lr": 1e-2,
 }
 
+# every image model that is trained by denoising: the noise is drawn anew in every step
+DENOISERS: dict[str, Any] = {
+    "batch": images(),
+    "data": "mnist",
+    "data_init": {"normalize": False, "batch_size": 16},
+    "overfits": 0.85,
+}
+
 TINY: dict[str, Tiny] = {
     "autoencoder": Tiny({"latent_dim": 8, "hidden": [16]}, **DIGITS, lr=1e-2),
     "cvae": Tiny(
@@ -148,7 +165,12 @@ TINY: dict[str, Tiny] = {
     "linear-autoencoder": Tiny({"latent_dim": 8}, **DIGITS, lr=1e-2),
     "pca": Tiny({"latent_dim": 4}, **DIGITS),
     "ppca": Tiny({"latent_dim": 4}, **DIGITS),
+    "dcgan": Tiny({"latent_dim": 4, "width": 4}, **DIGITS),
+    "fgan": Tiny({"latent_dim": 4, "hidden": [8], "divergence": "hellinger"}, **DIGITS),
+    "gan": Tiny({"latent_dim": 4, "hidden": [8], "num_classes": 10}, **DIGITS),
+    "lsgan": Tiny({"latent_dim": 4, "hidden": [8], "r1": 1.0}, **DIGITS),
     "vae": Tiny({"latent_dim": 4, "hidden": [16]}, **DIGITS, lr=1e-2, overfits=0.99),
+    "wgan": Tiny({"latent_dim": 4, "hidden": [8]}, **DIGITS),
     "vib": Tiny({"latent_dim": 4, "hidden": [16]}, images(), data="mnist"),
     "backprop-mlp": Tiny({}, flowers, data="logic-gate"),
     "char-rnn": Tiny(
@@ -179,6 +201,11 @@ TINY: dict[str, Tiny] = {
     "pixelcnn": Tiny({"width": 4, "layers": 2, "levels": 8}, **PIXELS),
     "pixelrnn": Tiny({"width": 4, "layers": 1, "levels": 8}, **PIXELS),
     "realnvp-image": Tiny({"width": 4, "couplings": 2, "blocks": 1}, **PIXELS),
+    "cfg-ddpm": Tiny({"width": 8, "timesteps": 50}, **DENOISERS),
+    "consistency": Tiny({"width": 8, "timesteps": 50, "stages": 3}, **DENOISERS),
+    "flow-matching": Tiny({"width": 8}, **DENOISERS),
+    "ncsn": Tiny({"width": 8, "levels": 5}, **DENOISERS),
+    "score-sde": Tiny({"width": 8}, **DENOISERS),
     "maf": Tiny({"layers": 3, "hidden_dim": 16, "depth": 1}, points(), data="moons", lr=1e-2),
     "ncsn-points": Tiny(
         {"hidden_dim": 32, "levels": 4},
@@ -216,6 +243,9 @@ TINY: dict[str, Tiny] = {
     "node-mlp": Tiny(NODE_INIT, **NODES),
     "grand": Tiny(
         NODE_INIT | {"input_dropout": 0.0, "drop_node": 0.1, "hops": 2, "consistency": 0.1}, **NODES | {"overfits": 0.7}
+    ),
+    "piano-roll-rnn": Tiny(
+        {"width": 24}, chorales, data="jsb-chorales", data_init={"batch_size": 4, "shift": 3}, lr=2e-2
     ),
     "rnn-classifier": Tiny(
         {"num_classes": 18, "vocab_size": 82, "unit": "character", "embedding": 8, "width": 12},

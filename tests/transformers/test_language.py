@@ -101,6 +101,16 @@ def test_a_model_without_characters_says_so(both):
             both.generate("a", 5)
 
 
+def test_a_lower_case_model_reads_capitals_and_no_other_does(both):
+    with pytest.raises(InputError, match="'É' at position 1"):
+        both.generate("AÉ", 3)
+    both.classes = [chr(ord("a") + i) for i in range(26)] + [chr(0x4E00 + i) for i in range(39)]
+    assert both.generate("Call", 9, seed=0) == both.generate("call", 9, seed=0)
+    assert both.perplexity("ABBA") == both.perplexity("abba")
+    with pytest.raises(InputError, match="'é' at position 3"):
+        both.generate("CafÉ", 3)
+
+
 def test_a_long_prompt_is_cropped_with_a_warning():
     model = make("gpt")
     prompt = "To be, or not to be, that is the question"
@@ -215,6 +225,10 @@ def test_a_published_model_keeps_its_claim_on_the_packaged_sample(name):
     if info.dataset == "xor":
         assert {c: int(p.argmax()) for c, p in model.transitions().items()} == {"00": 0, "01": 1, "10": 1, "11": 0}
         assert model.generate("01", 7, temperature=0) == "1011011"
+    if info.dataset == "moby-dick":
+        from datamodules.moby_dick import sample_text as of_the_whale
+
+        assert abs(model.nats("sliding", model.tokens(of_the_whale())) - info.metric("nats_per_char")) < 0.1
     if info.dataset == "tinyshakespeare":
         tokens = torch.tensor([CHARACTERS.index(c) for c in sample_text()])
         assert abs(model.nats("sliding", tokens) - info.metric("nats_per_char")) < 0.1

@@ -91,6 +91,17 @@ class CausalLM(ZooModule):
             )
         return self.classes
 
+    def tokens(self, text: str, what: str = "the text") -> Tensor:
+        """Tokens of a text, int64 [len(text)]; a model that knows lower-case letters alone reads capitals as those.
+
+        Raises:
+            InputError: for an empty text, or a character outside the vocabulary, named with its position.
+        """
+        characters = self.characters
+        if isinstance(text, str) and "a" in characters and not any(c.isupper() for c in characters):
+            text = "".join(c.lower() if len(c.lower()) == 1 else c for c in text)  # positions stay what they were
+        return encode(text, characters, what)
+
     def generate(
         self,
         prompt: str,
@@ -128,7 +139,7 @@ class CausalLM(ZooModule):
         """The characters of `generate` one after another, each as soon as it is known."""
         check_count(n)
         choice = Choice(temperature, top_k, top_p, self.vocab_size)
-        tokens = encode(prompt, self.characters, "the prompt")
+        tokens = self.tokens(prompt, "the prompt")
         if self.context and len(tokens) > self.context:
             warnings.warn(
                 f"the prompt has {len(tokens)} characters, the model sees {self.context}: the first "
@@ -159,7 +170,7 @@ class CausalLM(ZooModule):
 
         A model with a context reads it in sliding windows, half a context apart; a stateful one in one pass.
         """
-        tokens = encode(text, self.characters)
+        tokens = self.tokens(text)
         return math.exp(self.nats("stream" if self.stateful else "sliding", tokens))
 
     @torch.inference_mode()
@@ -169,7 +180,7 @@ class CausalLM(ZooModule):
         Raises:
             InputError: for a text that is empty, has unknown characters, or exceeds the context.
         """
-        tokens = encode(text, self.characters)
+        tokens = self.tokens(text)
         if self.context and len(tokens) > self.context:
             raise InputError(f"the text has {len(tokens)} characters, the model sees {self.context}: embed it in parts")
         self.eval()
