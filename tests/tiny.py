@@ -170,6 +170,12 @@ TINY: dict[str, Tiny] = {
     "gan": Tiny({"latent_dim": 4, "hidden": [8], "num_classes": 10}, **DIGITS),
     "lsgan": Tiny({"latent_dim": 4, "hidden": [8], "r1": 1.0}, **DIGITS),
     "vae": Tiny({"latent_dim": 4, "hidden": [16]}, **DIGITS, lr=1e-2, overfits=0.99),
+    "vqvae": Tiny(
+        {"latent_dim": 4, "entries": 16, "entry_dim": 4, "hidden": [32], "prior_width": 8, "prior_layers": 1, "prior_heads": 2},
+        **DIGITS,
+        lr=1e-2,
+        overfits=0.8,  # codes change while the prior learns them
+    ),
     "wgan": Tiny({"latent_dim": 4, "hidden": [8]}, **DIGITS),
     "vib": Tiny({"latent_dim": 4, "hidden": [16]}, images(), data="mnist"),
     "backprop-mlp": Tiny({}, flowers, data="logic-gate"),

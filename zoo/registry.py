@@ -64,6 +64,7 @@ ARCHITECTURES = {
     "vgg": "zoo.convnets.vgg:VGG",
     "vib": "zoo.autoencoders.vib:VIB",
     "vit": "zoo.transformers.vit:ViT",
+    "vqvae": "zoo.autoencoders.vqvae:VQVAE",
     "wgan": "zoo.adversarial.wgan:WGAN",
 }
 

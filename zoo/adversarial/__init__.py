@@ -1,0 +1,1 @@
+"""Adversarial networks: a generator learns from a discriminator, which learns from it."""

@@ -1,0 +1,1 @@
+"""Models with a code: PCA and its probabilistic form, autoencoders, variational autoencoders, VQ-VAE."""
