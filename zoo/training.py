@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, ProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -141,12 +141,13 @@ class History(Callback):
         self.rows: list[dict[str, float]] = []
         self.seconds = 0.0
         self.started = time.monotonic()
+        self.trained = False  # in this process
 
     def elapsed(self) -> float:
         return self.seconds + time.monotonic() - self.started
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.started = time.monotonic()
+        self.started, self.trained = time.monotonic(), True
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         values = {key: round(float(value), 6) for key, value in sorted(trainer.callback_metrics.items())}
@@ -227,4 +228,11 @@ def fit(recipe: Path, run: Path, overrides: list[str]) -> tuple[ZooModule, L.Lig
     cli.trainer.fit(
         cli.model, datamodule=cli.datamodule, ckpt_path=ckpt_path, weights_only=True
     )  # plain values: no pickle
+    if (
+        not history.trained
+    ):  # cut after its last epoch: Lightning has nothing left to do and calls no hook, yet the average
+        for callback in cli.trainer.callbacks:  # or the best weights are still to be put in place
+            if not isinstance(callback, ProgressBar):
+                callback.on_train_end(cli.trainer, cli.model)
+        cli.model.on_train_end()
     return cli.model, cli.datamodule, cli, history

@@ -110,6 +110,16 @@ def test_killed_training_ends_with_the_very_same_weights(tmp_path):
     )
 
 
+def test_a_run_killed_after_its_last_epoch_still_ends_with_the_average(tmp_path):
+    recipe, run = tmp_path / "recipe.yaml", tmp_path / "run"
+    recipe.write_text(RECIPE)
+    forked.run(train, recipe, run)
+    wanted = (run / "weights").read_bytes()
+    (run / "weights").unlink()  # the state of the last epoch is there, what follows it isn't
+    forked.run(train, recipe, run)
+    assert (run / "weights").read_bytes() == wanted
+
+
 # Export ------------------------------------------------------------------------------------------------------------------
 
 
