@@ -181,7 +181,6 @@ class GAN(ZooModule):
 
         if batch_idx % self.critic_steps == 0:
             self.toggle_optimizer(generator)
-            fake = fake if fake.requires_grad else self.generator(torch.randn_like(fake), told)
             loss = found["generator_loss"] = self.generator_loss(self.discriminator(fake, told).float())
             generator.zero_grad()
             self.manual_backward(loss)
@@ -219,8 +218,9 @@ class GAN(ZooModule):
 
     def _decay(self, optimizers: Any, batch_idx: int) -> None:
         trainer = self.trainer
-        batches = max(1, int(trainer.num_training_batches))
-        done = (trainer.current_epoch + batch_idx / batches) / max(1, trainer.max_epochs or 1)
+        if not trainer.max_epochs or trainer.max_epochs < 0:
+            return  # a run without an end
+        done = (trainer.current_epoch + batch_idx / max(1, int(trainer.num_training_batches))) / trainer.max_epochs
         for optimizer, lr in zip(optimizers, self.rates, strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = lr * (1 - (1 - self.final_lr) * min(1.0, done))

@@ -70,9 +70,7 @@ class VAE(Coder):
         self.beta, self.importance, self.rate_warmup = beta, importance, rate_warmup
         self.binarizes = binarize
         widths = [self.num_pixels + self.condition_dim, *hidden]
-        self.encoder = nn.Sequential(
-            dense(widths, activation, bare_end=False), nn.Linear(widths[-1] if hidden else widths[0], 2 * latent_dim)
-        )
+        self.encoder = nn.Sequential(dense(widths, activation, bare_end=False), nn.Linear(widths[-1], 2 * latent_dim))
         self.decoder = dense([latent_dim + self.condition_dim, *hidden[::-1], self.num_pixels], activation)
 
     @property

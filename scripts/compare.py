@@ -1,0 +1,109 @@
+"""One table of all models of a task and data set, and a picture with a row of samples of each.
+
+    python scripts/compare.py --task image-generation --data mnist
+    python scripts/compare.py --task image-generation --data fashion-mnist --images 64     # time more images of each
+
+Distances, parameters and training times are those that the checkpoints publish; the milliseconds are measured here, on this
+machine. Writes docs/compare-TASK-DATA.md and .png; `scripts/cards.py` puts the table into MODEL_CARDS.md.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import zoo
+from zoo.cards import duration
+from zoo.errors import InputError, ZooError
+from zoo.experiment import cpu_name
+from zoo.hub import CHECKPOINTS, locate
+from zoo.images import save_grid
+from zoo.index import ModelInfo, models
+
+COLUMNS = 16
+
+
+def generators(task: str, dataset: str) -> list[ModelInfo]:
+    """The models of the index whose task ends with `task` and that publish a Fréchet distance on the data set, best first.
+
+    Raises:
+        InputError: if there is none; it names the tasks and data sets that there are.
+    """
+    found = [
+        m for m in models(dataset=dataset) if m.task.endswith(task) and m.metric(f"{dataset}/test/fcd") is not None
+    ]
+    if not found:
+        known = sorted({f"{m.task} on {m.dataset}" for m in models() if m.metric("fcd") is not None})
+        raise InputError(f"no model of {task!r} on {dataset!r} publishes an fcd; there are: {', '.join(known)}")
+    return sorted(found, key=lambda m: m.metric(f"{dataset}/test/fcd") or 0.0)
+
+
+def measure(info: ModelInfo, dataset: str, images: int) -> tuple[dict[str, Any], torch.Tensor]:
+    """A row of the table, and a row of samples; `images` are drawn in one call and timed, after a call to warm up."""
+    model = zoo.load(info.name)
+    row = model.sample(COLUMNS, seed=0)
+    started = time.perf_counter()
+    model.sample(images, seed=1)
+    milliseconds = 1e3 * (time.perf_counter() - started) / images
+    facts = json.loads((locate(info.name) / "provenance.json").read_text(encoding="utf-8"))
+    value = {key: info.metric(f"{dataset}/test/{key}") for key in ("fcd", "fcd_floor", "class_histogram_kl", "nll")}
+    table = {"name": info.name, "parameters": info.parameters, "ms": milliseconds, "trained": duration(facts), **value}
+    table["hardware"] = "GPU" if "NVIDIA" in facts["hardware"] else "CPU"
+    return table, row
+
+
+def markdown(rows: list[dict[str, Any]], task: str, dataset: str, images: int, baseline: float | None) -> str:
+    """The table as a section of MODEL_CARDS.md."""
+    stem = f"compare-{task}-{dataset}"
+    floor = rows[0]["fcd_floor"]
+    versus = f", samples of a Gaussian in pixel space {baseline:.1f}" if baseline else ""
+    lines = [
+        f"## All of {task} on {dataset}, side by side\n",
+        f"Fréchet distance of 10,000 samples (FCD, see `zoo.metrics`; real training images have {floor:.3f}{versus}); "
+        f"milliseconds an image for {images} images at a time on {torch.get_num_threads()} thread(s) of {cpu_name()}; "
+        f"`python scripts/compare.py --task {task} --data {dataset}`\n",
+        "| model | FCD | × floor | class KL | ms/image | parameters | trained |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for r in rows:
+        kl = "" if r["class_histogram_kl"] is None else f"{r['class_histogram_kl']:.4f}"
+        lines.append(
+            f"| [{r['name']}](checkpoints/{r['name']}/README.md) | {r['fcd']:.2f} | {r['fcd'] / r['fcd_floor']:.0f} | {kl} "
+            f"| {r['ms']:.2f} | {r['parameters']:,} | {r['trained']}, {r['hardware']} |"
+        )
+    names = ", ".join(r["name"] for r in rows)
+    lines.append(f"\n![samples](docs/{stem}.png)\n\nA row of samples each, top to bottom: {names}.\n")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--task", default="image-generation")
+    parser.add_argument("--data", default="mnist")
+    parser.add_argument("--images", type=int, default=64, help="images to time (default: 64)")
+    parser.add_argument("--into", type=Path, default=CHECKPOINTS.parent / "docs", help="folder (default: docs)")
+    options = parser.parse_args()
+    try:
+        if options.images < 1:
+            raise InputError(f"--images must be at least 1, not {options.images}")
+        found = generators(options.task, options.data)
+        measured = [measure(info, options.data, options.images) for info in found]
+    except ZooError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    rows = [row for row, _ in measured]
+    baseline = found[0].metric(f"{options.data}/test/fcd_pca_gaussian")
+    text = markdown(rows, options.task, options.data, options.images, baseline)
+    stem = f"compare-{options.task}-{options.data}"
+    save_grid(torch.cat([images for _, images in measured]), options.into / f"{stem}.png", columns=COLUMNS)
+    (options.into / f"{stem}.md").write_text(text, encoding="utf-8")
+    print(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,41 @@
+"""The table of all generators of a data set."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+import zoo
+from zoo.errors import InputError
+
+
+def compare():
+    path = Path(zoo.__file__).parents[1] / "scripts" / "compare.py"
+    spec = importlib.util.spec_from_file_location("compare", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_it_lists_generators_with_a_distance_best_first():
+    found = compare().generators("image-generation", "mnist")
+    distances = [info.metric("mnist/test/fcd") for info in found]
+    assert "ddpm-mnist" in [info.name for info in found] and distances == sorted(distances)
+    with pytest.raises(InputError, match="on mnist"):
+        compare().generators("image-generation", "cora")
+
+
+def test_the_tables_row_holds_what_was_published():
+    row = {"name": "a", "fcd": 2.0, "fcd_floor": 0.1, "class_histogram_kl": 0.01, "ms": 1.5, "parameters": 1234}
+    row |= {"trained": "60 s", "hardware": "CPU", "nll": None}
+    text = compare().markdown([row], "image-generation", "mnist", 64, 80.0)
+    assert "| [a](checkpoints/a/README.md) | 2.00 | 20 | 0.0100 | 1.50 | 1,234 | 60 s, CPU |" in text
+    assert "![samples](docs/compare-image-generation-mnist.png)" in text and "80.0" in text
+
+
+def test_bad_options_end_with_one_sentence(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["compare.py", "--data", "cora"])
+    assert compare().main() == 2
+    assert capsys.readouterr().err.startswith("error: no model of 'image-generation' on 'cora'")
