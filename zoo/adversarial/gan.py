@@ -212,7 +212,7 @@ class GAN(ZooModule):
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         betas = (self.beta1, 0.99)
         return [
-            torch.optim.Adam(network.parameters(), lr=lr, betas=betas)
+            torch.optim.Adam(network.parameters(), lr=lr, betas=betas, fused=True)
             for network, lr in zip((self.generator, self.discriminator), self.rates, strict=True)
         ]
 
