@@ -22,6 +22,15 @@ LARGER_IS_BETTER = {
     "recall",
     "density",
     "coverage",
+    "classifier_score",
+    "label_accuracy",
+    "log_likelihood",
+    "explained_variance",
+    "used_codes",
+    "code_perplexity",
+    "psnr_gain_0.1",
+    "psnr_gain_0.3",
+    "psnr_gain_0.5",
 }
 
 
