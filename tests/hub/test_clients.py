@@ -172,8 +172,8 @@ def test_the_installed_wheel_lists_loads_and_downloads(hub, folder, as_alice, tm
     assert "zoo/index.json" in names and "zoo/checkpoints/lenet5-mnist/model.safetensors" in names
     assert not [name for name in names if name.startswith(("tests", "scripts", "checkpoints"))]
     python = fresh_environment(tmp_path / "venv")
-    install = ["-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
-    subprocess.run([sys.executable, *install], check=True)
+    install = ["-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run([sys.executable, *install, "--ignore-installed", str(wheel)], check=True)
     code = f"""
 import sys, zoo
 assert zoo.__file__.startswith({str(tmp_path / "venv")!r}), zoo.__file__
