@@ -95,7 +95,7 @@ def test_sizes_that_make_no_flow_are_refused(make):
 def test_the_known_density_integrates_to_one_and_fits_its_points(name):
     data = zoo.datamodule(name)
     size = 2.4 if name == "moons" else 11.0
-    points, area = grid(-size, size, 141)
+    points, area = grid(-size, size, 101)
     p = data.log_density(points.double())
     assert (p.exp().sum() * area).item() == pytest.approx(1, abs=2e-3)
     entropy, x = -(p.exp() * p.clamp(min=-1e3)).sum() * area, data.tensors("test")[0]

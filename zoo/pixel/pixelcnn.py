@@ -1,0 +1,121 @@
+"""Gated PixelCNN (van den Oord et al., 2016, arXiv:1606.05328, after their arXiv:1601.06759).
+
+p(x) = Π p(x_i | x_<i) with convolutions for all conditionals at once. What makes a convolution causal is a mask on its kernel:
+weights on later pixels are zero, in the first layer (mask A) that on the pixel itself too, afterwards (mask B) not. One stack of
+such kernels has a blind spot, pixels above and to the right that no path reaches. Two stacks see everything that is earlier:
+
+    vertical stack    all rows above,       v = W_v ∗ v                          kernels cut off below the row
+    horizontal stack  the row so far,       h = W_h ∗ h + W_1×1 v                kernels cut off after the pixel
+
+each with the gate y = tanh(a) · σ(b), which multiplies as an LSTM does.
+
+Departures from the papers: fewer channels and layers; AdamW with a cosine
+schedule; no labels.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zoo.pixel.pixel_model import PixelModel
+
+
+class MaskedConv2d(nn.Conv2d):
+    """A convolution whose kernel is zero where a mask says so; the size stays.
+
+    Args:
+        mask: float [kernel height, kernel width], both odd.
+    """
+
+    mask: Tensor
+
+    def __init__(self, in_channels: int, out_channels: int, mask: Tensor) -> None:
+        height, width = mask.shape
+        super().__init__(in_channels, out_channels, (height, width), padding=(height // 2, width // 2))
+        self.register_buffer("mask", mask, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight * self.mask, self.bias, padding=self.padding)
+
+
+def vertical_mask(kernel: int, *, own_row: bool) -> Tensor:
+    """[kernel, kernel]: 1 on the rows above the centre, and on the centre's row if asked for."""
+    rows = torch.arange(kernel)[:, None].expand(kernel, kernel)
+    return (rows <= kernel // 2 if own_row else rows < kernel // 2).float()
+
+
+def horizontal_mask(kernel: int, *, itself: bool) -> Tensor:
+    """[1, kernel]: 1 on the pixels before the centre, and on the centre if asked for."""
+    columns = torch.arange(kernel)[None, :]
+    return (columns <= kernel // 2 if itself else columns < kernel // 2).float()
+
+
+def gate(x: Tensor) -> Tensor:
+    """tanh(a) · σ(b) of the two halves of the channels."""
+    a, b = x.chunk(2, dim=1)
+    return a.tanh() * b.sigmoid()
+
+
+class GatedLayer(nn.Module):
+    """One layer of both stacks: v, h [N, C, H, W] to v, h [N, width, H, W].
+
+    The first layer reads the image itself and must not see the pixel that it predicts; later ones see only what is causal.
+    """
+
+    def __init__(self, in_channels: int, width: int, kernel: int, *, first: bool) -> None:
+        super().__init__()
+        self.first = first
+        self.vertical = MaskedConv2d(in_channels, 2 * width, vertical_mask(kernel, own_row=not first))
+        self.across = nn.Conv2d(2 * width, 2 * width, 1)
+        self.horizontal = MaskedConv2d(in_channels, 2 * width, horizontal_mask(kernel, itself=not first))
+        self.out = nn.Conv2d(width, width, 1)
+
+    def forward(self, v: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        above = self.vertical(v)
+        out = self.out(gate(self.horizontal(h) + self.across(above)))
+        return gate(above), out if self.first else h + out
+
+
+class PixelCNN(PixelModel):
+    """Gated PixelCNN of small grey images.
+
+    Args:
+        image_shape: (1, height, width).
+        width: channels of both stacks.
+        layers: gated layers; the first has a kernel of 7, the others `kernel`.
+        kernel: odd; with 3 and n layers a pixel sees n + 2 rows up.
+        levels: grey levels.
+
+    Shapes:
+        images x: [N, 1, H, W] in [0, 1]; logits: [N, levels, H, W].
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int] = (1, 28, 28),
+        width: int = 64,
+        *,
+        layers: int = 12,
+        kernel: int = 3,
+        levels: int = 256,
+    ) -> None:
+        super().__init__(image_shape, levels)
+        self.save_hyperparameters()
+        self.layers = nn.ModuleList(
+            GatedLayer(width if i else 1, width, kernel if i else 7, first=i == 0) for i in range(layers)
+        )
+        self.reach = 3 + (layers - 1) * (kernel // 2)  # rows above a pixel that it can see
+        self.head = nn.Sequential(nn.ReLU(), nn.Conv2d(width, 2 * width, 1), nn.ReLU(), nn.Conv2d(2 * width, levels, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of every pixel's grey level, [N, levels, H, W]."""
+        v = h = 2 * x - 1
+        for layer in self.layers:
+            v, h = layer(v, h)
+        return self.head(h)
+
+    def row_logits(self, x: Tensor, row: int, memory: Any) -> Tensor:
+        """Logits [N, levels, W] of one row, from the rows that it can see."""
+        return self(x[:, :, max(0, row - self.reach) : row + 1])[:, :, -1]
