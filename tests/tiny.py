@@ -50,6 +50,20 @@ def labelled_texts() -> Any:
     return tokens.masked_fill(torch.arange(5) >= lengths[:, None], 0), lengths, labels
 
 
+def sentence_pairs() -> Any:
+    """Six sentences and their reversals, framed by 1 and 2."""
+    sources = torch.randint(3, 300, (6, 7), generator=torch.Generator().manual_seed(0))
+    frame = torch.ones(6, 1, dtype=torch.long)
+    lengths = torch.tensor([7, 7, 7, 5, 3, 1])
+    sources = sources.masked_fill(torch.arange(7) >= lengths[:, None], 0)
+    return sources, lengths, torch.cat([frame, sources.flip(1).clamp(min=3), 2 * frame], 1)
+
+
+def word_pairs() -> Any:
+    """Each word with the next one."""
+    return torch.arange(64), torch.arange(64) + 1
+
+
 def chorales() -> Any:
     """Three short pieces of four voices, one of them shorter."""
     rolls = torch.zeros(3, 12, 88)
@@ -157,6 +171,13 @@ DENOISERS: dict[str, Any] = {
 }
 
 TINY: dict[str, Tiny] = {
+    "attention-seq2seq": Tiny(
+        {"vocab_size": 300, "width": 24, "embedding": 16, "dropout": 0.0, "label_smoothing": 0.0},
+        sentence_pairs,
+        data="multi30k",
+        data_init={"batch_size": 4, "vocab_size": 300},
+        lr=2e-2,
+    ),
     "autoencoder": Tiny({"latent_dim": 8, "hidden": [16]}, **DIGITS, lr=1e-2),
     "cvae": Tiny(
         {"latent_dim": 4, "hidden": [16]}, **DIGITS, lr=1e-2, overfits=0.99
@@ -171,7 +192,15 @@ TINY: dict[str, Tiny] = {
     "lsgan": Tiny({"latent_dim": 4, "hidden": [8], "r1": 1.0}, **DIGITS),
     "vae": Tiny({"latent_dim": 4, "hidden": [16]}, **DIGITS, lr=1e-2, overfits=0.99),
     "vqvae": Tiny(
-        {"latent_dim": 4, "entries": 16, "entry_dim": 4, "hidden": [32], "prior_width": 8, "prior_layers": 1, "prior_heads": 2},
+        {
+            "latent_dim": 4,
+            "entries": 16,
+            "entry_dim": 4,
+            "hidden": [32],
+            "prior_width": 8,
+            "prior_layers": 1,
+            "prior_heads": 2,
+        },
         **DIGITS,
         lr=1e-2,
         overfits=0.8,  # codes change while the prior learns them
@@ -209,7 +238,11 @@ TINY: dict[str, Tiny] = {
     "realnvp-image": Tiny({"width": 4, "couplings": 2, "blocks": 1}, **PIXELS),
     "cfg-ddpm": Tiny({"width": 8, "timesteps": 50}, **DENOISERS),
     "consistency": Tiny({"width": 8, "timesteps": 50, "stages": 3}, **DENOISERS),
+    "controlnet": Tiny({"width": 8, "timesteps": 50}, **DENOISERS),
     "flow-matching": Tiny({"width": 8}, **DENOISERS),
+    "kl-ae": Tiny({"width": 8}, **DENOISERS | {"lr": 1e-2}),
+    "latent-diffusion": Tiny({"width": 8, "autoencoder_width": 8, "timesteps": 50}, **DENOISERS | {"overfits": 0.95}),
+    "noisy-classifier": Tiny({"width": 8, "dropout": 0.0, "timesteps": 50}, **DENOISERS),
     "ncsn": Tiny({"width": 8, "levels": 5}, **DENOISERS),
     "score-sde": Tiny({"width": 8}, **DENOISERS),
     "maf": Tiny({"layers": 3, "hidden_dim": 16, "depth": 1}, points(), data="moons", lr=1e-2),
@@ -262,6 +295,14 @@ TINY: dict[str, Tiny] = {
     ),
     "sage": Tiny(NODE_INIT | {"hidden_dim": 8}, **NODES),
     "vgg": Tiny({"width": 4, "dropout": 0.0}, images(8, 3, 32), data="cifar10"),
+    "word2vec": Tiny(
+        {"vocab_size": 10_831, "dim": 8, "negatives": 2},
+        word_pairs,
+        data="gutenberg",
+        data_init={"batch_size": 32},
+        overfits=0.75,  # two of its three logarithms are of words drawn anew in every step
+        lr=3e-2,
+    ),
     "vit": Tiny(
         {"in_channels": 1, "image_size": 28, "patch": 14, "dim": 16, "depth": 2, "heads": 2, "mlp_dim": 16},
         images(),

@@ -11,12 +11,14 @@ from zoo.errors import UnknownNameError
 
 ARCHITECTURES = {
     "alexnet": "zoo.convnets.alexnet:AlexNet",
+    "attention-seq2seq": "zoo.recurrent.seq2seq:AttentionSeq2Seq",
     "autoencoder": "zoo.autoencoders.autoencoder:Autoencoder",
     "backprop-mlp": "zoo.mlp.backprop:BackpropMLP",
     "cfg-ddpm": "zoo.diffusion.cfg:ConditionalDDPM",
     "char-rnn": "zoo.recurrent.char_rnn:CharRNN",
     "cnn": "zoo.convnets.cnn:CNN",
     "consistency": "zoo.diffusion.consistency:ConsistencyModel",
+    "controlnet": "zoo.diffusion.controlnet:ControlNet",
     "cvae": "zoo.autoencoders.cvae:CVAE",
     "dcgan": "zoo.adversarial.dcgan:DCGAN",
     "ddpm": "zoo.diffusion.ddpm:DDPM",
@@ -32,6 +34,8 @@ ARCHITECTURES = {
     "grand": "zoo.graphs.grand:GRAND",
     "inception": "zoo.convnets.inception:Inception",
     "infovae": "zoo.autoencoders.infovae:InfoVAE",
+    "kl-ae": "zoo.diffusion.kl_autoencoder:KLAutoencoder",
+    "latent-diffusion": "zoo.diffusion.latent:LatentDiffusion",
     "lenet5": "zoo.convnets.lenet5:LeNet5",
     "linear-autoencoder": "zoo.autoencoders.linear:LinearAutoencoder",
     "lsgan": "zoo.adversarial.lsgan:LSGAN",
@@ -44,6 +48,7 @@ ARCHITECTURES = {
     "ncsn-points": "zoo.diffusion.ncsn:PointNCSN",
     "nice": "zoo.flows.nice:NICE",
     "node-mlp": "zoo.graphs.mlp:NodeMLP",
+    "noisy-classifier": "zoo.diffusion.guidance:NoisyClassifier",
     "pca": "zoo.autoencoders.pca:PCA",
     "perceptron": "zoo.mlp.perceptron:Perceptron",
     "piano-roll-rnn": "zoo.recurrent.music:PianoRollRNN",
@@ -66,6 +71,7 @@ ARCHITECTURES = {
     "vit": "zoo.transformers.vit:ViT",
     "vqvae": "zoo.autoencoders.vqvae:VQVAE",
     "wgan": "zoo.adversarial.wgan:WGAN",
+    "word2vec": "zoo.text.word2vec:Word2Vec",
 }
 
 DATAMODULES = {
@@ -74,6 +80,7 @@ DATAMODULES = {
     "cora": "datamodules.planetoid:Cora",
     "esol": "datamodules.moleculenet:ESOL",
     "fashion-mnist": "datamodules.fashion_mnist:FashionMNIST",
+    "gutenberg": "datamodules.gutenberg:Gutenberg",
     "image-folder": "datamodules.image_folder:ImageFolder",
     "iris": "datamodules.iris:Iris",
     "jsb-chorales": "datamodules.jsb_chorales:JSBChorales",
@@ -83,6 +90,7 @@ DATAMODULES = {
     "mnist-points": "datamodules.mnist_points:MNISTPoints",
     "moby-dick": "datamodules.moby_dick:MobyDick",
     "moons": "datamodules.moons:TwoMoons",
+    "multi30k": "datamodules.multi30k:Multi30k",
     "mutag": "datamodules.tudataset:MUTAG",
     "names": "datamodules.names:Names",
     "proteins": "datamodules.tudataset:PROTEINS",

@@ -8,6 +8,7 @@ from zoo import protocols
 from zoo.diffusion.ncsn import PointNCSN
 from zoo.diffusion.score import (
     annealed_langevin,
+    chain_variance,
     denoising_loss,
     explicit_loss,
     implicit_loss,
@@ -53,14 +54,16 @@ def test_langevin_samples_the_density_and_without_noise_finds_its_mode():
 
 
 @pytest.mark.parametrize(("count", "steps"), [(10, 100), (100, 3), (30, 5)])
-def test_steps_leave_the_noise_that_each_level_names(count, steps):
-    """Data of a single point at 0: the score at level σ is −x/σ², and after each level x must have variance σ²."""
+def test_steps_leave_the_noise_that_is_foretold(count, steps):
+    """Data of a single point at 0: the score at level σ is −x/σ², and x must keep a variance near σ² all the way down."""
     sigmas = noise_levels(10.0, 0.1, count)
     x = sigmas[0] * torch.randn(4000, 1, generator=generator())
     states = list(annealed_langevin(lambda y, i: -y / sigmas[i] ** 2, x, sigmas, steps, generator(1)))
     assert len(states) == count
-    found = torch.stack([state.std() for state in states]) / sigmas
-    assert (found - 1).abs().max() < 0.12 and abs(found.mean().item() - 1) < 0.06
+    found = (torch.stack([state.std() for state in states]) / sigmas)[count // 2 :].mean().item()
+    growth = (sigmas[0] / sigmas[1]).item()
+    foretold = chain_variance(torch.tensor(step_ratio(sigmas, steps)).double(), growth, steps).sqrt().item()
+    assert found == pytest.approx(foretold, abs=0.02) and found == pytest.approx(1, abs=0.15)
 
 
 def test_step_ratio_is_a_stable_step():
@@ -80,11 +83,13 @@ def test_noise_levels_are_geometric():
 def test_annealing_keeps_the_weights_that_plain_langevin_forgets():
     """With the true scores: the failure lies in the sampler, and annealing mends it."""
     data, sigmas = zoo.datamodule("two-gaussians"), noise_levels(20.0, 0.1, 10)
-    x = 16 * torch.rand(3000, 2, generator=generator()) - 8
+    x = 16 * torch.rand(1500, 2, generator=generator()) - 8
     *_, plain = langevin(data.score, x, 0.05, 1000, generator(1))
     *_, annealed = annealed_langevin(lambda y, i: data.score(y, sigmas[i].item()), x, sigmas, 100, generator(2))
     assert (plain.sum(1) < 0).double().mean().item() == pytest.approx(0.5, abs=0.06)  # the share of the start
-    assert (annealed.sum(1) < 0).double().mean().item() == pytest.approx(0.2, abs=0.03)
+    assert (annealed.sum(1) < 0).double().mean().item() == pytest.approx(
+        0.2, abs=0.06
+    )  # ten levels and a hundred steps aren't infinitely many
 
 
 def test_a_perfect_network_gives_the_true_score(monkeypatch):

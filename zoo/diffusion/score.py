@@ -54,16 +54,20 @@ def noise_levels(largest: float, smallest: float, count: int) -> Tensor:
     return torch.logspace(0, 1, count, base=smallest / largest, dtype=torch.float64).mul(largest).float()
 
 
-def step_ratio(sigmas: Tensor, steps: int) -> float:
-    """r in the step c = r·σ² that leaves noise of variance nearest to σ² after `steps` steps at each level.
+def chain_variance(r: Tensor, growth: float, steps: int) -> Tensor:
+    """Variance, in units of σ², that Langevin steps of size r·σ² leave at each of many levels.
 
-    A chain that comes from the level before, with noise γσ, has the variance σ²·[(1 − r)^2T (γ² − 2/(2 − r)) + 2/(2 − r)]
-    after T steps (Song and Ermon, 2020, arXiv:2006.09011, proposition 2).
+    A step scales what a chain carries by 1 − r and adds 2r. Coming from γ times the noise, T steps turn the variance v into
+    (1 − r)^2T (γ² v − 2/(2 − r)) + 2/(2 − r) (Song and Ermon, 2020, arXiv:2006.09011, proposition 2); this is where it settles.
     """
-    growth = (sigmas[0] / sigmas[1]).double() ** 2
+    kept, settled = (1 - r) ** (2 * steps), 2 / (2 - r)
+    return torch.where(kept * growth**2 < 1, settled * (1 - kept) / (1 - kept * growth**2), torch.inf)
+
+
+def step_ratio(sigmas: Tensor, steps: int) -> float:
+    """r in the step r·σ² that leaves noise of variance nearest to σ² after `steps` steps at each level."""
     r = torch.logspace(-6, -0.05, 4000, dtype=torch.float64)
-    settled = 2 / (2 - r)
-    variance = (1 - r) ** (2 * steps) * (growth - settled) + settled
+    variance = chain_variance(r, (sigmas[0] / sigmas[1]).item(), steps)
     return r[(variance - 1).abs().argmin()].item()
 
 

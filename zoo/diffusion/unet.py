@@ -83,6 +83,8 @@ class UNet(nn.Module):
 
     Shapes:
         x: [N, in_channels, H, W], H and W divisible by patch · 2^(levels − 1); t: [N]; result as x.
+        extra: [N, 4 · width] or None, a further condition such as an embedded label; it is added to that of the time step.
+        control: a tensor for each skip connection and one for the middle, or None; they are added (ControlNet).
     """
 
     def __init__(
@@ -116,6 +118,7 @@ class UNet(nn.Module):
                 if level in attention_levels:
                     self.down.append(Attention(channels, heads=max(1, channels // 32)))
                 skips.append(channels)
+        self.skip_channels, self.middle_channels = tuple(skips), channels
         self.middle1 = ResidualBlock(channels, channels, condition_dim, dropout)
         self.middle2 = ResidualBlock(channels, channels, condition_dim, dropout)
         self.up = nn.ModuleList()
@@ -132,9 +135,37 @@ class UNet(nn.Module):
         nn.init.zeros_(self.head[-1].bias)  # type: ignore[arg-type]
         self.to(memory_format=torch.channels_last)
 
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        t: Tensor,
+        extra: Tensor | None = None,
+        control: tuple[Sequence[Tensor], Tensor] | None = None,
+    ) -> Tensor:
+        skips, h, condition = self.encode(x, t, extra)
+        if control is not None:
+            skips = [skip + c for skip, c in zip(skips, control[0], strict=True)]
+            h = h + control[1]
+        for module in self.up:
+            if isinstance(module, ResidualBlock):
+                h = module(torch.cat([h, skips.pop()], dim=1), condition)
+            else:
+                h = module(h)
+        return F.pixel_shuffle(self.head(h), self.patch)
+
+    def encode(
+        self, x: Tensor, t: Tensor, extra: Tensor | None = None, hint: Tensor | None = None
+    ) -> tuple[list[Tensor], Tensor, Tensor]:
+        """The way down and the middle: skips, the middle's output, and the condition of all blocks.
+
+        A hint [N, width, H/patch, W/patch] is added to what the first layer gives.
+        """
         condition = self.time(time_embedding(t, self.width))
+        if extra is not None:
+            condition = condition + extra
         h = self.stem(F.pixel_unshuffle(x, self.patch))  # [N, width, H/patch, W/patch]
+        if hint is not None:
+            h = h + hint
         skips = [h]
         for module in self.down:
             if isinstance(module, Attention):
@@ -142,10 +173,4 @@ class UNet(nn.Module):
                 continue
             h = module(h, condition) if isinstance(module, ResidualBlock) else module(h)
             skips.append(h)
-        h = self.middle2(self.middle1(h, condition), condition)
-        for module in self.up:
-            if isinstance(module, ResidualBlock):
-                h = module(torch.cat([h, skips.pop()], dim=1), condition)
-            else:
-                h = module(h)
-        return F.pixel_shuffle(self.head(h), self.patch)
+        return skips, self.middle2(self.middle1(h, condition), condition), condition

@@ -1,0 +1,69 @@
+"""Latent diffusion: the code's scale, what is frozen, and a sampler that needn't clip."""
+
+import pytest
+import torch
+
+from zoo.diffusion.kl_autoencoder import KLAutoencoder
+from zoo.diffusion.latent import LatentDiffusion
+from zoo.errors import InputError
+
+
+def small() -> LatentDiffusion:
+    torch.manual_seed(0)
+    return LatentDiffusion((1, 8, 8), 8, autoencoder_width=8, latent_channels=2, timesteps=60).eval()
+
+
+def test_codes_are_scaled_and_come_back():
+    model, x = small(), torch.rand(4, 1, 8, 8)
+    raw = model.autoencoder.encode(x)
+    model.scale.fill_(2.0)
+    torch.testing.assert_close(model.encode(x), raw / 2)
+    torch.testing.assert_close(model.decode(model.encode(x)), model.autoencoder.reconstruct(x))
+
+
+def test_the_autoencoder_stays_frozen_and_the_scale_is_stored():
+    model = small().train()
+    assert not any(p.requires_grad for p in model.autoencoder.parameters()) and not model.autoencoder.training
+    assert all(p.requires_grad for p in model.net.parameters())
+    assert "scale" in model.state_dict()
+
+
+def test_a_perfect_network_draws_codes_of_any_size(monkeypatch):
+    """All codes are c, far outside [-1, 1]: v = (α z − c)/σ, and nothing clips it."""
+    model, c = small(), 5.0
+
+    def v(z, t):
+        alpha, sigma = model.schedule.rates(t)
+        return (alpha * z - c) / sigma
+
+    monkeypatch.setattr(model, "forward", v)
+    seen = []
+    monkeypatch.setattr(model, "decode", lambda z: seen.append(z) or torch.zeros(len(z), 1, 8, 8))
+    model.sample(3, seed=0, steps=10)
+    torch.testing.assert_close(seen[0], torch.full((3, 2, 2, 2), c), rtol=0, atol=1e-3)
+
+
+def test_kl_is_that_of_torch():
+    model, x = KLAutoencoder((1, 8, 8), 8), torch.rand(5, 1, 8, 8)
+    mu, log_var = model.posterior(2 * x - 1)
+    posterior = torch.distributions.Normal(mu, (0.5 * log_var).exp())
+    expected = (
+        torch.distributions.kl_divergence(posterior, torch.distributions.Normal(0.0, 1.0)).flatten(1).sum(1).mean()
+    )
+    torch.testing.assert_close(model.eval().terms(x)[1], expected)
+
+
+def test_bad_input_is_refused():
+    model = small()
+    for call in (
+        lambda: model.encode(torch.rand(1, 1, 9, 9)),
+        lambda: model.sample(2, labels=torch.zeros(2)),
+        lambda: model.sample(2, steps=61),
+        lambda: model.sample(2, eta=2.0),
+        lambda: model.decode(torch.zeros(1, 2, 3, 3)),
+        lambda: KLAutoencoder((1, 6, 6)),
+    ):
+        with pytest.raises(InputError):
+            call()
+    with pytest.raises(LookupError):
+        model.sample(2, sampler="euler")

@@ -1,0 +1,148 @@
+"""Latent diffusion (Rombach et al., 2022, arXiv:2112.10752): denoising in the code of an autoencoder.
+
+Most of a pixel model's work goes into detail that an autoencoder gets right by itself. So encode, z = enc(x)/s, let a diffusion
+model learn the distribution of z, and decode what it draws,
+
+    L = E ‖ v − v_θ(α z + σ ε, t) ‖²,        x = dec(s · z_0)
+
+with s the standard deviation of the codes, so that the noise schedule fits them. The U-Net works on 7×7 positions in place of
+28×28 pixels: that, and not fewer steps, is the gain.
+
+Departures from the paper: no condition (text comes in with cross-attention there); an U-Net of one resolution.
+"""
+
+import torch
+from torch import Tensor
+
+from zoo.diffusion.image_generator import ImageGenerator, spread_times
+from zoo.diffusion.kl_autoencoder import KLAutoencoder
+from zoo.diffusion.samplers import sampler as named_sampler
+from zoo.diffusion.schedule import NoiseSchedule
+from zoo.diffusion.unet import UNet
+from zoo.errors import InputError
+
+
+class LatentDiffusion(ImageGenerator):
+    """Latent diffusion model of small images; its weights hold the autoencoder's.
+
+    Args:
+        image_shape: (channels, height, width), height and width divisible by 4.
+        width: channels of the U-Net.
+        autoencoder: a checkpoint of kl-ae with the same sizes, whose weights are taken over when training begins; None keeps
+            random ones, which is good for tests alone.
+        autoencoder_width, latent_channels: as in KLAutoencoder.
+        blocks, dropout: see UNet.
+        timesteps: T, the length of the cosine schedule.
+
+    Shapes:
+        images: [N, C, H, W] in [0, 1]; codes z: [N, latent_channels, H/4, W/4], of variance one.
+    """
+
+    scale: Tensor
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int] = (1, 28, 28),
+        width: int = 96,
+        *,
+        autoencoder: str | None = None,
+        autoencoder_width: int = 32,
+        latent_channels: int = 4,
+        blocks: int = 2,
+        dropout: float = 0.0,
+        timesteps: int = 1000,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.image_shape, self.source = tuple(image_shape), autoencoder
+        self.autoencoder = KLAutoencoder(image_shape, autoencoder_width, latent_channels=latent_channels)
+        self.latent_shape = self.autoencoder.latent_shape
+        self.register_buffer("scale", torch.ones(()))
+        self.schedule = NoiseSchedule(timesteps, "cosine")
+        self.net = UNet(
+            latent_channels, width, channel_mults=(1,), blocks=blocks, attention_levels=(0,), dropout=dropout
+        )
+        self.freeze("autoencoder")
+
+    def setup(self, stage: str) -> None:
+        """Take over the autoencoder's weights; a run that resumes replaces them by the same ones."""
+        super().setup(stage)
+        if stage == "fit" and self.source is not None:
+            import zoo
+
+            found = zoo.load(self.source)
+            if not isinstance(found, KLAutoencoder) or found.latent_shape != self.latent_shape:
+                raise InputError(f"{self.source} is no autoencoder with codes {list(self.latent_shape)}")
+            self.autoencoder.load_state_dict(found.state_dict())
+
+    def on_fit_start(self) -> None:
+        """Measure the codes' standard deviation on training images; it is stored with the weights."""
+        x = self.trainer.datamodule.tensors("train")[0][:2000].float() / 255  # type: ignore[attr-defined]
+        codes = torch.cat([self.autoencoder.encode(part) for part in x.split(500)])
+        self.scale.fill_(codes.std().item())
+
+    def forward(self, z_t: Tensor, t: Tensor) -> Tensor:
+        """The guess of v for noisy codes at steps t [N]."""
+        return self.net(z_t, t)
+
+    def denoise(self, z_t: Tensor, t: Tensor) -> Tensor:
+        """The guess of the clean code; codes have no bounds, so nothing is clipped."""
+        alpha, sigma = self.schedule.rates(t)
+        return alpha * z_t - sigma * self(z_t, t).float()
+
+    # Verbs -----------------------------------------------------------------------------------------------------------
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Codes of variance one of images [N, C, H, W] in [0, 1]."""
+        return self.autoencoder.encode(self.check_images(x)) / self.scale
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Images [N, C, H, W] in [0, 1] of codes."""
+        return self.autoencoder.decode(z.to(self.device) * self.scale)
+
+    def sample(
+        self,
+        n: int,
+        *,
+        seed: int | None = None,
+        labels: Tensor | None = None,
+        sampler: str = "ancestral",
+        steps: int = 50,
+        eta: float = 0.0,
+        batch_size: int = 250,
+    ) -> Tensor:
+        """Draw images [n, C, H, W] in [0, 1]; the same seed gives the same images on the same device.
+
+        Args:
+            sampler, steps, eta: as in DDPM, on codes.
+            labels: refused, the model is unconditional.
+        """
+        run = named_sampler(sampler)
+        if not 0 <= eta <= 1:
+            raise InputError(f"eta lies in 0..1, not {eta!r}")
+        self.schedule.steps(steps)
+
+        def draw(count: int, generator: torch.Generator) -> Tensor:
+            z = torch.randn(count, *self.latent_shape, device=self.device, generator=generator)
+            with torch.inference_mode():
+                *_, z = run(self._denoise_at, z, self.schedule, steps, eta, generator)
+                return 2 * self.decode(z) - 1
+
+        return self.draw_images(n, seed, labels, batch_size, draw)
+
+    def loss(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        z_0 = self.autoencoder.encode(x) / self.scale
+        t = (spread_times(len(x), x.device, generator) * len(self.schedule)).long().clamp(max=len(self.schedule) - 1)
+        eps = torch.randn(z_0.shape, device=x.device, generator=generator)
+        alpha, sigma = self.schedule.rates(t)
+        return (self(alpha * z_0 + sigma * eps, t).float() - (alpha * eps - sigma * z_0)).square().mean()
+
+    def golden_inputs(self) -> dict[str, Tensor]:
+        z = torch.randn(2, *self.latent_shape, generator=torch.Generator().manual_seed(0))
+        return {"z": z, "t": torch.tensor([len(self.schedule) // 4, len(self.schedule) - 1])}
+
+    def golden_outputs(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {"output": self(inputs["z"], inputs["t"]), "decoded": self.decode(inputs["z"])}
+
+    def _denoise_at(self, z: Tensor, t: int) -> Tensor:
+        return self.denoise(z, torch.full((len(z),), t, device=z.device))

@@ -1,0 +1,158 @@
+"""Score-based generation by stochastic differential equations (Song et al., 2021, arXiv:2011.13456).
+
+Let the steps of DDPM become infinitely many: data dissolve by dx = −½β(t)x dt + √β(t) dw, and x_t = α(t)x_0 + σ(t)ε. With the
+score of x_t the process runs backwards, as a stochastic equation or as an ordinary one with the same marginals,
+
+    dx = [−½β x − β s(x, t)] dt + √β dw̄          (reverse SDE)
+    dx/dt = −½β (x + s(x, t))                     (probability flow)
+
+The first, with Langevin steps in between that mend the solver's errors, is the predictor-corrector sampler. The second encodes
+images and counts their bits. The score is learnt by denoising, s = −ε_θ/σ, with weight σ².
+
+Departures from the paper: the U-Net of ddpm.py; times are spread evenly over a batch; one step size of the corrector for each
+image and not for the batch.
+"""
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from zoo.diffusion.continuous import ContinuousModel
+from zoo.diffusion.image_generator import spread_times
+from zoo.diffusion.unet import UNet
+from zoo.errors import InputError, UnknownNameError
+
+EARLIEST = 1e-5  # in training; below it σ is too small to divide by
+
+
+class ScoreSDE(ContinuousModel):
+    """Variance-preserving SDE of small images.
+
+    Args:
+        image_shape: (channels, height, width).
+        width, channel_mults, blocks, attention_levels, patch, dropout: see UNet.
+        beta_min, beta_max: β(0) and β(1); it rises linearly.
+
+    Shapes:
+        images: [N, C, H, W] in [0, 1]; times t: [N] in 0 (data) … 1 (noise).
+    """
+
+    noise_time: ClassVar[float] = 1.0
+    data_time: ClassVar[float] = 1e-3
+    samplers: ClassVar[tuple[str, ...]] = ("pc", "sde", "ode")
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int] = (1, 28, 28),
+        width: int = 64,
+        *,
+        channel_mults: Sequence[int] = (1, 2),
+        blocks: int = 1,
+        attention_levels: Sequence[int] = (1,),
+        patch: int = 2,
+        dropout: float = 0.0,
+        beta_min: float = 0.1,
+        beta_max: float = 20.0,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        if not 0 < beta_min < beta_max:
+            raise InputError(f"beta rises from beta_min above 0 to beta_max, not from {beta_min} to {beta_max}")
+        self.image_shape, self.beta_min, self.beta_max = tuple(image_shape), beta_min, beta_max
+        self.net = UNet(
+            image_shape[0],
+            width,
+            channel_mults=channel_mults,
+            blocks=blocks,
+            attention_levels=attention_levels,
+            patch=patch,
+            dropout=dropout,
+        )
+
+    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """The guess of the noise ε in states [N, C, H, W] at times [N]."""
+        return self.net(x_t, 1000 * t)
+
+    def rates(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """α(t) and σ(t), in the shape of t: log α = −½ ∫β."""
+        log_alpha = -0.25 * t**2 * (self.beta_max - self.beta_min) - 0.5 * t * self.beta_min
+        return log_alpha.exp(), (-torch.expm1(2 * log_alpha)).sqrt()
+
+    def beta(self, t: float) -> float:
+        return self.beta_min + t * (self.beta_max - self.beta_min)
+
+    def score(self, x: Tensor, t: float) -> Tensor:
+        """∇ log p_t(x)."""
+        at = torch.full((len(x),), t, device=x.device)
+        return -self(x, at).float() / self.rates(at)[1].reshape(-1, 1, 1, 1)
+
+    def velocity(self, x: Tensor, t: float) -> Tensor:
+        return -0.5 * self.beta(t) * (x + self.score(x, t))
+
+    @torch.inference_mode()
+    def reverse_sde(
+        self, x: Tensor, steps: int, generator: torch.Generator, *, corrections: int, snr: float
+    ) -> Iterator[Tensor]:
+        """The states of the reverse SDE by Euler's method with Langevin steps after each step; the last one is denoised."""
+        self.eval()
+        times = self.times(steps)
+        for t, after in itertools.pairwise(times):
+            drift = self.beta(t) * (t - after)
+            x = x + drift * (0.5 * x + self.score(x, t))
+            x = x + math.sqrt(drift) * torch.randn(x.shape, device=x.device, generator=generator)
+            for _ in range(corrections):
+                s, z = self.score(x, after), torch.randn(x.shape, device=x.device, generator=generator)
+                ratio = snr * z.flatten(1).norm(dim=1) / s.flatten(1).norm(dim=1)
+                step = 2 * self.rates(torch.tensor(after))[0] * ratio**2
+                step = step.clamp(max=1).reshape(
+                    -1, 1, 1, 1
+                )  # no state varies by more; a network that says 0 asks for ∞
+                x = x + step * s + (2 * step).sqrt() * z
+            yield x
+        alpha, sigma = self.rates(torch.tensor(times[-1]))
+        yield (x + sigma**2 * self.score(x, times[-1])) / alpha  # E[x_0 | x_t] (Tweedie)
+
+    def sample(
+        self,
+        n: int,
+        *,
+        seed: int | None = None,
+        labels: Tensor | None = None,
+        sampler: str = "pc",
+        steps: int = 50,
+        corrections: int = 1,
+        snr: float = 0.16,
+        batch_size: int = 250,
+    ) -> Tensor:
+        """Draw images [n, C, H, W] in [0, 1]; the same seed gives the same images on the same device.
+
+        Args:
+            sampler: "pc" (predictor-corrector), "sde" (the predictor alone) or "ode" (the probability flow, by Heun's method).
+            steps: of the solver; "pc" takes 1 + corrections network calls in each, "ode" two.
+            corrections, snr: Langevin steps after each step of "pc", and their signal-to-noise ratio.
+            labels: refused, the model is unconditional.
+        """
+        if sampler not in self.samplers:
+            raise UnknownNameError("sampler", sampler, self.samplers)
+        if corrections < 0 or snr <= 0:
+            raise InputError(f"corrections is 0 or more and snr above 0, not {corrections!r} and {snr!r}")
+        self.times(steps)
+
+        def draw(count: int, generator: torch.Generator) -> Tensor:
+            z = self.noise(count, generator)
+            if sampler == "ode":
+                return self.trajectory(z, steps=steps)[-1]
+            *_, x = self.reverse_sde(z, steps, generator, corrections=corrections if sampler == "pc" else 0, snr=snr)
+            return x
+
+        return self.draw_images(n, seed, labels, batch_size, draw)
+
+    def loss(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        x_0, t = 2 * x - 1, spread_times(len(x), x.device, generator).clamp(min=EARLIEST)
+        eps = torch.randn(x.shape, device=x.device, generator=generator)
+        alpha, sigma = (rate.reshape(-1, 1, 1, 1) for rate in self.rates(t))
+        return (self(alpha * x_0 + sigma * eps, t).float() - eps).square().mean()
