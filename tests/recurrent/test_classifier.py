@@ -16,6 +16,7 @@ from zoo.errors import InputError
 from zoo.protocols import Classifies
 from zoo.recurrent.classifier import RecurrentClassifier
 from zoo.text.pieces import FIRST, UNKNOWN, index_of, pad, split, tokens_of
+from zoo.text.word2vec import Word2Vec
 
 VOCABULARY = ["good", "bad", "film", "not", "a"]
 
@@ -118,6 +119,21 @@ def test_training_takes_the_vocabulary_over_and_drops_words():
     Data.unit = "character"
     with pytest.raises(InputError, match="by character"):
         model.setup("fit")
+
+
+def test_vectors_of_another_model_start_it_and_stay_where_frozen():
+    model, vectors = make(), Word2Vec(3, 6, vocabulary=["film", "whale", "bad"])
+    before = model.embedding.weight.detach().clone()
+    assert model.take_vectors(vectors) == 2
+    assert torch.equal(model.embedding.weight[model.encode("bad film")], vectors.embed(["bad", "film"]))
+    assert torch.equal(model.embedding.weight[model.encode("good not a")], before[model.encode("good not a")])
+    model.freeze("embedding").train()
+    model(model.encode("bad film")[None]).sum().backward()
+    assert model.embedding.weight.grad is None and model.head.weight.grad is not None
+    with pytest.raises(InputError, match="length 5"):
+        model.take_vectors(Word2Vec(3, 5))
+    with pytest.raises(InputError, match="no vocabulary yet"):
+        RecurrentClassifier(2, 7).take_vectors(vectors)
 
 
 def test_pieces():

@@ -26,6 +26,7 @@ from zoo.module import ZooModule, check_count
 from zoo.recurrent.char_rnn import LAYERS
 from zoo.text.causal import draw_text
 from zoo.text.pieces import FIRST, PADDING, UNKNOWN, index_of, pad, split, tokens_of
+from zoo.text.word2vec import Word2Vec
 
 
 class RecurrentClassifier(ZooModule):
@@ -146,6 +147,28 @@ class RecurrentClassifier(ZooModule):
             for index, value in zip(best.indices.tolist(), best.values.tolist(), strict=True)
         ]
         return rows[0] if isinstance(x, str) else rows
+
+    @torch.no_grad()
+    def take_vectors(self, vectors: Word2Vec) -> int:
+        """Begin with the vectors of all words that another model knows; returns their number.
+
+        `freeze("embedding")` then keeps them, without it training tunes them.
+
+        Raises:
+            InputError: if they have another length, or this model has no vocabulary yet.
+        """
+        if not self._index:
+            raise InputError("this model has no vocabulary yet: make it with vocabulary=data.vocabulary")
+        if vectors.hparams["dim"] != self.hparams["embedding"]:
+            raise InputError(
+                f"the vectors have the length {vectors.hparams['dim']}, the model embedding={self.hparams['embedding']}: make "
+                "them equal"
+            )
+        known = [word for word in vectors.hparams["vocabulary"] or () if word in self._index]
+        if known:
+            rows = torch.tensor([self._index[word] for word in known], device=self.device)
+            self.embedding.weight[rows] = vectors.embed(known).to(self.embedding.weight)
+        return len(known)
 
     # Training --------------------------------------------------------------------------------------------------------
 
