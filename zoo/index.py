@@ -16,6 +16,11 @@ INDEX = Path(__file__).with_name("index.json")
 LARGER_IS_BETTER = {
     "accuracy",
     "accuracy_tta",
+    "balanced_accuracy",
+    "bleu",
+    "bleu_greedy",
+    "chrf",
+    "chrf_greedy",
     "oracle_confidence",
     "class_entropy_bits",
     "precision",
