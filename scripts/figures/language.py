@@ -1,13 +1,19 @@
-"""The figures of a character model's card: a temperature ladder, and how far its gradient reaches back.
+"""The figures and tables of a language model's card.
 
     python scripts/figures/language.py gru-shakespeare
 
-Writes extra.md, and for recurrent models gradients.png, into the checkpoint's folder; `scripts/cards.py` puts extra.md into the
-card. The gradients of all three recurrent kinds are drawn together, as far as they are published.
+Writes extra.md, and pictures that it shows, into the checkpoint's folder; `scripts/cards.py` puts extra.md into the card:
+
+* a character model writes the same prompt at rising temperatures;
+* the gradients of the recurrent kinds are drawn together, as far as they are published;
+* a GPT's cache is measured against recomputation;
+* beside a classifier stands logistic regression on a bag of words or letters, and beside word vectors their neighbours;
+* of a translation, the attention map.
 """
 
 import argparse
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +30,99 @@ LAGS = 64
 
 def ladder(model: Any) -> str:
     """One prompt and seed at rising temperatures: from a loop through English to noise."""
-    parts = ["## Temperature\n", "The same prompt (`ROMEO:`) and seed at rising temperatures:\n"]
+    capitals = "R" in model.characters
+    prompt = "ROMEO:\n" if capitals else "call me ishmael. "
+    parts = ["## Temperature\n", f"The same prompt (`{prompt.strip()}`) and seed at rising temperatures:\n"]
     for temperature in TEMPERATURES:
-        text = model.generate("ROMEO:\n", 240, temperature=temperature, seed=0)
-        parts.append(f"**{temperature:g}**\n\n```text\nROMEO:\n{text.rstrip()}\n```\n")
+        text = model.generate(prompt, 240, temperature=temperature, seed=0)
+        parts.append(f"**{temperature:g}**\n\n```text\n{prompt}{text.rstrip()}\n```\n")
     return "\n".join(parts)
+
+
+def cache_table(model: Any, tokens: int = 256) -> str:
+    """Processor seconds for `tokens` tokens with the cache and without, on the model's sizes and on nanoGPT's."""
+    from zoo.transformers.gpt import GPT
+
+    sizes = {
+        "this model's": {key: model.hparams[key] for key in ("layers", "heads", "width")},
+        "nanoGPT's": {"layers": 6, "heads": 6, "width": 384},
+    }
+    lines = [
+        "\n## The cache\n",
+        f"Processor seconds that {tokens} characters take with the keys and values of the past kept, and with everything "
+        f"computed again for each (one CPU thread, a context of {tokens}, fresh weights):\n",
+        "| sizes | cache | recomputation | times faster |\n|---|---|---|---|",
+    ]
+    torch.set_num_threads(1)
+    for name, size in sizes.items():
+        fresh = GPT(65, tokens, **size).eval()
+        seconds = [_write(fresh, tokens, cached=cached) for cached in (True, False)]
+        shape = f"{size['layers']} layers, width {size['width']}"
+        lines.append(f"| {name}: {shape} | {seconds[0]:.2f} | {seconds[1]:.2f} | {seconds[1] / seconds[0]:.1f} |")
+    return "\n".join(lines) + "\n"
+
+
+@torch.inference_mode()
+def _write(model: Any, tokens: int, *, cached: bool) -> float:
+    """Processor seconds of writing greedily from one token on."""
+    seen, state = torch.zeros(1, 1, dtype=torch.long), None
+    model(seen)  # whatever a first call costs
+    started = time.process_time()
+    for _ in range(tokens):
+        logits, state = model.step(seen[:, -1:] if cached else seen, state if cached else None)
+        seen = torch.cat([seen, logits[:, -1:].argmax(2)], 1)
+    return time.process_time() - started
+
+
+def baseline(model: Any) -> str:
+    """Logistic regression on counts, fitted to the same training part with scikit-learn's own settings."""
+    from sklearn.feature_extraction.text import CountVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    from zoo.text.pieces import split
+
+    data = zoo.datamodule(model.data["name"])
+    if data.unit == "word":
+        what, counts = "words", CountVectorizer(analyzer=_Words(split))
+    else:
+        what, counts = (
+            "sequences of one to three letters",
+            CountVectorizer(analyzer="char", ngram_range=(1, 3), lowercase=False),
+        )
+    pipeline = make_pipeline(counts, LogisticRegression(max_iter=1000))
+    pipeline.fit(*zip(*data.texts("train"), strict=True))
+    lines = [
+        "## Beside a bag of words\n" if data.unit == "word" else "## Beside a bag of letters\n",
+        f"Logistic regression on the counts of {what} (scikit-learn, its own settings, the same training part):\n",
+        "| part | this model | bag |\n|---|---|---|",
+    ]
+    info = zoo.info(model.name)
+    for part in ("test", "val"):
+        bag = pipeline.score(*zip(*data.texts(part), strict=True))
+        lines.append(f"| {part} | {info.metrics[f'{data.name}/{part}/accuracy'].value:.4f} | {bag:.4f} |")
+    return "\n".join(lines) + "\n"
+
+
+class _Words:
+    """A text's words as an analyser of scikit-learn."""
+
+    def __init__(self, split: Any) -> None:
+        self.split = split
+
+    def __call__(self, text: str) -> list[str]:
+        return self.split(text, "word")
+
+
+def company(model: Any) -> str:
+    """Neighbours of some words."""
+    words = ("captain", "whale", "mother", "money", "london", "beautiful", "angry", "three", "walked", "battle")
+    rows = [
+        f"| {word} | {', '.join(f'{near} {p:.2f}' for near, p in model.neighbours(word, 6))} |"
+        for word in words
+        if word in model.hparams["vocabulary"]
+    ]
+    return "## Neighbours\n\n| word | nearest, with the cosine |\n|---|---|\n" + "\n".join(rows) + "\n"
 
 
 def gradients(path: Path) -> list[str]:
@@ -63,8 +157,20 @@ def main() -> int:
     options = parser.parse_args()
     try:
         folder, model = locate(options.name), zoo.load(options.name)
-        text = ladder(model)
-        if zoo.info(options.name).architecture == "char-rnn":
+        kind = zoo.info(options.name).architecture
+        if kind == "rnn-classifier":
+            text = baseline(model)
+        elif kind == "word2vec":
+            text = company(model)
+        elif kind == "attention-seq2seq":
+            model.attention_map("Zwei Männer stehen am Herd und bereiten Essen zu.", folder / "attention.png")
+            text = "## Attention\n\nHow far each piece of the translation looked at each piece of the source:\n\n"
+            text += "![attention map](attention.png)\n"
+        else:
+            text = ladder(model)
+        if kind == "gpt":
+            text += cache_table(model)
+        if kind == "char-rnn" and model.data["name"] == "tinyshakespeare":
             names = ", ".join(f"`{name}`" for name in gradients(folder / "gradients.png"))
             text += (
                 "\n## How far back the gradient reaches\n\n"
