@@ -75,7 +75,8 @@ class GAN(ZooModule):
             raise InputError(f"generator_loss is 'non-saturating' or 'saturating', not {generator_loss!r}")
         if num_classes < 0 or num_classes == 1:
             raise InputError(f"num_classes is 0 (unconditional) or at least 2, not {num_classes!r}")
-        self.image_shape, self.latent_dim = tuple(image_shape), check_count(latent_dim, "latent_dim")
+        channels, height, width = (check_count(size, "each of image_shape") for size in image_shape)
+        self.image_shape, self.latent_dim = (channels, height, width), check_count(latent_dim, "latent_dim")
         self.num_classes, self.saturating, self.r1 = num_classes, generator_loss == "saturating", r1
         self.critic_steps, self.ema = check_count(critic_steps, "critic_steps"), ema
         self.rates, self.beta1, self.final_lr = (lr, critic_lr), beta1, final_lr

@@ -29,7 +29,8 @@ class Coder(ZooModule):
 
     def __init__(self, image_shape: tuple[int, int, int], latent_dim: int) -> None:
         super().__init__()
-        self.image_shape = tuple(check_count(size, "each of image_shape") for size in image_shape)
+        channels, height, width = (check_count(size, "each of image_shape") for size in image_shape)
+        self.image_shape = (channels, height, width)
         self.latent_dim = check_count(latent_dim, "latent_dim")
 
     @property
@@ -131,7 +132,7 @@ def entry(data: L.LightningDataModule, metric: str, value: float, how: str) -> d
     return {"dataset": str(data.name), "split": "test", "metric": metric, "value": float(value), "how": how}
 
 
-def split_images(data: L.LightningDataModule, split: str) -> Tensor:
+def split_images(data: Any, split: str) -> Tensor:
     """All images of "train", "val" or "test", float [N, C, H, W] in [0, 1]."""
     return data.tensors(split)[0].float() / 255
 

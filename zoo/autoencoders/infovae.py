@@ -14,7 +14,6 @@ draws of the prior stands for the second term. Where a VAE switches unneeded uni
 
 from typing import Any
 
-import lightning as L
 import torch
 from torch import Tensor
 
@@ -57,7 +56,7 @@ class InfoVAE(VAE):
         distance = squared_mmd(z, torch.randn_like(z))
         return (1 - self.alpha) * kl + (self.alpha + self.lambda_ - 1) * distance
 
-    def likelihood_entries(self, data: L.LightningDataModule, k: int = 5000, few: int = 100) -> list[dict[str, Any]]:
+    def likelihood_entries(self, data: Any, k: int = 5000, few: int = 100) -> list[dict[str, Any]]:
         x = self.binarize(split_images(data, "test"), seed=0)
         with torch.inference_mode():
             mean, log_var = self.posterior(x.to(self.device))

@@ -32,6 +32,8 @@ class LinearAutoencoder(Coder):
         images x: [N, C, H, W] in [0, 1]; codes z: [N, latent_dim].
     """
 
+    mean: Tensor
+
     def __init__(self, image_shape: tuple[int, int, int] = (1, 28, 28), latent_dim: int = 30) -> None:
         super().__init__(image_shape, latent_dim)
         self.save_hyperparameters()
@@ -55,7 +57,7 @@ class LinearAutoencoder(Coder):
     def on_fit_start(self) -> None:
         """Take the mean from the training split, where the data module can give it as a whole."""
         data = getattr(self.trainer, "datamodule", None)
-        if hasattr(data, "tensors"):
+        if data is not None and hasattr(data, "tensors"):
             self.mean.copy_(split_images(data, "train").mean(0).flatten())
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:

@@ -30,6 +30,8 @@ class PCA(Coder):
         images x: [N, C, H, W] in [0, 1]; codes z: [N, latent_dim], uncorrelated, the one of largest variance first.
     """
 
+    variances: Tensor
+
     def __init__(self, image_shape: tuple[int, int, int] = (1, 28, 28), latent_dim: int = 30) -> None:
         super().__init__(image_shape, latent_dim)
         self.save_hyperparameters()

@@ -218,7 +218,7 @@ class VAE(Coder):
         """What is measured: n samples, and the labels that were asked for, if any."""
         return self.sample(n, seed=0), None
 
-    def likelihood_entries(self, data: L.LightningDataModule, k: int = 5000, few: int = 100) -> list[dict[str, Any]]:
+    def likelihood_entries(self, data: Any, k: int = 5000, few: int = 100) -> list[dict[str, Any]]:
         """The k-sample bound, by k draws for every tenth image and a control variate: `few` draws for all of them."""
         x, labels = split_images(data, "test"), data.tensors("test")[1]
         x = self.binarize(x, seed=0)

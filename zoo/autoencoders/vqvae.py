@@ -34,6 +34,10 @@ class Codebook(nn.Module):
         vectors z: [..., D]; indices: [...].
     """
 
+    vectors: Tensor
+    counts: Tensor
+    sums: Tensor
+
     def __init__(self, entries: int, dim: int, *, decay: float = 0.99) -> None:
         super().__init__()
         self.decay = decay
@@ -228,6 +232,8 @@ class Prior(nn.Module):
     Shapes:
         words: int64 [N, L]; logits: [N, L, K], at place l of the words before it.
     """
+
+    mask: Tensor
 
     def __init__(self, entries: int, length: int, width: int, layers: int, heads: int) -> None:
         super().__init__()
