@@ -28,7 +28,7 @@ class PointsDataModule(lightning.LightningDataModule):
         points: float32 [N, 2]; labels, which component a point belongs to: int64 [N].
     """
 
-    name: ClassVar[str] = ""
+    name = ""
     classes: ClassVar[tuple[str, ...]] = ()
     licence: ClassVar[str] = "none needed"
     licence_note: ClassVar[str] = "Computed, not collected."

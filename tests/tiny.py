@@ -240,6 +240,7 @@ TINY: dict[str, Tiny] = {
     "consistency": Tiny({"width": 8, "timesteps": 50, "stages": 3}, **DENOISERS),
     "controlnet": Tiny({"width": 8, "timesteps": 50}, **DENOISERS),
     "flow-matching": Tiny({"width": 8}, **DENOISERS),
+    "t2i-adapter": Tiny({"width": 8, "timesteps": 50}, **DENOISERS),
     "kl-ae": Tiny({"width": 8}, **DENOISERS | {"lr": 1e-2}),
     "latent-diffusion": Tiny({"width": 8, "autoencoder_width": 8, "timesteps": 50}, **DENOISERS | {"overfits": 0.95}),
     "noisy-classifier": Tiny({"width": 8, "dropout": 0.0, "timesteps": 50}, **DENOISERS),

@@ -64,6 +64,7 @@ ARCHITECTURES = {
     "score-sde": "zoo.diffusion.score_sde:ScoreSDE",
     "simplecnn": "zoo.convnets.simplecnn:SimpleCNN",
     "speednet": "zoo.convnets.speednet:SpeedNet",
+    "t2i-adapter": "zoo.diffusion.t2i_adapter:T2IAdapter",
     "timm": "zoo.convnets.timm_backbone:TimmBackbone",
     "vae": "zoo.autoencoders.vae:VAE",
     "vgg": "zoo.convnets.vgg:VGG",

@@ -25,7 +25,8 @@ TEMPERATURES = (0.5, 0.7, 0.85, 1.0)
 
 
 def scatter(axis: Any, x: torch.Tensor, y: torch.Tensor | None, title: str) -> None:
-    axis.scatter(*x.T, c="0.3" if y is None else y, cmap="coolwarm", s=1.5, linewidths=0)
+    colour: dict[str, Any] = {"color": "0.3"} if y is None else {"c": y, "cmap": "coolwarm"}
+    axis.scatter(*x.T, **colour, s=1.5, linewidths=0)
     axis.set(title=title, xticks=[], yticks=[], aspect="equal")
 
 

@@ -1,10 +1,11 @@
-"""ControlNet: it starts as its base to the bit, trains nothing of it, and says what control it takes."""
+"""ControlNet and T2I-Adapter: each starts as its base to the bit, trains nothing of it, and says what control it takes."""
 
 import pytest
 import torch
 
 from zoo.diffusion.cfg import ConditionalDDPM
 from zoo.diffusion.controlnet import ControlNet, edge_map
+from zoo.diffusion.t2i_adapter import T2IAdapter
 from zoo.errors import InputError
 
 X, T, LABELS = torch.randn(3, 1, 8, 8), torch.tensor([5, 30, 59]), torch.tensor([0, 2, 1])
@@ -20,16 +21,17 @@ def trained_base() -> ConditionalDDPM:
     return base
 
 
-def adopted() -> tuple[ConditionalDDPM, ControlNet]:
+def adopted(cls: type[ControlNet] = ControlNet) -> tuple[ConditionalDDPM, ControlNet]:
     base = trained_base()
-    model = ControlNet((1, 8, 8), 8, num_classes=3, timesteps=60, base="a base")
+    model = cls((1, 8, 8), 8, num_classes=3, timesteps=60, base="a base")
     model.adopt(base)
     return base, model.eval()
 
 
+@pytest.mark.parametrize("cls", [ControlNet, T2IAdapter])
 @torch.no_grad()
-def test_at_initialisation_it_is_its_base_to_the_bit():
-    base, model = adopted()
+def test_at_initialisation_it_is_its_base_to_the_bit(cls):
+    base, model = adopted(cls)
     assert torch.equal(model(X, T, LABELS, EDGES), base(X, T, LABELS))
     assert torch.equal(model(X, T, None, EDGES), base(X, T))
     assert torch.equal(model(X, T, LABELS), base(X, T, LABELS))
@@ -60,6 +62,23 @@ def test_training_moves_the_branch_alone_and_its_zeros_first():
     assert not torch.equal(before["branch.middle.weight"], after["branch.middle.weight"])
     assert not torch.equal(before["branch.hint.5.weight"], after["branch.hint.5.weight"])
     assert not torch.equal(model(X, T, LABELS, EDGES), model(X, T, LABELS))
+
+
+def test_an_adapter_learns_alone_and_sees_the_control_alone():
+    _, model = adopted(T2IAdapter)
+    assert all(name.startswith("branch.") for name, p in model.named_parameters() if p.requires_grad)
+    for out in model.branch.outs:
+        torch.nn.init.normal_(out.weight, std=0.3)
+    extra = torch.randn(3, 32)
+    first, again = (model.branch(x, t, extra, EDGES)["added"] for x, t in ((X, T), (2 * X, T + 1)))
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert [tuple(a.shape[1:]) for a in first] == [(8, 4, 4), (16, 2, 2)]  # both levels of the U-Net, of folded pixels
+    moved = [model(X, T, LABELS, EDGES)]
+    for level in range(2):  # every level matters
+        torch.nn.init.zeros_(model.branch.outs[level].weight)
+        moved.append(model(X, T, LABELS, EDGES))
+    assert not torch.equal(moved[0], moved[1]) and not torch.equal(moved[1], moved[2])
+    assert torch.equal(moved[2], model(X, T, LABELS))
 
 
 def test_edges_of_a_square_are_its_outline():

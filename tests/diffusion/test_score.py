@@ -58,7 +58,7 @@ def test_steps_leave_the_noise_that_is_foretold(count, steps):
     """Data of a single point at 0: the score at level σ is −x/σ², and x must keep a variance near σ² all the way down."""
     sigmas = noise_levels(10.0, 0.1, count)
     x = sigmas[0] * torch.randn(4000, 1, generator=generator())
-    states = list(annealed_langevin(lambda y, i: -y / sigmas[i] ** 2, x, sigmas, steps, generator(1)))
+    states = list(annealed_langevin(lambda x, level: -x / sigmas[level] ** 2, x, sigmas, steps, generator(1)))
     assert len(states) == count
     found = (torch.stack([state.std() for state in states]) / sigmas)[count // 2 :].mean().item()
     growth = (sigmas[0] / sigmas[1]).item()
@@ -85,7 +85,7 @@ def test_annealing_keeps_the_weights_that_plain_langevin_forgets():
     data, sigmas = zoo.datamodule("two-gaussians"), noise_levels(20.0, 0.1, 10)
     x = 16 * torch.rand(1500, 2, generator=generator()) - 8
     *_, plain = langevin(data.score, x, 0.05, 1000, generator(1))
-    *_, annealed = annealed_langevin(lambda y, i: data.score(y, sigmas[i].item()), x, sigmas, 100, generator(2))
+    *_, annealed = annealed_langevin(lambda x, level: data.score(x, sigmas[level].item()), x, sigmas, 100, generator(2))
     assert (plain.sum(1) < 0).double().mean().item() == pytest.approx(0.5, abs=0.06)  # the share of the start
     assert (annealed.sum(1) < 0).double().mean().item() == pytest.approx(
         0.2, abs=0.06

@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 
@@ -233,7 +232,7 @@ class ConditionalDDPM(DDPM):
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: Any) -> list[dict[str, Any]]:
         """Quality of 10,000 images of asked-for classes, as frequent as in the training data; see zoo.metrics."""
         from zoo.metrics.generation import evaluate_images
 

@@ -8,7 +8,6 @@ Bits per dimension of 8-bit images follow as for the flows of zoo/flows/image_fl
 import math
 from typing import Any, ClassVar
 
-import lightning as L
 import torch
 from torch import Tensor
 
@@ -96,7 +95,7 @@ class ContinuousModel(ImageGenerator):
         """−log₂ P(x)/D of the same bound, [N]."""
         return -self.log_prob(x, steps=steps, method=method, seed=seed) / (x[0].numel() * math.log(2))
 
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: Any) -> list[dict[str, Any]]:
         """Sample quality of the default sampler, and bits per dimension along the ODE."""
         entries = super().evaluate(data)
         x = data.tensors("test")[0][:EVALUATED].float() / 255

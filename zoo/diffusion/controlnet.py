@@ -15,9 +15,8 @@ image and not encoded by strided convolutions; the skips of every block take par
 import copy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -64,9 +63,15 @@ class ControlBranch(nn.Module):
         self.skips = nn.ModuleList(zero_conv(c, c) for c in net.skip_channels)
         self.middle = zero_conv(net.middle_channels, net.middle_channels)
 
-    def forward(self, x: Tensor, t: Tensor, extra: Tensor, hint: Tensor) -> tuple[list[Tensor], Tensor]:
+    def forward(self, x: Tensor, t: Tensor, extra: Tensor, hint: Tensor) -> dict[str, Any]:
+        """The argument `control` of the U-Net."""
         skips, h, _ = self.copy.encode(x, t, extra, self.hint(hint))
-        return [zero(skip) for zero, skip in zip(self.skips, skips, strict=True)], self.middle(h)
+        return {"control": ([zero(skip) for zero, skip in zip(self.skips, skips, strict=True)], self.middle(h))}
+
+    def start_from(self, net: UNet) -> None:
+        """Make the copy one of this network's way down."""
+        down = {k: v for k, v in net.state_dict().items() if not k.startswith(("up.", "head."))}
+        self.copy.load_state_dict(down)
 
 
 class ControlNet(ConditionalDDPM):
@@ -82,6 +87,8 @@ class ControlNet(ConditionalDDPM):
     Shapes:
         images x: [N, C, H, W] in [0, 1]; controls: [N, 1, H, W] in [0, 1]; labels: int64 [N].
     """
+
+    branch_class: ClassVar[Any] = ControlBranch
 
     def __init__(
         self,
@@ -116,7 +123,7 @@ class ControlNet(ConditionalDDPM):
         )
         self.save_hyperparameters()
         self.base = base
-        self.branch = ControlBranch(self.net)
+        self.branch = self.branch_class(self.net)
 
     def setup(self, stage: str) -> None:
         """Take over the base's weights and freeze them; a run that resumes replaces them by the same ones."""
@@ -132,8 +139,7 @@ class ControlNet(ConditionalDDPM):
             raise InputError(f"{self.base} is no class-conditional diffusion model with {self.prediction}-prediction")
         self.net.load_state_dict(base.net.state_dict())
         self.label.load_state_dict(base.label.state_dict())
-        down = {k: v for k, v in base.net.state_dict().items() if not k.startswith(("up.", "head."))}
-        self.branch.copy.load_state_dict(down)
+        self.branch.start_from(self.net)
         self.freeze("net", "label")
 
     def forward(self, x_t: Tensor, t: Tensor, labels: Tensor | None = None, control: Tensor | None = None) -> Tensor:
@@ -143,7 +149,7 @@ class ControlNet(ConditionalDDPM):
         if labels is None:
             labels = torch.full((len(x_t),), self.num_classes, device=x_t.device)
         extra = self.label(labels)
-        return self.net(x_t, t, extra, self.branch(x_t, t, extra, control))
+        return self.net(x_t, t, extra, **self.branch(x_t, t, extra, control))
 
     # Verbs -----------------------------------------------------------------------------------------------------------
 
@@ -236,7 +242,7 @@ class ControlNet(ConditionalDDPM):
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: Any) -> list[dict[str, Any]]:
         """Quality of 10,000 images of the edges and classes of training images, and how well they keep to the edges."""
         from zoo.metrics.generation import evaluate_images
 

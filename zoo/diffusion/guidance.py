@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -111,7 +110,7 @@ class NoisyClassifier(ZooModule):
         return torch.optim.AdamW(self.parameters(), lr=1e-3, weight_decay=0.05)
 
     @torch.no_grad()
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: Any) -> list[dict[str, Any]]:
         """Accuracy on test images at five noise levels."""
         self.eval()
         x, labels = data.tensors("test")

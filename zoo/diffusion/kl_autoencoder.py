@@ -13,7 +13,6 @@ mean over pixels.
 from pathlib import Path
 from typing import Any, ClassVar
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 
@@ -134,7 +133,7 @@ class KLAutoencoder(ZooModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.AdamW(self.parameters(), lr=1e-3)
 
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: Any) -> list[dict[str, Any]]:
         """How near reconstructions of the test images are, in pixels and in features."""
         from zoo.metrics.generation import evaluate_images
 

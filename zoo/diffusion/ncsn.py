@@ -18,7 +18,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 
@@ -218,7 +217,7 @@ class PointNCSN(ScoreModel):
         return torch.optim.Adam(self.parameters(), lr=1e-3)
 
     @torch.inference_mode()
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: Any) -> list[dict[str, Any]]:
         """Error of the learnt score where it is known, and the weight of the light mode that sampling finds."""
         self.eval()
         x = data.tensors("test")[0].to(self.device)

@@ -11,6 +11,8 @@ on the modes. With it, it mixes too slowly between modes far apart; annealing ru
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -18,7 +20,12 @@ from torch import Tensor
 from zoo.errors import InputError
 
 Score = Callable[[Tensor], Tensor]
-LevelScore = Callable[[Tensor, int], Tensor]
+
+
+class LevelScore(Protocol):
+    """The score of points at a noise level, by its number."""
+
+    def __call__(self, x: Tensor, level: int) -> Tensor: ...
 
 
 def explicit_loss(score: Score, x: Tensor, target: Tensor) -> Tensor:
@@ -95,5 +102,5 @@ def annealed_langevin(
         raise InputError(f"steps, at each noise level, must be a whole number of at least 1, not {steps!r}")
     ratio = step_ratio(sigmas, steps)
     for level, sigma in enumerate(sigmas.tolist()):
-        *_, x = langevin(lambda y, at=level: score(y, at), x, ratio * sigma**2, steps, generator)
+        *_, x = langevin(partial(score, level=level), x, ratio * sigma**2, steps, generator)
         yield x

@@ -85,6 +85,7 @@ class UNet(nn.Module):
         x: [N, in_channels, H, W], H and W divisible by patch · 2^(levels − 1); t: [N]; result as x.
         extra: [N, 4 · width] or None, a further condition such as an embedded label; it is added to that of the time step.
         control: a tensor for each skip connection and one for the middle, or None; they are added (ControlNet).
+        added: a tensor for each level, or None; it is added to what the level's last block gives on the way down (T2I-Adapter).
     """
 
     def __init__(
@@ -119,6 +120,7 @@ class UNet(nn.Module):
                     self.down.append(Attention(channels, heads=max(1, channels // 32)))
                 skips.append(channels)
         self.skip_channels, self.middle_channels = tuple(skips), channels
+        self.level_channels = tuple(width * mult for mult in channel_mults)
         self.middle1 = ResidualBlock(channels, channels, condition_dim, dropout)
         self.middle2 = ResidualBlock(channels, channels, condition_dim, dropout)
         self.up = nn.ModuleList()
@@ -141,8 +143,9 @@ class UNet(nn.Module):
         t: Tensor,
         extra: Tensor | None = None,
         control: tuple[Sequence[Tensor], Tensor] | None = None,
+        added: Sequence[Tensor] | None = None,
     ) -> Tensor:
-        skips, h, condition = self.encode(x, t, extra)
+        skips, h, condition = self.encode(x, t, extra, added=added)
         if control is not None:
             skips = [skip + c for skip, c in zip(skips, control[0], strict=True)]
             h = h + control[1]
@@ -154,7 +157,12 @@ class UNet(nn.Module):
         return F.pixel_shuffle(self.head(h), self.patch)
 
     def encode(
-        self, x: Tensor, t: Tensor, extra: Tensor | None = None, hint: Tensor | None = None
+        self,
+        x: Tensor,
+        t: Tensor,
+        extra: Tensor | None = None,
+        hint: Tensor | None = None,
+        added: Sequence[Tensor] | None = None,
     ) -> tuple[list[Tensor], Tensor, Tensor]:
         """The way down and the middle: skips, the middle's output, and the condition of all blocks.
 
@@ -166,11 +174,16 @@ class UNet(nn.Module):
         h = self.stem(F.pixel_unshuffle(x, self.patch))  # [N, width, H/patch, W/patch]
         if hint is not None:
             h = h + hint
-        skips = [h]
+        skips, level = [h], 0
         for module in self.down:
             if isinstance(module, Attention):
                 h = skips[-1] = module(h)
                 continue
+            if added is not None and isinstance(module, nn.Conv2d):  # which halves the resolution: the level is done
+                h = skips[-1] = h + added[level]
+                level += 1
             h = module(h, condition) if isinstance(module, ResidualBlock) else module(h)
             skips.append(h)
+        if added is not None:
+            h = skips[-1] = h + added[level]
         return skips, self.middle2(self.middle1(h, condition), condition), condition

@@ -12,7 +12,6 @@ import math
 from pathlib import Path
 from typing import Any, ClassVar
 
-import lightning as L
 import torch
 from torch import Tensor
 
@@ -150,7 +149,7 @@ class ImageFlow(ZooModule):
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: Any) -> list[dict[str, Any]]:
         """Bits per dimension of the test images, the error of the inverse, and the quality of 10,000 samples."""
         from zoo.metrics.generation import evaluate_images
 

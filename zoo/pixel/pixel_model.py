@@ -10,7 +10,6 @@ import math
 from pathlib import Path
 from typing import Any, ClassVar
 
-import lightning as L
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -136,7 +135,7 @@ class PixelModel(ZooModule):
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: Any) -> list[dict[str, Any]]:
         """Bits per dimension of the test images, and the quality of 10,000 samples."""
         from zoo.metrics.generation import evaluate_images
 

@@ -91,7 +91,7 @@ class PixelRNN(PixelModel):
         h = self.stem(2 * x[:, :, max(0, row - 3) : row + 1] - 1)[:, :, -1:]  # the first kernel reaches three rows up
         states = []
         for i, layer in enumerate(self.rows):
-            state = layer.step(layer.inputs(h)[:, :, 0], memory[i] if memory else layer.start(h))
+            state = layer.step(layer.inputs(h)[:, :, 0], memory[i] if memory else layer.start(h))  # type: ignore[operator]
             states.append(state)
             h = h + state[0][:, :, None]
         return h, states
