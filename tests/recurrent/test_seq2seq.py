@@ -34,7 +34,7 @@ def test_attention_by_its_equation():
     h = model.decoder(model.embedding(targets), state)[0]
     for row in range(3):
         m = memory[row, : lengths[row]]
-        alpha = (h[row] @ model.attention.weight @ m.T).softmax(1)
+        alpha = (h[row] @ model.attention.weight.T @ m.T).softmax(1)
         torch.testing.assert_close(weight[row, :, : lengths[row]], alpha)
         assert not weight[row, :, lengths[row] :].any()
         both = torch.cat([h[row], alpha @ m], 1)
@@ -56,10 +56,11 @@ def test_padding_and_reading_step_by_step_change_nothing():
     torch.testing.assert_close(torch.cat(steps, 1), whole)
 
 
+@torch.inference_mode()
 def test_one_beam_takes_the_likeliest_token_each_time():
     model = make()
     sources, tokens = model._search("Ein Hund läuft.", 1, 1.0)
-    memory, state, newest, expected = model.encode(sources[None], torch.tensor([len(sources)])), None, BEGIN, []
+    memory, newest, expected = model.encode(sources[None], torch.tensor([len(sources)])), BEGIN, []
     state = memory[2]
     for _ in range(2 * len(sources) + 10):
         logits, state, _ = model.decode(torch.tensor([[newest]]), *memory[:2], state)
@@ -74,8 +75,8 @@ def test_one_beam_takes_the_likeliest_token_each_time():
 def test_translations_maps_and_bad_input(tmp_path):
     model = make()
     assert model.translate("Ein Hund") == model.translate(["Ein Hund", "Schnee"])[0]
-    columns, rows, weight = model.attend("Ein Hund läuft.")
-    assert weight.shape == (len(rows), len(columns)) and "".join(columns) == "EinHundläuft."
+    columns, rows, weight = model.attend("Ein Hund.")
+    assert weight.shape == (len(rows), len(columns)) and "".join(columns) == "EinHund."
     torch.testing.assert_close(weight.sum(1), torch.ones(len(rows)))
     assert model.attention_map("Ein Hund", tmp_path / "map.png").stat().st_size > 1000
     loaded = zoo.load(model.save_pretrained(tmp_path / "m"))

@@ -149,7 +149,7 @@ class AttentionSeq2Seq(ZooModule):
         memory = self.encode(sources[None], torch.tensor([len(sources)]))
         weight = self.decode(targets, *memory)[2][0].cpu()  # the last row looks for the end
         pieces = [[self.tokenizer.decode([i]).strip() for i in ids] for ids in (sources.tolist(), [*tokens, END])]
-        return pieces[0], [*pieces[1][:-1], "⏹"], weight
+        return pieces[0], [*pieces[1][:-1], "[end]"], weight
 
     def attention_map(self, text: str, path: str | Path) -> Path:
         """Draw `attend`: a row for each piece of the translation."""
