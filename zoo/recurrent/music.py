@@ -33,7 +33,7 @@ class PianoRollRNN(ZooModule):
         width: units of a layer.
         layers: recurrent layers, one on the other.
         kind: "rnn", "gru" or "lstm".
-        dropout: of the input, between the layers and before the read-out.
+        dropout: between the layers and before the read-out; a chord has no note to lose.
 
     Shapes:
         rolls: float32 [N, T, 88], 1 where a key sounds; logits of the next step: [N, T, 88].
@@ -55,7 +55,7 @@ class PianoRollRNN(ZooModule):
             raise InputError(f"kind is one of {', '.join(LAYERS)}, not {kind!r}")
         check_count(width, "width")
         check_count(layers, "layers")
-        self.dropout1, self.dropout2 = nn.Dropout(dropout / 2), nn.Dropout(dropout)  # chords have few notes to lose
+        self.dropout = nn.Dropout(dropout)
         self.rnn = LAYERS[kind](KEYS, width, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0)
         self.head = nn.Linear(width, KEYS)
 
@@ -64,8 +64,8 @@ class PianoRollRNN(ZooModule):
 
     def step(self, rolls: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Logits of the step after each one, and the state after the last."""
-        hidden, state = self.rnn(self.dropout1(rolls), state)
-        return self.head(self.dropout2(hidden)), state
+        hidden, state = self.rnn(rolls, state)
+        return self.head(self.dropout(hidden)), state
 
     # Verbs -----------------------------------------------------------------------------------------------------------
 
