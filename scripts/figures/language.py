@@ -24,7 +24,7 @@ import zoo
 from datamodules.tinyshakespeare import sample_text
 from zoo import registry
 from zoo.errors import ZooError
-from zoo.hub import locate
+from zoo.hub import CHECKPOINTS, locate
 
 TEMPERATURES = (0.0, 0.3, 0.6, 0.8, 1.0, 1.3)
 LAGS = 64
@@ -144,7 +144,7 @@ def gradients(path: Path) -> list[str]:
     figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
     drawn = []
     for name in ("rnn-shakespeare", "gru-shakespeare", "lstm-shakespeare"):
-        if name in zoo.list_models():
+        if (CHECKPOINTS / name / "model.safetensors").is_file():
             model: Any = zoo.load(name)
             tokens = encode(sample_text()[:8192], model.characters).reshape(32, 256)
             norms = gradient_norms(model, tokens, LAGS).mean(1)
