@@ -99,7 +99,7 @@ def extra(name: str, table: dict[str, Any]) -> str:
         f"training images have {table['floor']:.2f} (the floor). Smaller samples have larger distances: compare within "
         "this table only. "
         f"Milliseconds per image on {table['threads']} CPU thread(s), bf16 autocast, in batches of 250. "
-        f"`python scripts/figures/diffusion.py {name} --images {table["images"]}`\n",
+        f"`python scripts/figures/diffusion.py {name} --images {table['images']}`\n",
         "| sampler | η | steps | network calls | FCD | × floor | ms/image |",
         "|---|---|---|---|---|---|---|",
     ]
