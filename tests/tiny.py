@@ -241,6 +241,9 @@ TINY: dict[str, Tiny] = {
     "controlnet": Tiny({"width": 8, "timesteps": 50}, **DENOISERS),
     "flow-matching": Tiny({"width": 8}, **DENOISERS),
     "t2i-adapter": Tiny({"width": 8, "timesteps": 50}, **DENOISERS),
+    "text-ldm": Tiny(
+        {"width": 8, "text_dim": 8, "autoencoder_width": 8, "timesteps": 50}, **DENOISERS | {"overfits": 0.95}
+    ),
     "kl-ae": Tiny({"width": 8}, **DENOISERS | {"lr": 1e-2}),
     "latent-diffusion": Tiny({"width": 8, "autoencoder_width": 8, "timesteps": 50}, **DENOISERS | {"overfits": 0.95}),
     "noisy-classifier": Tiny({"width": 8, "dropout": 0.0, "timesteps": 50}, **DENOISERS),

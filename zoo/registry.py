@@ -65,6 +65,7 @@ ARCHITECTURES = {
     "simplecnn": "zoo.convnets.simplecnn:SimpleCNN",
     "speednet": "zoo.convnets.speednet:SpeedNet",
     "t2i-adapter": "zoo.diffusion.t2i_adapter:T2IAdapter",
+    "text-ldm": "zoo.diffusion.text_ldm:TextLatentDiffusion",
     "timm": "zoo.convnets.timm_backbone:TimmBackbone",
     "vae": "zoo.autoencoders.vae:VAE",
     "vgg": "zoo.convnets.vgg:VGG",

@@ -70,6 +70,27 @@ class Attention(nn.Module):
         return x + self.out(mixed)
 
 
+class CrossAttention(nn.Module):
+    """Every position asks every word, with a residual: [N, C, H, W] and words [N, L, D] -> [N, C, H, W].
+
+    Words where the mask [N, L] is true aren't there.
+    """
+
+    def __init__(self, channels: int, context_dim: int, heads: int) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(8, channels)
+        self.attention = nn.MultiheadAttention(
+            channels, heads, kdim=context_dim, vdim=context_dim, batch_first=True, bias=False
+        )
+        nn.init.zeros_(self.attention.out_proj.weight)
+
+    def forward(self, x: Tensor, context: tuple[Tensor, Tensor]) -> Tensor:
+        words, pads = context
+        positions = self.norm(x).flatten(2).transpose(1, 2)  # [N, H·W, C]
+        mixed, _ = self.attention(positions, words, words, key_padding_mask=pads, need_weights=False)
+        return x + mixed.transpose(1, 2).reshape(x.shape)
+
+
 class UNet(nn.Module):
     """U-Net with a time step.
 
@@ -80,11 +101,13 @@ class UNet(nn.Module):
         blocks: residual blocks a level on the way down (one more on the way up).
         attention_levels: levels with self-attention after each block.
         patch: side of the pixel blocks folded into channels first.
+        context_dim: width of the words that each attention level asks by cross-attention; 0 for none.
 
     Shapes:
         x: [N, in_channels, H, W], H and W divisible by patch · 2^(levels − 1); t: [N]; result as x.
         extra: [N, 4 · width] or None, a further condition such as an embedded label; it is added to that of the time step.
         control: a tensor for each skip connection and one for the middle, or None; they are added (ControlNet).
+        context: words [N, L, context_dim] and a mask [N, L] of those that aren't there, or None.
         added: a tensor for each level, or None; it is added to what the level's last block gives on the way down (T2I-Adapter).
     """
 
@@ -98,9 +121,16 @@ class UNet(nn.Module):
         attention_levels: Sequence[int] = (1,),
         patch: int = 1,
         dropout: float = 0.0,
+        context_dim: int = 0,
     ) -> None:
         super().__init__()
         self.width, self.patch = width, patch
+
+        def attention(channels: int) -> list[nn.Module]:
+            heads = max(1, channels // 32)
+            crossing = [CrossAttention(channels, context_dim, heads)] if context_dim else []
+            return [Attention(channels, heads), *crossing]
+
         condition_dim = 4 * width
         self.time = nn.Sequential(
             nn.Linear(width, condition_dim), nn.SiLU(), nn.Linear(condition_dim, condition_dim), nn.SiLU()
@@ -117,7 +147,7 @@ class UNet(nn.Module):
                 self.down.append(ResidualBlock(channels, width * mult, condition_dim, dropout))
                 channels = width * mult
                 if level in attention_levels:
-                    self.down.append(Attention(channels, heads=max(1, channels // 32)))
+                    self.down.extend(attention(channels))
                 skips.append(channels)
         self.skip_channels, self.middle_channels = tuple(skips), channels
         self.level_channels = tuple(width * mult for mult in channel_mults)
@@ -129,7 +159,7 @@ class UNet(nn.Module):
                 self.up.append(ResidualBlock(channels + skips.pop(), width * mult, condition_dim, dropout))
                 channels = width * mult
                 if level in attention_levels:
-                    self.up.append(Attention(channels, heads=max(1, channels // 32)))
+                    self.up.extend(attention(channels))
             if level > 0:
                 self.up.append(nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(channels, channels, 3, padding=1)))
         self.head = nn.Sequential(nn.GroupNorm(8, channels), nn.SiLU(), nn.Conv2d(channels, folded, 3, padding=1))
@@ -144,14 +174,17 @@ class UNet(nn.Module):
         extra: Tensor | None = None,
         control: tuple[Sequence[Tensor], Tensor] | None = None,
         added: Sequence[Tensor] | None = None,
+        context: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
-        skips, h, condition = self.encode(x, t, extra, added=added)
+        skips, h, condition = self.encode(x, t, extra, added=added, context=context)
         if control is not None:
             skips = [skip + c for skip, c in zip(skips, control[0], strict=True)]
             h = h + control[1]
         for module in self.up:
             if isinstance(module, ResidualBlock):
                 h = module(torch.cat([h, skips.pop()], dim=1), condition)
+            elif isinstance(module, CrossAttention):
+                h = module(h, context)
             else:
                 h = module(h)
         return F.pixel_shuffle(self.head(h), self.patch)
@@ -163,6 +196,7 @@ class UNet(nn.Module):
         extra: Tensor | None = None,
         hint: Tensor | None = None,
         added: Sequence[Tensor] | None = None,
+        context: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[list[Tensor], Tensor, Tensor]:
         """The way down and the middle: skips, the middle's output, and the condition of all blocks.
 
@@ -176,8 +210,8 @@ class UNet(nn.Module):
             h = h + hint
         skips, level = [h], 0
         for module in self.down:
-            if isinstance(module, Attention):
-                h = skips[-1] = module(h)
+            if isinstance(module, Attention | CrossAttention):
+                h = skips[-1] = module(h, context) if isinstance(module, CrossAttention) else module(h)
                 continue
             if added is not None and isinstance(module, nn.Conv2d):  # which halves the resolution: the level is done
                 h = skips[-1] = h + added[level]
