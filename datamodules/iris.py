@@ -6,7 +6,6 @@ is the machine-learning repository's (its rows 35 and 38 aren't quite the paper'
 
 import csv
 from collections.abc import Sequence
-from typing import ClassVar
 
 import lightning
 import torch
@@ -34,7 +33,7 @@ class Iris(lightning.LightningDataModule):
         batches: float32 [B, len(features)], int64 [B].
     """
 
-    name: ClassVar[str] = "iris"
+    name = "iris"
     licence = "CC BY 4.0"
     licence_note = "Dua and Graff's machine-learning repository; the measurements are Anderson's and Fisher's."
     homepage = "https://doi.org/10.24432/C56C76"

@@ -7,7 +7,7 @@ same music in another key.
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import lightning
 import torch
@@ -166,7 +166,13 @@ class JSBChorales(lightning.LightningDataModule):
         trainer = self.trainer
         rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
         fresh = not getattr(trainer, "overfit_batches", 0)  # which needs the same batches in every epoch
-        options = {"shift": self.shift, "shuffle": fresh, "seed": self.seed, "rank": rank, "world_size": world_size}
+        options: dict[str, Any] = {
+            "shift": self.shift,
+            "shuffle": fresh,
+            "seed": self.seed,
+            "rank": rank,
+            "world_size": world_size,
+        }
         return RollLoader(self.rolls("train"), self.batch_size, device=self._device(), **options)
 
     def val_dataloader(self) -> RollLoader:

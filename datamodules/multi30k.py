@@ -45,8 +45,8 @@ class PairLoader(LengthSorted):
 
     def __init__(self, sources: Sequence[Tensor], targets: Sequence[Tensor], batch_size: int, **options: Any) -> None:
         super().__init__(sources, torch.arange(len(sources)), batch_size, **options)
-        targets, lengths = pad(targets)
-        self.targets, self.target_lengths = targets.to(self.tokens.device), lengths
+        padded, lengths = pad(targets)
+        self.targets, self.target_lengths = padded.to(self.tokens.device), lengths
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         for tokens, lengths, index in super().__iter__():

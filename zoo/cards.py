@@ -171,7 +171,7 @@ SNIPPETS = {  # by data set, else by task
     "cora": 'data = zoo.datamodule("cora").data               # a PyG Data; any other with 1433 features a node will do\nprint(model.predict(data)[:3])                   # [(class, probability)] for each node\nprint(model.embed(data).shape)',
     "citeseer": 'data = zoo.datamodule("citeseer").data           # a PyG Data; any other with 3703 features a node will do\nprint(model.predict(data)[:3])                   # [(class, probability)] for each node\nprint(model.embed(data).shape)',
     "iris": "print(model.predict([[5.1, 1.4], [6.0, 4.5]]))   # sepal and petal length in cm",
-    "logic-gate": 'print(model.predict([[0, 0], [0, 1], [1, 0], [1, 1]]))   # [0, 1, 1, 0]',
+    "logic-gate": "print(model.predict([[0, 0], [0, 1], [1, 0], [1, 1]]))   # [0, 1, 1, 0]",
     "karate": 'data = zoo.datamodule("karate").data             # a PyG Data of 34 members\nprint(model.predict(data))                       # [(side, probability)] for each member',
     "mutag": 'graph = zoo.datamodule("mutag").part("test")[0]  # a PyG Data; a Batch of graphs will do too\nprint(model.predict(graph))',
     "proteins": 'graph = zoo.datamodule("proteins").part("test")[0]  # a PyG Data; a Batch of graphs will do too\nprint(model.predict(graph))',

@@ -86,7 +86,7 @@ def _to_uint8(image: ImageLike) -> Tensor:
             raise InputError(f"{str(image)!r} can't be read as an image: {error}") from None
     if isinstance(image, Image.Image):
         grey = image.mode in ("1", "L", "LA", "I", "I;16", "F")
-        if image.mode in ("I", "I;16") and image.getextrema()[1] > 255:  # 16-bit grey: `convert` would cut it at 255
+        if image.mode in ("I", "I;16") and np.array(image).max() > 255:  # 16-bit grey: `convert` would cut it at 255
             x = torch.from_numpy((np.array(image).astype(np.int64) // 257).clip(0, 255).astype(np.uint8))
         else:
             x = torch.from_numpy(np.array(image.convert("L" if grey else "RGB")))

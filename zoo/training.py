@@ -228,10 +228,10 @@ def fit(recipe: Path, run: Path, overrides: list[str]) -> tuple[ZooModule, L.Lig
     cli.trainer.fit(
         cli.model, datamodule=cli.datamodule, ckpt_path=ckpt_path, weights_only=True
     )  # plain values: no pickle
-    if (
-        not history.trained
-    ):  # cut after its last epoch: Lightning has nothing left to do and calls no hook, yet the average
-        for callback in cli.trainer.callbacks:  # or the best weights are still to be put in place
+    if not history.trained:
+        # cut after its last epoch: Lightning has nothing left to do and calls no hook, yet the average or the best weights
+        # are still to be put in place
+        for callback in cli.trainer.callbacks:  # type: ignore[attr-defined]
             if not isinstance(callback, ProgressBar):
                 callback.on_train_end(cli.trainer, cli.model)
         cli.model.on_train_end()

@@ -59,19 +59,21 @@ class TimmBackbone(ImageClassifier):
         if wrong := [key for key in options if key.startswith(("pretrained", "checkpoint", "cache", "features_only"))]:
             raise InputError(f"options can't hold {', '.join(wrong)}: weights come from the zoo's checkpoints alone")
         try:
-            self.backbone = timm.create_model(
+            network: Any = timm.create_model(
                 backbone, pretrained=False, num_classes=0, in_chans=in_channels, drop_rate=dropout, **options
             )
         except (TypeError, ValueError, AssertionError, RuntimeError) as error:
             raise InputError(f"timm's {backbone} can't be made with options {options}: {error}") from None
-        for module in self.backbone.modules():
+        self.backbone = network
+        for module in network.modules():
             if hasattr(module, "inplace"):
-                module.inplace = False
+                module.inplace = False  # type: ignore[assignment]
         self.drop = nn.Dropout(dropout)
-        self.head = nn.Linear(self.backbone.num_features, num_classes)
+        self.head = nn.Linear(network.num_features, num_classes)
         self.to(memory_format=torch.channels_last)
 
     def features(self, x: Tensor) -> dict[str, Tensor]:
         """last [N, …], what the network gives before pooling, and embedding [N, D]."""
-        last = self.backbone.forward_features(x)
-        return {"last": last, "embedding": self.drop(self.backbone.forward_head(last, pre_logits=True))}
+        network: Any = self.backbone
+        last = network.forward_features(x)
+        return {"last": last, "embedding": self.drop(network.forward_head(last, pre_logits=True))}

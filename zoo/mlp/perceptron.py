@@ -54,7 +54,7 @@ class Perceptron(ZooModule):
     def setup(self, stage: str) -> None:
         """Take the features' mean and deviation over from the training part."""
         super().setup(stage)
-        data = getattr(self.trainer, "datamodule", None)
+        data: Any = getattr(self.trainer, "datamodule", None)
         if stage == "fit" and hasattr(data, "part"):
             if len(data.classes) != 2:
                 raise InputError(f"a line separates two classes, the data has {len(data.classes)}: choose two of them")

@@ -175,7 +175,7 @@ class RecurrentClassifier(ZooModule):
     def setup(self, stage: str) -> None:
         """Take vocabulary and class names over from the data module, so that they travel with the weights."""
         super().setup(stage)
-        data = getattr(self.trainer, "datamodule", None)
+        data: Any = getattr(self.trainer, "datamodule", None)
         if stage == "fit" and hasattr(data, "vocabulary"):
             if data.unit != self.hparams["unit"] or data.num_classes != self.hparams["num_classes"]:
                 raise InputError(

@@ -199,7 +199,7 @@ class AttentionSeq2Seq(ZooModule):
     def setup(self, stage: str) -> None:
         """Take byte pairs and languages over from the data module, so that they travel with the weights."""
         super().setup(stage)
-        data = getattr(self.trainer, "datamodule", None)
+        data: Any = getattr(self.trainer, "datamodule", None)
         if stage != "fit" or not hasattr(data, "tokenizer"):
             return
         if (size := data.tokenizer.get_vocab_size()) != self.hparams["vocab_size"]:

@@ -123,7 +123,7 @@ class Word2Vec(ZooModule):
     def setup(self, stage: str) -> None:
         """Take vocabulary and frequencies over from the data module."""
         super().setup(stage)
-        data = getattr(self.trainer, "datamodule", None)
+        data: Any = getattr(self.trainer, "datamodule", None)
         if stage == "fit" and hasattr(data, "frequencies"):
             if not self._index:
                 self._take(data.vocabulary)
