@@ -91,6 +91,23 @@ def test_invertible_convolution_is_a_rotation_at_first():
     assert layer.log_s.sum().item() == pytest.approx(0, abs=1e-5)
 
 
+@pytest.mark.parametrize(
+    "make", [lambda: ImageRealNVP(SHAPE, 4, couplings=2, blocks=1), lambda: Glow(SHAPE, 4, steps=2)]
+)
+@torch.no_grad()
+def test_under_autocast_only_the_couplings_networks_are_rounded(make):
+    """Fresh couplings do nothing, so the flow must be what it is in float32."""
+    flow, y = make().eval(), torch.rand(3, *SHAPE) * 0.9 + 0.05
+    z, log_prob = flow(y)
+    with torch.autocast("cpu", torch.bfloat16):
+        found, rounded = flow(y)
+        again = flow.flow.inverse(found)
+    assert found.dtype == torch.float32 and rounded.dtype == torch.float32
+    torch.testing.assert_close(found, z, rtol=0, atol=1e-6)
+    torch.testing.assert_close(rounded, log_prob, rtol=1e-6, atol=1e-5)
+    torch.testing.assert_close(again, y, rtol=0, atol=1e-4)
+
+
 class Identity(Bijection):
     def forward(self, x):
         return x.flatten(1), x.new_zeros(len(x))

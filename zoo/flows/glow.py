@@ -85,12 +85,14 @@ class InvertibleConv(Bijection):
         return self.permutation @ lower @ (self.upper.triu(1) + torch.diag(self.sign * self.log_s.exp()))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        z = F.conv2d(x, self.weight()[:, :, None, None]).to(x.dtype)
+        with torch.autocast(x.device.type, enabled=False):  # the mixing itself must not be rounded
+            z = F.conv2d(x, self.weight()[:, :, None, None])
         return z, (self.log_s.sum() * x.shape[2] * x.shape[3]).expand(len(x))
 
     def inverse(self, z: Tensor) -> Tensor:
-        back = torch.linalg.inv(self.weight().double()).to(z.dtype)
-        return F.conv2d(z, back[:, :, None, None])
+        with torch.autocast(z.device.type, enabled=False):
+            back = torch.linalg.inv(self.weight().double()).to(z.dtype)
+            return F.conv2d(z, back[:, :, None, None])
 
 
 class Glow(ImageFlow):
