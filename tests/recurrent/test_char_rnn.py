@@ -53,6 +53,18 @@ def test_the_state_is_carried_along_an_epoch_and_its_gradient_is_not():
     torch.testing.assert_close(model.training_step(batches[0], 0), losses[0])  # an epoch starts with an empty state
 
 
+def test_shuffled_windows_begin_with_an_empty_state():
+    model = small("lstm").eval()
+    model.log_train = lambda **_: None
+    model._trainer = type("Trainer", (), {"datamodule": type("Data", (), {"reading": "windows"})})()
+    first, second = ((torch.randint(8, (n, 10)), torch.randint(8, (n, 10))) for n in (4, 3))  # and of any size
+    model.training_step(first, 0)
+    loss = model.training_step(second, 1)
+    torch.testing.assert_close(
+        loss, torch.nn.functional.cross_entropy(model(second[0]).flatten(0, 1), second[1].flatten())
+    )
+
+
 def test_validation_leaves_the_training_state_alone():
     model = small()
     model.log_train = model.log_nats = lambda *_, **__: None

@@ -98,9 +98,16 @@ class CharRNN(CausalLM):
         x, y = batch
         if batch_idx == 0:  # a new epoch starts elsewhere in the text
             self._carried.pop(split, None)
-        logits, state = self.step(x, _map(self._carried.get(split), lambda s: s.to(x.device)))
+        given = self._carried.get(split) if self._follows_on else None
+        logits, state = self.step(x, _map(given, lambda s: s.to(x.device)))
         self._carried[split] = _map(state, Tensor.detach)
         return cross_entropy(logits, y)
+
+    @property
+    def _follows_on(self) -> bool:
+        """Whether a batch goes on where the one before it ended, which shuffled windows don't."""
+        data = getattr(self._trainer, "datamodule", None)
+        return getattr(data, "reading", "streams") == "streams"
 
 
 def _map(state: Any, function: Any) -> Any:
