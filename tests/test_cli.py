@@ -87,6 +87,8 @@ def test_generate_streams_what_the_model_generates(writer, capsys):
         (["sample", "{generator}", "-n", "0"], "at least 1"),
         (["sample", "{generator}", "--steps", "-5"], "from 1 to 60"),
         (["sample", "{generator}", "--sampler", "dimm"], "Did you mean ddim"),
+        (["sample", "{generator}", "--labels", "3"], "labels"),
+        (["sample", "{generator}", "--guidance", "2"], "takes no --guidance"),
         (["sample", "{classifier}"], "doesn't draw samples"),
         (["predict", "{generator}", "a.png"], "doesn't classify"),
         (["generate", "{classifier}", "a"], "doesn't write text"),

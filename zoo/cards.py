@@ -33,6 +33,8 @@ DATA_LICENCES: dict[str, tuple[str | None, str, str]] = {
     "cora": (None, "MIT (the repository's)", "the abstracts behind the word counts belong to their publishers"),
     "citeseer": (None, "MIT (the repository's)", "the abstracts behind the word counts belong to their publishers"),
     "iris": (None, "CC BY 4.0", "name the UCI Machine Learning Repository and R. A. Fisher"),
+    "moons": (None, "none needed", "points computed by a formula"),
+    "two-gaussians": (None, "none needed", "points computed by a formula"),
     "logic-gate": (None, "none needed", "four patterns of two bits"),
     "karate": (None, "public domain", "facts published in 1977"),
     "mutag": (None, "none stated", "collected for research; ask before you pass the graphs on"),
@@ -168,6 +170,8 @@ def front_matter(folder: Folder) -> str:
 
 
 SNIPPETS = {  # by data set, else by task
+    "moons": "points = model.sample_points(500, seed=0)        # [500, 2]\nprint(model.log_prob(points).mean())              # exact, in nats",
+    "two-gaussians": "print(model.sample_points(500, seed=0).mean(0))  # annealed Langevin dynamics; model.score(…) is the field",
     "cora": 'data = zoo.datamodule("cora").data               # a PyG Data; any other with 1433 features a node will do\nprint(model.predict(data)[:3])                   # [(class, probability)] for each node\nprint(model.embed(data).shape)',
     "citeseer": 'data = zoo.datamodule("citeseer").data           # a PyG Data; any other with 3703 features a node will do\nprint(model.predict(data)[:3])                   # [(class, probability)] for each node\nprint(model.embed(data).shape)',
     "iris": "print(model.predict([[5.1, 1.4], [6.0, 4.5]]))   # sepal and petal length in cm",
@@ -195,7 +199,8 @@ def metric_table(metrics: list[dict[str, Any]]) -> str:
     lines = ["| metric | data, split | this file | seeds | how |", "|---|---|---|---|---|"]
     for m in metrics:
         seeds = f"{m['mean']:.5g} ± {m['std']:.2g} (n = {m['n_seeds']})" if "std" in m and "mean" in m else "1"
-        lines.append(f"| {m['metric']} | {m['dataset']}, {m['split']} | {m['value']:.5g} | {seeds} | {m['how']} |")
+        how = m["how"].replace("|", "\\|")  # a bar would end the cell
+        lines.append(f"| {m['metric']} | {m['dataset']}, {m['split']} | {m['value']:.5g} | {seeds} | {how} |")
     return "\n".join(lines)
 
 

@@ -55,6 +55,13 @@ def parser() -> argparse.ArgumentParser:
     sampling.add_argument("--seed", type=int, default=0)
     sampling.add_argument("--sampler", help="diffusion models: ancestral, ddim, dpm-solver++, heun")
     sampling.add_argument("--steps", type=int, help="diffusion models: network calls")
+    sampling.add_argument(
+        "--labels", type=int, nargs="+", help="conditional models: a class for all images, or one for each"
+    )
+    sampling.add_argument(
+        "--guidance", type=float, help="conditional diffusion models: how strongly the condition pulls"
+    )
+    sampling.add_argument("--prompt", help="text-conditional models: what to draw")
     predicting = add(predict, "name")
     predicting.add_argument("files", nargs="+", help="image files")
     predicting.add_argument("--top", type=int, default=3)
@@ -97,7 +104,13 @@ def sample(options: argparse.Namespace) -> None:
     model: Any = zoo.load(options.name)
     if not hasattr(model, "sample"):
         raise InputError(f"{options.name} is a {model.task} model: it doesn't draw samples")
-    chosen = {key: getattr(options, key) for key in ("sampler", "steps") if getattr(options, key) is not None}
+    keys = ("sampler", "steps", "guidance", "prompt")
+    chosen = {key: getattr(options, key) for key in keys if getattr(options, key) is not None}
+    if options.labels:
+        import torch
+
+        labels = options.labels * (options.n if len(options.labels) == 1 and options.n > 0 else 1)
+        chosen["labels"] = torch.tensor(labels)
     try:
         images = model.sample(options.n, seed=options.seed, **chosen)
     except TypeError:
