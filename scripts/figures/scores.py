@@ -66,9 +66,7 @@ def failures(model: PointNCSN, data: Any, path: Path) -> dict[str, float]:
         points = model.sample_points(4000, seed=0, annealed=annealed)
         shares[name] = ((points - middle).sum(1) < 0).double().mean().item()
         axis.scatter(*points.T, s=1, linewidths=0, color="0.2")
-        axis.set(
-            title=f"3  {name}: {shares[name]:.0%} light", aspect="equal", xlim=(-10, 10), ylim=(-10, 10)
-        )
+        axis.set(title=f"3  {name}: {shares[name]:.0%} light", aspect="equal", xlim=(-10, 10), ylim=(-10, 10))
     figure.savefig(path, dpi=80)
     return shares
 
