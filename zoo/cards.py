@@ -33,6 +33,16 @@ DATA_LICENCES: dict[str, tuple[str | None, str, str]] = {
     "cora": (None, "MIT (the repository's)", "the abstracts behind the word counts belong to their publishers"),
     "citeseer": (None, "MIT (the repository's)", "the abstracts behind the word counts belong to their publishers"),
     "iris": (None, "CC BY 4.0", "name the UCI Machine Learning Repository and R. A. Fisher"),
+    "names": (None, "MIT (the repository's)", "lists of names are facts"),
+    "sst2": (
+        None,
+        "none stated",
+        "distributed for research; the sentences come from film reviews and belong to their writers",
+    ),
+    "jsb-chorales": (None, "none stated", "Bach's music is in the public domain, the digital edition names no licence"),
+    "moby-dick": (None, "public domain in the USA", "Project Gutenberg's text without its trademark header"),
+    "gutenberg": (None, "public domain in the USA", "Project Gutenberg's texts without their trademark headers"),
+    "multi30k": (None, "CC BY-NC-SA 4.0 (the paper's)", "not for commercial use; the captions belong to Flickr30k"),
     "moons": (None, "none needed", "points computed by a formula"),
     "two-gaussians": (None, "none needed", "points computed by a formula"),
     "logic-gate": (None, "none needed", "four patterns of two bits"),
@@ -170,6 +180,11 @@ def front_matter(folder: Folder) -> str:
 
 
 SNIPPETS = {  # by data set, else by task
+    "names": 'print(model.predict("Takahashi", top=3))         # [(language, probability), …]; a list of names will do too',
+    "sst2": 'print(model.predict("a quiet, moving film", top=2))  # [(label, probability), …]; a list of texts will do too',
+    "moby-dick": 'print(model.generate("call me ishmael. ", 300, temperature=0.7, seed=0))',
+    "jsb-chorales": 'from zoo.recurrent.midi import write_midi\n\nroll = model.compose(64, seed=0)                     # piano roll, bool [64, 88]\nwrite_midi(roll, "chorale.mid")',
+    "gutenberg": 'print(model.neighbours("whale"))                  # [(word, cosine), …]; also embed, similarity, analogy',
     "moons": "points = model.sample_points(500, seed=0)        # [500, 2]\nprint(model.log_prob(points).mean())              # exact, in nats",
     "two-gaussians": "print(model.sample_points(500, seed=0).mean(0))  # annealed Langevin dynamics; model.score(…) is the field",
     "cora": 'data = zoo.datamodule("cora").data               # a PyG Data; any other with 1433 features a node will do\nprint(model.predict(data)[:3])                   # [(class, probability)] for each node\nprint(model.embed(data).shape)',
