@@ -199,6 +199,7 @@ SNIPPETS = {  # by data set, else by task
     "text-generation": 'print(model.generate("ROMEO:\\n", 300, temperature=0.8, seed=0))    # model.stream(…) yields the characters one by one',
     "xor": 'print(model.transitions())                    # the machine: P(next bit) after every context\nprint(model.generate("01", 8, temperature=0))',
     "image-classification": 'model.predict("photo.png", top=3)    # [(class, probability), …]: path, PIL image, array or tensor',
+    "image-feature-extraction": "import torch\n\nx = torch.rand(4, 1, 28, 28)                     # images in [0, 1]\nprint(model.encode(x).shape, model.reconstruct(x).shape)",
     "unconditional-image-generation": 'zoo.save_grid(model.sample(64, seed=0), "grid.png")',
 }
 
