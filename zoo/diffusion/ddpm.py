@@ -13,23 +13,21 @@ folds 2×2 pixels into channels first; few-step samplers beside the paper's own.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
-import lightning as L
 import torch
 from torch import Tensor
 
+from zoo.diffusion.image_generator import ImageGenerator, spread_times
 from zoo.diffusion.samplers import Denoise
 from zoo.diffusion.samplers import sampler as named_sampler
 from zoo.diffusion.schedule import NoiseSchedule, Shape
 from zoo.diffusion.unet import UNet
 from zoo.errors import InputError
-from zoo.images import save_grid
-from zoo.module import ZooModule, check_count, seeded_generator
+from zoo.module import seeded_generator
 
 
-class DDPM(ZooModule):
+class DDPM(ImageGenerator):
     """Unconditional diffusion model of small images.
 
     Args:
@@ -43,8 +41,6 @@ class DDPM(ZooModule):
     Shapes:
         images x: [N, C, H, W] in [0, 1]; inside, x_t is scaled to [-1, 1] plus noise; steps t: [N] in 0 … T-1.
     """
-
-    task: ClassVar[str] = "unconditional-image-generation"
 
     def __init__(
         self,
@@ -116,18 +112,14 @@ class DDPM(ZooModule):
             InputError: for n, steps or eta out of range, or labels.
             UnknownNameError: for an unknown sampler; it names the known ones.
         """
-        check_count(n)
-        if labels is not None:
-            raise InputError(f"{self.name or 'this model'} is unconditional: it takes no labels")
         if not 0 <= eta <= 1:
             raise InputError(f"eta lies in 0..1, not {eta!r}")
-        generator = seeded_generator(self.device, seed)
-        images = []
-        for start in range(0, n, batch_size):
-            x = torch.randn(min(batch_size, n - start), *self.image_shape, device=self.device, generator=generator)
-            *_, x = self.trajectory(x, sampler=sampler, steps=steps, eta=eta, generator=generator)
-            images.append(x)
-        return ((torch.cat(images) + 1) / 2).clamp(0, 1)
+
+        def draw(count: int, generator: torch.Generator) -> Tensor:
+            noise = self.noise(count, generator)
+            return self.trajectory(noise, sampler=sampler, steps=steps, eta=eta, generator=generator)[-1]
+
+        return self.draw_images(n, seed, labels, batch_size, draw)
 
     @torch.inference_mode()
     def trajectory(
@@ -147,7 +139,7 @@ class DDPM(ZooModule):
     @torch.inference_mode()
     def encode(self, x: Tensor, *, steps: int = 100) -> Tensor:
         """The noise that deterministic DDIM would turn into images x [N, C, H, W] in [0, 1]: DDIM run backwards."""
-        self._check_images(x)
+        self.check_images(x)
         self.eval()
         times = self.schedule.steps(steps)[::-1]
         z = 2 * x.to(self.device) - 1
@@ -177,42 +169,14 @@ class DDPM(ZooModule):
 
     def loss(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Mean squared error of the prediction for images x in [0, 1] at one random step each."""
-        n, device = len(x), x.device
-        offset = torch.rand(1, device=device, generator=generator)
-        spread = (torch.arange(n, device=device) / n + offset) % 1  # even over the schedule, at a random offset
-        t = (spread * len(self.schedule)).long().clamp(max=len(self.schedule) - 1)
+        t = (spread_times(len(x), x.device, generator) * len(self.schedule)).long().clamp(max=len(self.schedule) - 1)
         x_0 = 2 * x - 1
-        eps = torch.randn(x.shape, device=device, generator=generator)
+        eps = torch.randn(x.shape, device=x.device, generator=generator)
         alpha, sigma = self.schedule.rates(t)
         target = alpha * eps - sigma * x_0 if self.prediction == "v" else eps
         return (self(alpha * x_0 + sigma * eps, t).float() - target).square().mean()
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        loss = self.loss(batch[0])
-        self.log_train(loss=loss)
-        return loss
-
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        x = batch[0]
-        same_every_epoch = seeded_generator(x.device, batch_idx)
-        self.log("val/loss", self.loss(x, same_every_epoch), prog_bar=True, batch_size=len(x))
-
-    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        x = batch[0]
-        self.log("test/loss", self.loss(x, seeded_generator(x.device, batch_idx)), batch_size=len(x))
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(self.parameters(), lr=5e-4)
-
     # Claims ----------------------------------------------------------------------------------------------------------
-
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
-        """Sample quality of 10,000 images of the default sampler against the test split; see zoo.metrics."""
-        from zoo.metrics.generation import evaluate_images
-
-        with torch.autocast(self.device.type, torch.bfloat16):  # as it was trained
-            images = self.sample(10_000, seed=0)
-        return evaluate_images(images, str(data.name), how="default sampler, seed 0, bf16 autocast")
 
     def golden_inputs(self) -> dict[str, Tensor]:
         generator = torch.Generator().manual_seed(0)
@@ -226,14 +190,5 @@ class DDPM(ZooModule):
             "sample": self.trajectory(inputs["x_t"], sampler="ddim", steps=4)[-1],
         }
 
-    def preview(self, path: Path) -> Path:
-        return save_grid(self.sample(64, seed=0), path, columns=16)
-
     def _denoise_at(self) -> Denoise:
         return lambda x, t: self.denoise(x, torch.full((len(x),), t, device=x.device))
-
-    def _check_images(self, x: Tensor) -> None:
-        if x.ndim != 4 or tuple(x.shape[1:]) != self.image_shape:
-            raise InputError(f"images are [N, {', '.join(map(str, self.image_shape))}], not {list(x.shape)}")
-        if not torch.isfinite(x).all() or x.min() < 0 or x.max() > 1:
-            raise InputError("images hold finite values in 0..1")

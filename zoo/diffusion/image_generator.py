@@ -1,4 +1,4 @@
-"""What the image models beyond DDPM share: the loop over batches of samples, the steps, the measures, the picture."""
+"""What the diffusion models of images share: the loop over batches of samples, the steps, the measures, the picture."""
 
 from collections.abc import Callable
 from pathlib import Path
