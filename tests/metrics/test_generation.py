@@ -237,6 +237,18 @@ def test_training_images_are_read_where_the_data_set_is(world, tmp_path, monkeyp
         (folder / f"{name}.gz").touch()
     assert values(evaluate_images(test, "mnist"))["memorisation_ratio"] == pytest.approx(1, abs=1e-6)
 
+    def again() -> float:
+        generation._train_features.cache_clear()
+        return values(evaluate_images(test, "mnist"))["memorisation_ratio"]
+
+    (kept,) = folder.parent.rglob("features-*")  # beside the images, for the next process
+    monkeypatch.setattr(generation, "images_of", lambda dataset: pytest.fail("the features were to be read"))
+    assert again() == pytest.approx(1, abs=1e-6)
+    kept.write_bytes(kept.read_bytes()[:-1])  # cut off: measured anew
+    monkeypatch.setattr(generation, "images_of", lambda dataset: (train, test))
+    assert again() == pytest.approx(1, abs=1e-6)
+    generation._train_features.cache_clear()
+
 
 def test_gaussian_samples_have_the_pixels_mean_and_covariance():
     generator = torch.Generator().manual_seed(0)

@@ -8,11 +8,16 @@ The Fréchet distance falls with the number of samples N, nearly as a + b/N. It 
 limit 2 d(N) − d(N/2) that this line has for infinitely many.
 """
 
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
+import safetensors
 import torch
+from safetensors.torch import load_file
+from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from zoo.errors import InputError
@@ -26,6 +31,7 @@ from zoo.metrics.reference import (
     PROTOCOL,
     Reference,
     extractor_of,
+    folder_of,
     images_of,
     is_on_disk,
     load_pair,
@@ -49,7 +55,7 @@ def evaluate_images(
     """Measure generated images against the test split of a data set: a list of metric entries as in metrics.json.
 
     It takes seconds on a CPU and no data set: the reference is shipped. Where the data set is on disk, the check for copies
-    of training images comes on top; its features take half a minute, once.
+    of training images comes on top; its features take half a minute, once, and are kept beside the images.
 
     Args:
         images: [N, C, H, W] in [0, 1] (or uint8), best 10,000; or a list of several draws, which then give mean and std.
@@ -174,5 +180,13 @@ def _entry(dataset: str, metric: str, values: list[float], n: int, how: str) -> 
 
 @lru_cache(maxsize=2)
 def _train_features(dataset: str, extractor_sha256: str) -> Tensor:
-    """Features of all training images, kept for the next call with the same extractor."""
-    return embed(load_pair(dataset)[0], images_of(dataset)[0])
+    """Features of all training images, kept for the next call with the same extractor, in memory and beside the images."""
+    kept = folder_of(dataset) / f"features-{extractor_sha256[:16]}.safetensors"
+    with suppress(OSError, safetensors.SafetensorError, KeyError):  # not there, or cut off: measured anew
+        return load_file(kept)["features"]
+    features = embed(load_pair(dataset)[0], images_of(dataset)[0])
+    staged = kept.with_suffix(f".{os.getpid()}.tmp")
+    with suppress(OSError):  # a folder that can't be written to only costs the time
+        staged.write_bytes(to_safetensors({"features": features}))
+        os.replace(staged, kept)
+    return features

@@ -178,10 +178,19 @@ def images_of(dataset: str) -> tuple[Tensor, Tensor]:
 
 def is_on_disk(dataset: str) -> bool:
     """Whether the raw files of a data set are here, packed or not, so that reading them needs no download."""
+    folder, names = folder_of(dataset), _data_class(dataset).sha256
+    return all((folder / name).is_file() or (folder / f"{name}.gz").is_file() for name in names)
+
+
+def folder_of(dataset: str) -> Path:
+    """Where the raw files of a data set are."""
+    return data_root() / _data_class(dataset).folder
+
+
+def _data_class(dataset: str) -> type[MNIST]:
     data = registry.datamodule_class(dataset)
     assert issubclass(data, MNIST)  # so are all that have an extractor
-    folder = data_root() / data.folder
-    return all((folder / name).is_file() or (folder / f"{name}.gz").is_file() for name in data.sha256)
+    return data
 
 
 def pca_gaussian(train: Tensor, n: int, generator: torch.Generator) -> Tensor:
