@@ -268,6 +268,12 @@ TINY: dict[str, Tiny] = {
     "gcn": Tiny(NODE_INIT | {"num_layers": 3}, **NODES),
     "gin": Tiny({"hidden_dim": 8, "num_layers": 3, "dropout": 0.0}, small_graphs(), data="mutag", overfits=0.6),
     "alexnet": Tiny({"hidden_dim": 64, "dropout": 0.0}, images(8, 3, 32), data="cifar10", lr=3e-4),
+    "allconv": Tiny({"width": 8, "dropout": 0.0}, images(8, 3, 16), data="cifar10"),
+    "densenet": Tiny({"growth_rate": 4, "blocks": [2, 2]}, images(8, 3, 16), data="cifar10"),
+    "fractional-pool": Tiny({"width": 8, "poolings": 3, "dropout": 0.0}, images(8, 3, 16), data="cifar10"),
+    "resnext": Tiny(
+        {"blocks": [1, 1], "cardinality": 2, "path_width": 4, "width": 8}, images(8, 3, 16), data="cifar10"
+    ),
     "inception": Tiny({"width": 8}, images(8, 3, 8), data="cifar10"),
     "timm": Tiny(
         {"backbone": "resnet10t", "options": {"stem_type": "", "channels": [8, 8, 8, 8]}},
@@ -276,6 +282,7 @@ TINY: dict[str, Tiny] = {
         overfits=0.9,
     ),
     "lenet5": Tiny({"batch_norm": True}, images(), data="mnist"),
+    "maxout": Tiny({"hidden": [8, 8], "pieces": 3, "dropout": 0.0, "input_dropout": 0.0}, images(), data="mnist"),
     "mlp": Tiny({"hidden": [8, 8], "batch_norm": True, "max_norm": 3.0}, images(), data="mnist"),
     "mobilenet": Tiny({"width": 0.1, "dropout": 0.0}, images(8, 3, 8), data="cifar10", overfits=0.9),
     "perceptron": Tiny({"rule": "adaline"}, flowers, data="iris", lr=0.03),

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import zoo
 from zoo.errors import InputError
 from zoo.losses import LOSSES
-from zoo.mlp.mlp import ACTIVATIONS, MLP, TestEveryEpoch
+from zoo.mlp.mlp import ACTIVATIONS, MLP, TestEveryEpoch, clip_norms
 
 
 def tiny(**init: object) -> MLP:
@@ -59,7 +59,7 @@ def test_max_norm_holds_after_every_step_and_leaves_short_vectors_alone():
     with torch.no_grad():
         model.hidden[0][0].weight[0] *= 0.01
     kept = model.hidden[0][0].weight[0].clone()
-    model.clip_norms(0.3)
+    clip_norms(model.hidden[0][0], 0.3)
     assert torch.equal(model.hidden[0][0].weight[0], kept)
     data = DataLoader(TensorDataset(*blobs(12)), batch_size=4)
     L.Trainer(max_epochs=1, accelerator="cpu", **QUIET).fit(model, data)

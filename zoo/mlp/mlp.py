@@ -114,16 +114,16 @@ class MLP(ImageClassifier):
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:  # Lightning's signature
         super().optimizer_step(*args, **kwargs)
         if self.hparams["max_norm"] is not None:
-            self.clip_norms(self.hparams["max_norm"])
+            for layer in self.hidden:
+                clip_norms(layer.get_submodule("0"), self.hparams["max_norm"])
 
-    @torch.no_grad()
-    def clip_norms(self, longest: float) -> None:
-        """Shorten the weight vector of each hidden unit that is longer than `longest`."""
-        for layer in self.hidden:
-            linear = layer.get_submodule("0")
-            assert isinstance(linear, nn.Linear)
-            weight = linear.weight  # [units, inputs]
-            weight.mul_((longest / weight.norm(dim=1, keepdim=True).clamp(min=1e-12)).clamp(max=1))
+
+@torch.no_grad()
+def clip_norms(linear: nn.Module, longest: float) -> None:
+    """Shorten the weight vector of each unit of a linear layer that is longer than `longest`."""
+    assert isinstance(linear, nn.Linear)
+    weight = linear.weight  # [units, inputs]
+    weight.mul_((longest / weight.norm(dim=1, keepdim=True).clamp(min=1e-12)).clamp(max=1))
 
 
 class TestEveryEpoch(L.Callback):
