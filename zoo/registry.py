@@ -103,9 +103,11 @@ DATAMODULES = {
     "names": "datamodules.names:Names",
     "proteins": "datamodules.tudataset:PROTEINS",
     "sst2": "datamodules.sst2:SST2",
+    "subset": "datamodules.subset:Subset",
     "text-file": "datamodules.text:TextFile",
     "tinyshakespeare": "datamodules.tinyshakespeare:TinyShakespeare",
     "two-gaussians": "datamodules.mixture:TwoGaussians",
+    "usps": "datamodules.usps:USPS",
     "xor": "datamodules.xor:XOR",
 }
 
