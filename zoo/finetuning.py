@@ -113,6 +113,8 @@ def fit(
     extra: list[L.Callback] = [GradualUnfreezing(every)] if mode == "gradual" else []
     if mode == "head":
         model.freeze("backbone")
+    shown = (trainer or {}).get("enable_progress_bar", True)
+    bars = [TQDMProgressBar(refresh_rate=5)] if shown else []
     groups = model.param_groups(lr, layer_decay=layer_decay)  # before anything is frozen for a while only
 
     def configure_optimizers() -> Any:
@@ -132,7 +134,7 @@ def fit(
             "num_sanity_val_steps": 0,
             "log_every_n_steps": 1,
             "use_distributed_sampler": False,
-            "callbacks": [TQDMProgressBar(refresh_rate=5), *extra, *(callbacks or [])],
+            "callbacks": [*bars, *extra, *(callbacks or [])],
             **(trainer or {}),
         }
     )

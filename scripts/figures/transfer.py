@@ -1,0 +1,149 @@
+"""What a pretrained network is worth when labels are few: fine-tuned, a linear probe, and the same network from scratch.
+
+    python scripts/figures/transfer.py resnet18-cifar10
+    python scripts/figures/transfer.py speednet-cifar10 --data usps --seeds 1
+
+1, 10 and 100 labels a class of other data sets; every method takes the same images and the same number of steps. Accuracy on the
+full test split. Writes transfer.png, transfer.json and extra.md into the checkpoint's folder; a run that was cut goes on.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from matplotlib.figure import Figure
+
+import zoo
+from datamodules.subset import Subset
+from zoo import finetuning, registry
+from zoo.convnets.classifier import ImageClassifier
+from zoo.errors import InputError, ZooError
+from zoo.hub import locate
+
+LABELS = (1, 10, 100)
+# method: (what is trained, learning rate of the head, decay from layer to layer)
+METHODS: dict[str, tuple[finetuning.Mode, float, float]] = {
+    "fine-tuned": ("full", 1e-3, 0.7),
+    "linear probe": ("head", 1e-2, 1.0),
+    "from scratch": ("full", 1e-3, 1.0),
+}
+DATA: dict[str, dict[str, Any]] = {
+    "fashion-mnist": {"of": "fashion-mnist"},
+    "usps": {"of": "usps"},
+    "cifar10-animals": {"of": "cifar10", "only": ["bird", "cat", "deer", "dog", "frog", "horse"]},
+}
+
+
+def accuracy(
+    name: str, data: Subset, method: str, *, steps: int, seed: int, trainer: dict[str, Any] | None = None
+) -> float:
+    """Test accuracy of a network that learnt a data set by one of `METHODS`."""
+    L.seed_everything(seed, verbose=False)
+    model = zoo.load(name)
+    if not isinstance(model, ImageClassifier):
+        raise InputError(f"{name} is a {model.task} model: only image classifiers are tried here")
+    if method == "from scratch":
+        transform = model.transform
+        init = {k: v for k, v in model.hparams.items() if k != "num_classes"}
+        model = zoo.create(registry.name_of(type(model), registry.ARCHITECTURES), num_classes=len(data.classes), **init)  # type: ignore[assignment]
+        model.transform = transform
+    finetuning.adapt(model, data)
+    mode, lr, decay = METHODS[method]
+    data.prepare_data()
+    data.setup("fit")
+    epochs = max(1, round(steps / len(data.train_dataloader())))
+    options = {"precision": "bf16-mixed", "enable_progress_bar": False, "limit_val_batches": 0} | (trainer or {})
+    finetuning.fit(model, data, mode=mode, epochs=epochs, lr=lr, layer_decay=decay, trainer=options)
+    (value,) = (entry["value"] for entry in model.evaluate(data) if entry["metric"] == "accuracy")
+    return value
+
+
+def part(name: str, model: ImageClassifier, dataset: str, labels: int, seed: int) -> Subset:
+    """A data set with a few labels a class, as the network wants its images."""
+    shift = max(1, min(model.transform.size) // 16)  # type: ignore[union-attr]  # a loaded model has one
+    augment: Any = {"translate": shift} | ({"flip": "random"} if dataset != "usps" else {})  # digits aren't mirrored
+    batch = min(64, labels * len(Subset(**DATA[dataset]).classes))
+    more = {"per_class": labels, "draw": seed, "transform": model.transform, "augment": augment, "seed": seed}
+    return Subset(batch_size=batch, **DATA[dataset], **more)
+
+
+def draw(table: dict[str, Any], path: Path) -> None:
+    """Accuracy over labels, a panel for each data set; bands are one standard deviation."""
+    names = [name for name in DATA if any(key.startswith(f"{name}/") for key in table["accuracy"])]
+    figure = Figure(figsize=(3.4 * len(names), 3.2), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        for method in METHODS:
+            values = torch.tensor([table["accuracy"][f"{name}/{n}/{method}"] for n in table["labels"]]) * 100
+            mean = values.mean(1)
+            spread = values.std(1) if values.shape[1] > 1 else torch.zeros(len(values))
+            (line,) = axes.plot(table["labels"], mean, marker=".", label=method)
+            axes.fill_between(table["labels"], mean - spread, mean + spread, alpha=0.2, color=line.get_color())
+        axes.set_xscale("log")
+        axes.set_xlabel("labels a class")
+        axes.set_title(name)
+    figure.axes[0].set_ylabel("test accuracy, %")
+    figure.axes[0].legend()
+    figure.savefig(path, dpi=90)
+
+
+def extra(name: str, table: dict[str, Any]) -> str:
+    """The card's own section, in Markdown."""
+    seeds = table["seeds"]
+    lines = [
+        "## With few labels\n",
+        f"Accuracy on the full test split, mean ± standard deviation of {seeds} draws of the labelled images (and seeds), "
+        f"{table['steps']} steps each. `python scripts/figures/transfer.py {name}`\n",
+        "| data | labels a class | " + " | ".join(METHODS) + " |",
+        "|---" * (2 + len(METHODS)) + "|",
+    ]
+    for dataset in DATA:
+        for n in table["labels"]:
+            cells = []
+            for method in METHODS:
+                values = torch.tensor(table["accuracy"].get(f"{dataset}/{n}/{method}", []))
+                spread = f" ± {values.std():.1%}" if len(values) > 1 else ""
+                cells.append(f"{values.mean():.1%}{spread}" if len(values) else "")
+            if any(cells):
+                lines.append(f"| {dataset} | {n} | " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "\n![accuracy over labels](transfer.png)\n"])
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name")
+    parser.add_argument("--data", choices=tuple(DATA), nargs="*", default=list(DATA))
+    parser.add_argument("--labels", type=int, nargs="*", default=list(LABELS))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--into", type=Path, help="folder of the results (default: the checkpoint's)")
+    options = parser.parse_args(argv)
+    try:
+        into, model = options.into or locate(options.name), zoo.load(options.name)
+        settings = {"labels": options.labels, "seeds": options.seeds, "steps": options.steps}
+        kept = into / "transfer.json"
+        table = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else settings | {"accuracy": {}}
+        if {key: table.get(key) for key in settings} != settings:
+            raise InputError(f"{kept} holds the numbers of other settings: choose another folder, or remove it")
+        for dataset in options.data:
+            for labels in options.labels:
+                for method in METHODS:
+                    found = table["accuracy"].setdefault(f"{dataset}/{labels}/{method}", [])
+                    for seed in range(len(found), options.seeds):
+                        data = part(options.name, model, dataset, labels, seed)  # type: ignore[arg-type]
+                        found.append(accuracy(options.name, data, method, steps=options.steps, seed=seed))
+                        kept.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+                    print(dataset, labels, method, [round(value, 4) for value in found], flush=True)
+    except ZooError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    draw(table, into / "transfer.png")
+    (into / "extra.md").write_text(extra(options.name, table), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
