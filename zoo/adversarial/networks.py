@@ -61,6 +61,7 @@ class ConvGenerator(nn.Module):
             nn.Tanh(),
         )
         small_normal_weights(self)
+        self.to(memory_format=torch.channels_last)  # faster on CPU and GPU, keys and values unchanged
 
     def forward(self, z: Tensor, told: Tensor | None = None) -> Tensor:
         return self.net(z if told is None else torch.cat([z, told], 1))
@@ -85,6 +86,7 @@ class ConvDiscriminator(nn.Module):
             nn.Conv2d(2 * width, 1, (height // 4, breadth // 4)),
         )
         small_normal_weights(self)
+        self.to(memory_format=torch.channels_last)  # faster on CPU and GPU, keys and values unchanged
 
     def forward(self, x: Tensor, told: Tensor | None = None) -> Tensor:
         if told is not None:  # a constant plane for each class
