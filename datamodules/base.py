@@ -168,6 +168,8 @@ class TensorDataModule(lightning.LightningDataModule):
         self.batch_size, self.val_size, self.normalize, self.seed = batch_size, val_size, normalize, seed
         self.root, self.train_on_all = root, train_on_all
         self.augment = self._augment(augment) if augment else None
+        if type(self).__init__ is TensorDataModule.__init__:  # a subclass with arguments of its own saves those itself
+            self.save_hyperparameters(ignore=CLI_KEYS)
         self._splits: dict[str, tuple[Tensor, Tensor]] = {}
         self._placed: dict[tuple[str, torch.device], tuple[Tensor, Tensor]] = {}
 

@@ -13,8 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datamodules.augment import Settings
-from datamodules.base import CLI_KEYS, TensorDataModule
+from datamodules.base import TensorDataModule
 from datamodules.files import DataNotFoundError, data_root, fetch
 from zoo.errors import InputError
 
@@ -46,28 +45,6 @@ class CIFAR10(TensorDataModule):
         "train": tuple(f"data_batch_{i}.bin" for i in range(1, 6)),
         "test": ("test_batch.bin",),
     }
-
-    def __init__(
-        self,
-        batch_size: int = 256,
-        *,
-        val_size: int = 5000,
-        augment: Settings | None = None,
-        normalize: bool = True,
-        seed: int = 0,
-        root: str | None = None,
-        train_on_all: bool = False,
-    ) -> None:
-        super().__init__(
-            batch_size,
-            val_size=val_size,
-            augment=augment,
-            normalize=normalize,
-            seed=seed,
-            root=root,
-            train_on_all=train_on_all,
-        )
-        self.save_hyperparameters(ignore=CLI_KEYS)
 
     def prepare_data(self) -> None:
         root = data_root(self.root)

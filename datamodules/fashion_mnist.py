@@ -2,8 +2,6 @@
 
 from typing import ClassVar
 
-from datamodules.augment import Settings
-from datamodules.base import CLI_KEYS
 from datamodules.mnist import MNIST
 
 
@@ -39,25 +37,3 @@ class FashionMNIST(MNIST):
         "t10k-images-idx3-ubyte": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
         "t10k-labels-idx1-ubyte": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
     }
-
-    def __init__(
-        self,
-        batch_size: int = 256,
-        *,
-        val_size: int = 5000,
-        augment: Settings | None = None,
-        normalize: bool = True,
-        seed: int = 0,
-        root: str | None = None,
-        train_on_all: bool = False,
-    ) -> None:
-        super().__init__(
-            batch_size,
-            val_size=val_size,
-            augment=augment,
-            normalize=normalize,
-            seed=seed,
-            root=root,
-            train_on_all=train_on_all,
-        )
-        self.save_hyperparameters(ignore=CLI_KEYS)

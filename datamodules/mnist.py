@@ -12,8 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from datamodules.augment import Settings
-from datamodules.base import CLI_KEYS, TensorDataModule
+from datamodules.base import TensorDataModule
 from datamodules.files import data_root, fetch
 from zoo.errors import InputError
 
@@ -42,28 +41,6 @@ class MNIST(TensorDataModule):
         "t10k-images-idx3-ubyte": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
         "t10k-labels-idx1-ubyte": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
     }
-
-    def __init__(
-        self,
-        batch_size: int = 256,
-        *,
-        val_size: int = 5000,
-        augment: Settings | None = None,
-        normalize: bool = True,
-        seed: int = 0,
-        root: str | None = None,
-        train_on_all: bool = False,
-    ) -> None:
-        super().__init__(
-            batch_size,
-            val_size=val_size,
-            augment=augment,
-            normalize=normalize,
-            seed=seed,
-            root=root,
-            train_on_all=train_on_all,
-        )
-        self.save_hyperparameters(ignore=CLI_KEYS)
 
     def prepare_data(self) -> None:
         for file in self.sha256:

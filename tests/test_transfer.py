@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import zoo
+from datamodules.base import TensorDataModule
 from datamodules.cifar10 import CIFAR10
 from zoo.errors import InputError
 from zoo.images import Transform
@@ -28,7 +29,7 @@ def cifar(tmp_path, monkeypatch):
             records = np.random.default_rng(seed).integers(0, 256, (n, 3073), dtype=np.uint8)
             records[:, 0] = np.arange(n) % 10
             records.tofile(tmp_path / CIFAR10.folder / name)
-    monkeypatch.setitem(CIFAR10.__init__.__kwdefaults__, "val_size", 10)
+    monkeypatch.setitem(TensorDataModule.__init__.__kwdefaults__, "val_size", 10)
     return tmp_path
 
 
