@@ -36,6 +36,16 @@ def test_entries_move_to_the_mean_of_what_chose_them_and_none_stays_unused():
         torch.testing.assert_close(book.vectors[k], z[chosen == k].mean(0), rtol=0, atol=0.05)
 
 
+def test_the_codebook_keeps_its_digits_under_autocast():
+    plain, mixed = Codebook(8, 5), Codebook(8, 5)
+    mixed.load_state_dict(plain.state_dict())
+    z = torch.randn(40, 5)
+    plain.follow(z, plain.nearest(z))
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed.follow(z, mixed.nearest(z))
+    assert torch.equal(plain.sums, mixed.sums) and torch.equal(plain.vectors, mixed.vectors)
+
+
 def test_the_gradient_passes_the_rounding_unchanged():
     model, x = small(), torch.rand(5, 1, 6, 6)
     z = model.encoder(x)

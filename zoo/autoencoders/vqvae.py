@@ -57,7 +57,8 @@ class Codebook(nn.Module):
         z = z.float()
         chosen = F.one_hot(index, len(self.vectors)).to(z)  # [N, K]
         self.counts.lerp_(chosen.sum(0), 1 - self.decay)
-        self.sums.lerp_(chosen.T @ z, 1 - self.decay)
+        with torch.autocast(z.device.type, enabled=False):
+            self.sums.lerp_(chosen.T @ z, 1 - self.decay)
         self.vectors.copy_(self.sums / self.counts.clamp(min=1e-5)[:, None])
         dead = self.counts < 0.05 * self.counts.mean()
         if dead.any():
