@@ -57,14 +57,17 @@ class LengthSorted:
         batches = -(-len(self.lengths) // self.batch_size)
         return batches // self.world_size if self.world_size > 1 else batches
 
+    def sort(self, order: Tensor) -> Tensor:
+        """Indices by length; those of one length stay in their order."""
+        return order[self.lengths[order].argsort(stable=True)]
+
     def batches(self, epoch: int) -> list[Tensor]:
         """The indices of each batch of an epoch, over all ranks."""
         order = torch.arange(len(self.lengths))
         generator = torch.Generator().manual_seed(key(self.seed, epoch))  # on the CPU: all ranks draw alike
         if self.shuffle:
             order = torch.randperm(len(order), generator=generator)
-        order = order[self.lengths[order].argsort(stable=True)]
-        batches = list(order.split(self.batch_size))
+        batches = list(self.sort(order).split(self.batch_size))
         if self.shuffle:
             batches = [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
         return batches

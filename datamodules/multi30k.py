@@ -41,12 +41,15 @@ SHA256: dict[str, str] = {
 
 
 class PairLoader(LengthSorted):
-    """Batches of pairs whose sources are about equally long; see `LengthSorted`."""
+    """Batches of pairs whose sources are about equally long, and among these the targets; see `LengthSorted`."""
 
     def __init__(self, sources: Sequence[Tensor], targets: Sequence[Tensor], batch_size: int, **options: Any) -> None:
         super().__init__(sources, torch.arange(len(sources)), batch_size, **options)
         padded, lengths = pad(targets)
         self.targets, self.target_lengths = padded.to(self.tokens.device), lengths
+
+    def sort(self, order: Tensor) -> Tensor:
+        return super().sort(order[self.target_lengths[order].argsort(stable=True)])
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         for tokens, lengths, index in super().__iter__():

@@ -178,6 +178,20 @@ TINY: dict[str, Tiny] = {
         data_init={"batch_size": 4, "vocab_size": 300},
         lr=2e-2,
     ),
+    "seq2seq": Tiny(
+        {"vocab_size": 300, "width": 24, "embedding": 16, "dropout": 0.0, "label_smoothing": 0.0},
+        sentence_pairs,
+        data="multi30k",
+        data_init={"batch_size": 4, "vocab_size": 300},
+        lr=2e-2,
+    ),
+    "transformer": Tiny(
+        {"vocab_size": 300, "width": 16, "layers": 2, "heads": 2, "inner": 24, "dropout": 0.0, "label_smoothing": 0.0},
+        sentence_pairs,
+        data="multi30k",
+        data_init={"batch_size": 4, "vocab_size": 300},
+        lr=1e-2,
+    ),
     "autoencoder": Tiny({"latent_dim": 8, "hidden": [16]}, **DIGITS, lr=1e-2),
     "cvae": Tiny(
         {"latent_dim": 4, "hidden": [16]}, **DIGITS, lr=1e-2, overfits=0.99

@@ -1,4 +1,4 @@
-"""The command line: zoo list | info | sample | predict | generate | verify | evaluate | download | cache.
+"""The command line: zoo list | info | sample | predict | generate | translate | verify | evaluate | download | cache.
 
 Errors that a person can act on end with exit code 2 and one line; anything else is a bug and shows its traceback.
 """
@@ -71,6 +71,11 @@ def parser() -> argparse.ArgumentParser:
     generating.add_argument("--top-k", type=int, help="choose among so many of the likeliest")
     generating.add_argument("--top-p", type=float, help="choose among the fewest that hold this probability")
     generating.add_argument("--seed", type=int, default=0)
+    translating = add(translate, "name")
+    translating.add_argument("texts", nargs="+", help="sentences, each in quotation marks")
+    translating.add_argument("--beams", type=int, default=5, help="translations followed at once; 1 is greedy")
+    translating.add_argument("--penalty", type=float, default=1.0, help="how much longer translations are favoured")
+    translating.add_argument("--map", type=Path, help="draw what each piece of the first translation looked at")
     verifying = add(verify)
     verifying.add_argument("names", nargs="*", help="default: all of this checkout")
     add(evaluate, "name")
@@ -140,6 +145,19 @@ def generate(options: argparse.Namespace) -> None:
         sys.stdout.write(piece)
         sys.stdout.flush()
     sys.stdout.write("\n")
+
+
+def translate(options: argparse.Namespace) -> None:
+    """Translate sentences, a line each."""
+    model: Any = zoo.load(options.name)
+    if not hasattr(model, "translate"):
+        raise InputError(f"{options.name} is a {model.task} model: it doesn't translate")
+    if options.map and not hasattr(model, "attention_map"):
+        raise InputError(f"{options.name} has no attention to draw: leave --map out")
+    for text in options.texts:
+        print(model.translate(text, beams=options.beams, penalty=options.penalty), flush=True)
+    if options.map:
+        print(model.attention_map(options.texts[0], options.map))
 
 
 def verify(options: argparse.Namespace) -> None:

@@ -63,3 +63,10 @@ class Generates(Protocol):
         top_p: float | None = None,
         seed: int | None = None,
     ) -> str: ...
+
+
+@runtime_checkable
+class Translates(Protocol):
+    """Says a text in another language; several texts give a list. More beams look further for the likeliest translation."""
+
+    def translate(self, text: Any, *, beams: int = 5, penalty: float = 1.0) -> Any: ...

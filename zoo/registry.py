@@ -67,6 +67,7 @@ ARCHITECTURES = {
     "rnn-classifier": "zoo.recurrent.classifier:RecurrentClassifier",
     "sage": "zoo.graphs.sage:SAGE",
     "score-sde": "zoo.diffusion.score_sde:ScoreSDE",
+    "seq2seq": "zoo.recurrent.thought_vector:ThoughtVector",
     "simplecnn": "zoo.convnets.simplecnn:SimpleCNN",
     "speednet": "zoo.convnets.speednet:SpeedNet",
     "t2i-adapter": "zoo.diffusion.t2i_adapter:T2IAdapter",

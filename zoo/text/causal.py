@@ -337,7 +337,12 @@ def draw_text(text: str, path: Path) -> Path:
     """A PNG of a text, black on white."""
     from PIL import Image, ImageDraw, ImageFont
 
-    font = ImageFont.load_default()
+    try:  # Pillow's own font has no umlauts
+        import matplotlib
+
+        font = ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), 11)
+    except (ImportError, OSError):
+        font = ImageFont.load_default()
     lines = [line[i : i + 80] for line in text.splitlines() for i in range(0, max(1, len(line)), 80)]
     text = "\n".join(lines)
     left, top, right, bottom = ImageDraw.Draw(Image.new("L", (1, 1))).multiline_textbbox((0, 0), text, font=font)
