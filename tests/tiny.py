@@ -270,6 +270,7 @@ TINY: dict[str, Tiny] = {
         data="two-gaussians",
         overfits=0.9,  # the noise is drawn anew in every step
     ),
+    "point-gan": Tiny({"latent_dim": 4, "hidden": [8]}, points(), data="ring"),
     "realnvp": Tiny({"layers": 3, "hidden_dim": 16, "depth": 1}, points(), data="moons", lr=1e-2),
     "edgeconv": Tiny(
         {"hidden_dim": 8, "num_layers": 2, "neighbours": 3, "dropout": 0.0},

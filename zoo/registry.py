@@ -58,6 +58,7 @@ ARCHITECTURES = {
     "piano-roll-rnn": "zoo.recurrent.music:PianoRollRNN",
     "pixelcnn": "zoo.pixel.pixelcnn:PixelCNN",
     "pixelrnn": "zoo.pixel.pixelrnn:PixelRNN",
+    "point-gan": "zoo.adversarial.point_gan:PointGAN",
     "ppca": "zoo.autoencoders.ppca:PPCA",
     "realnvp": "zoo.flows.realnvp:RealNVP",
     "realnvp-image": "zoo.flows.realnvp_image:ImageRealNVP",
@@ -84,8 +85,10 @@ ARCHITECTURES = {
 }
 
 DATAMODULES = {
+    "bell": "datamodules.bumps:Bell",
     "cifar10": "datamodules.cifar10:CIFAR10",
     "citeseer": "datamodules.planetoid:Citeseer",
+    "coin": "datamodules.bumps:Coin",
     "cora": "datamodules.planetoid:Cora",
     "esol": "datamodules.moleculenet:ESOL",
     "fashion-mnist": "datamodules.fashion_mnist:FashionMNIST",
@@ -103,6 +106,7 @@ DATAMODULES = {
     "mutag": "datamodules.tudataset:MUTAG",
     "names": "datamodules.names:Names",
     "proteins": "datamodules.tudataset:PROTEINS",
+    "ring": "datamodules.bumps:Ring",
     "sst2": "datamodules.sst2:SST2",
     "subset": "datamodules.subset:Subset",
     "text-file": "datamodules.text:TextFile",

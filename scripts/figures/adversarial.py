@@ -1,39 +1,38 @@
 """The figures of the adversarial networks: games whose right answer is known, and what clipping does to a critic.
 
-    python scripts/figures/adversarial.py games             # two minutes on one core
+    python scripts/figures/adversarial.py games             # needs gan-bell, gan-coin and gan-ring; half a minute on one core
     python scripts/figures/adversarial.py weights           # needs wgan-mnist and wgan-gp-mnist
 
-`games` plays with the zoo's own classes on a Gaussian, a coin and a ring of eight Gaussians, and writes docs/games.png and
-docs/games.json: the densities with the discriminator before, early and after; how near that is to the best one,
-p / (p + p_G); how the gradient of the saturating loss vanishes as the discriminator learns; which modes of the ring are found.
+`games` plays gan-bell's recipe again and draws its densities and discriminator before, early and after, how near that is to the
+best one, p / (p + p_G), what the coin and the ring came to, and how the gradient of the saturating loss vanishes while the
+discriminator learns. Picture, games.json and extra.md go into the folder of gan-bell, those of `weights` into wgan-mnist's;
+`scripts/cards.py` puts them into the cards.
 """
 
 import argparse
 import json
 import math
 import sys
-from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
+import yaml
 from torch import Tensor
-from torch.utils.data import DataLoader, TensorDataset
 
 import zoo
-from zoo.adversarial.gan import GAN
+from datamodules.bumps import Bell
+from zoo.adversarial.point_gan import PointGAN
 from zoo.errors import ZooError
-from zoo.hub import CHECKPOINTS, locate
-
-DOCS = CHECKPOINTS.parent / "docs"
-SPREAD = 0.08  # deviation of the Gaussians, in pixels' units [0, 1]
+from zoo.hub import locate
 
 
 class Snapshots(L.Callback):
-    """Keep samples of a game and its discriminator's curve at some epochs."""
+    """Keep points of a game and its discriminator's verdict at the start of some epochs and at the end."""
 
     def __init__(self, epochs: tuple[int, ...], at: Tensor) -> None:
-        self.epochs, self.at, self.seen = epochs, at, []
+        self.epochs, self.at = epochs, at
+        self.seen: list[tuple[Tensor, Tensor]] = []
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.current_epoch in self.epochs:
@@ -43,47 +42,34 @@ class Snapshots(L.Callback):
         self.look(pl_module)
 
     def look(self, model: Any) -> None:
-        curve = model.discriminate(self.at[:, None, None, None]).sigmoid()
-        self.seen.append((model.sample(10_000, seed=0).flatten(1), curve))
+        self.seen.append((model.sample_points(10_000, seed=0)[:, 0], model.verdict(self.at[:, None])))
         model.train()
 
 
-def play(model: GAN, x: Tensor, epochs: int, batch_size: int, callbacks: list[L.Callback]) -> GAN:
-    """Train a game on points x [N, D] in [0, 1]."""
-    images = x.reshape(len(x), *model.image_shape)
-    loader = DataLoader(TensorDataset(images, torch.zeros(len(x))), batch_size, shuffle=True, drop_last=True)
-    quiet = {
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-    }
-    L.Trainer(max_epochs=epochs, accelerator="cpu", callbacks=callbacks, **quiet).fit(model, loader)
-    return model
+def play(name: str, callbacks: list[L.Callback]) -> None:
+    """The game of a published recipe, once more."""
+    recipe = yaml.safe_load((locate(name) / "recipe.yaml").read_text(encoding="utf-8"))
+    L.seed_everything(0, verbose=False)
+    model, data = PointGAN(**recipe["model"]["init_args"]), zoo.datamodule(name)
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    trainer = L.Trainer(
+        max_epochs=recipe["trainer"]["max_epochs"],
+        accelerator="cpu",
+        limit_val_batches=0,
+        callbacks=callbacks,
+        enable_model_summary=False,
+        **quiet,
+    )
+    trainer.fit(model, datamodule=data)
 
 
-def ring(n: int) -> Tensor:
-    """Points of eight Gaussians on a circle, [n, 2] in [0, 1]."""
-    angle = torch.arange(n) % 8 * (2 * math.pi / 8)
-    centres = torch.stack([angle.cos(), angle.sin()], 1) * 0.35 + 0.5
-    return (centres + 0.01 * torch.randn(n, 2)).clamp(0, 1)
-
-
-def modes(points: Tensor) -> tuple[int, float]:
-    """How many of the ring's modes hold at least a fiftieth of the points within three deviations, and the share near any."""
-    angle = torch.arange(8) * (2 * math.pi / 8)
-    centres = torch.stack([angle.cos(), angle.sin()], 1) * 0.35 + 0.5
-    distance, nearest = torch.cdist(points, centres).min(1)
-    good = distance < 0.03
-    counts = torch.bincount(nearest[good], minlength=8)
-    return int((counts >= len(points) / 50).sum()), good.float().mean().item()
-
-
-def vanishing(model: GAN, x: Tensor, steps: int = 200) -> list[tuple[float, float]]:
+def vanishing(steps: int = 200) -> list[tuple[float, float]]:
     """Gradient norms of the saturating and the other loss at a fixed generator, while its discriminator learns on."""
     found = []
+    torch.manual_seed(0)
+    model = PointGAN(1, 4, hidden=(64, 64)).train()
+    x = 0.8 + 0.02 * torch.randn(6000, 1, 1, 1)  # far from what a fresh generator draws
     optimizer = torch.optim.Adam(model.discriminator.parameters(), 1e-3)
-    model.train()
     for _ in range(steps):
         fake = model.generator(torch.randn(256, model.latent_dim))
         verdict = model.discriminator(fake)
@@ -95,71 +81,80 @@ def vanishing(model: GAN, x: Tensor, steps: int = 200) -> list[tuple[float, floa
             )
             norms.append(math.sqrt(sum(s.square().sum().item() for s in slopes)))
         found.append((norms[0], norms[1]))
-        real = 2 * x[torch.randint(len(x), (256,))].reshape(-1, *model.image_shape) - 1
+        real = x[torch.randint(len(x), (256,))]
         optimizer.zero_grad()
         model.critic_loss(model.discriminator(real), model.discriminator(fake.detach())).backward()
         optimizer.step()
     return found
 
 
-def games() -> dict[str, Any]:
-    """Play, draw docs/games.png and return what was measured."""
+def normal(at: Tensor, mean: float, std: float) -> Tensor:
+    return torch.exp(-((at - mean) ** 2) / (2 * std**2)) / (std * math.sqrt(2 * math.pi))
+
+
+def games() -> None:
+    """Play, draw and measure, into gan-bell's folder."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    torch.manual_seed(0)
-    figure, axes = plt.subplots(2, 3, figsize=(12, 7), layout="constrained")
-    at = torch.linspace(0, 1, 200)
-    x = (0.6 + SPREAD * torch.randn(6000, 1)).clamp(0, 1)
+    at = torch.linspace(-1, 1, 400)
     look = Snapshots((0, 2), at)
-    options = {"hidden": (64, 64), "lr": 1e-3, "critic_lr": 2e-3, "ema": 0.98, "r1": 0.01}
-    gaussian = play(GAN((1, 1, 1), 4, **options), x, 60, 200, [look])
-    for axis, (samples, curve), title in zip(axes[0], look.seen, ("before", "after 2 epochs", "after 60"), strict=True):
-        axis.hist(x.flatten(), 60, (0, 1), density=True, alpha=0.6, color="tab:orange", label="real")
-        axis.hist(samples.flatten(), 60, (0, 1), density=True, alpha=0.6, color="tab:green", label="generated")
-        axis.plot(at, 10 * curve, color="tab:blue", label="10 · D(x)")
-        axis.set_title(f"Gaussian, {title}")
-    axes[0, 0].legend()
-    samples, curve = look.seen[-1]
-    density = torch.exp(-((at - 0.6) ** 2) / (2 * SPREAD**2)) / (SPREAD * math.sqrt(2 * math.pi))
-    generated = torch.exp(-((at - samples.mean()) ** 2) / (2 * samples.var())) / (
-        samples.std() * math.sqrt(2 * math.pi)
-    )
-    weight = density + generated
-    off = ((curve - density / weight).abs() * weight).sum() / weight.sum()  # from p / (p + p_G), where there are points
-    coins = (torch.rand(3000, 1) < 0.3).float() * 0.8 + 0.1
-    flips = play(GAN((1, 1, 1), 4, **options), coins, 40, 200, []).sample(10_000, seed=0).flatten()
-    axes[1, 0].hist(flips, 60, (0, 1), density=True, color="tab:green")
-    axes[1, 0].set_title("coin with 30 % heads: generated values")
-    points = ring(16_000)
-    circle = play(GAN((1, 1, 2), 8, **options | {"hidden": (128, 128), "r1": 0.1}), points, 80, 200, [])
-    drawn = circle.sample(4000, seed=0).flatten(1)
-    found, near = modes(drawn)
-    axes[1, 1].scatter(*points[:1000].T, s=2, color="tab:orange")
-    axes[1, 1].scatter(*drawn[:1000].T, s=2, color="tab:green")
-    axes[1, 1].set_title(f"ring: {found} of 8 modes, {near:.0%} of the points near one")
+    play("gan-bell", [look])
+    figure, axes = plt.subplots(2, 3, figsize=(12, 7), layout="constrained")
+    truth = normal(at, Bell.centres[0][0], Bell.spread)
+    for axis, (points, curve), when in zip(axes[0], look.seen, ("before", "after 2 epochs", "after"), strict=True):
+        axis.plot(at, truth, color="tab:orange", label="p, real")
+        axis.hist(points, 80, (-1, 1), density=True, alpha=0.6, color="tab:green", label="generated")
+        best = truth / (truth + normal(at, points.mean().item(), points.std().item()))
+        axis.plot(at, best, ":", color="tab:blue", label="best D, for a normal p_G")
+        axis.plot(at, curve, color="tab:blue", label="D(x)")
+        axis.set_title(f"one Gaussian, {when}")
+    axes[0, 0].legend(fontsize=8)
+    points, curve = look.seen[-1]
+    generated = normal(at, points.mean().item(), points.std().item())
+    off = ((curve - truth / (truth + generated)).abs() * (truth + generated)).sum() / (truth + generated).sum()
+    coin = zoo.load("gan-coin").sample_points(10_000, seed=0)[:, 0]
+    heads = (coin > 0).float().mean().item()
+    axes[1, 0].hist(coin, 80, (-1, 1), density=True, color="tab:green")
+    axes[1, 0].set_title(f"coin with 30 % heads: {heads:.1%} generated")
+    data, drawn = zoo.datamodule("gan-ring"), zoo.load("gan-ring").sample_points(10_000, seed=0)
+    index, near = data.nearest(drawn)
+    modes = int((torch.bincount(index[near], minlength=8) >= len(drawn) / 32).sum())
+    axes[1, 1].scatter(*data.tensors("test")[0][:2000].T, s=2, color="tab:orange")
+    axes[1, 1].scatter(*drawn[:2000].T, s=2, color="tab:green")
+    axes[1, 1].set_title(f"ring: {modes} of 8 modes, {near.float().mean():.0%} of the points near one")
     axes[1, 1].set_aspect("equal")
-    norms = vanishing(GAN((1, 1, 1), 4, **options), (0.9 + 0.01 * torch.randn(6000, 1)).clamp(0, 1))
+    norms = vanishing()
     axes[1, 2].semilogy([n[0] for n in norms], label="log(1 − D)")
     axes[1, 2].semilogy([n[1] for n in norms], label="−log D")
     axes[1, 2].set(title="generator's gradient, fixed generator", xlabel="steps of the discriminator")
     axes[1, 2].legend()
-    figure.savefig(DOCS / "games.png", dpi=80)
-    return {
-        "gaussian": {
-            "mean": samples.mean().item(),
-            "std": samples.std().item(),
-            "real_mean": x.mean().item(),
-            "real_std": x.std().item(),
-            "distance_of_D_to_the_best": off.item(),
-            "D_mean_at_real": gaussian.discriminate(x[:, :, None, None]).sigmoid().mean().item(),
-        },
-        "coin": {"heads": (flips > 0.5).float().mean().item(), "real_heads": (coins > 0.5).float().mean().item()},
-        "ring": {"modes": found, "near": near},
-        "gradient": {"saturating": [norms[0][0], norms[-1][0]], "non-saturating": [norms[0][1], norms[-1][1]]},
+    folder = locate("gan-bell")
+    figure.savefig(folder / "games.png", dpi=80)
+    found = {
+        "mean": points.mean().item(),
+        "std": points.std().item(),
+        "distance_of_D_to_the_best": off.item(),
+        "heads": heads,
+        "modes": modes,
+        "near": near.float().mean().item(),
+        "gradient_saturating": [norms[0][0], norms[-1][0]],
+        "gradient_non_saturating": [norms[0][1], norms[-1][1]],
     }
+    print(text := json.dumps(found, indent=1))
+    (folder / "games.json").write_text(text + "\n", encoding="utf-8")
+    (folder / "extra.md").write_text(
+        "## Games whose right answer is known\n\n"
+        "Top: the densities and the discriminator in this game. At the end the points are "
+        f"{points.mean():.3f} ± {points.std():.3f}, of real ones {Bell.centres[0][0]} ± {Bell.spread}, and D is on average "
+        f"{off:.3f} from p / (p + p_G), the best there is. Below: gan-coin, gan-ring, and the gradient of a fixed generator "
+        f"while D learns on. That of log(1 − D) goes from {norms[0][0]:.2g} to {norms[-1][0]:.2g}, that of −log D from "
+        f"{norms[0][1]:.2g} to {norms[-1][1]:.2g}. "
+        "`python scripts/figures/adversarial.py games`\n\n![the games](games.png)\n",
+        encoding="utf-8",
+    )
 
 
 def weights() -> None:
@@ -175,7 +170,7 @@ def weights() -> None:
         model = zoo.load(name)
         values = torch.cat([p.detach().flatten() for p in model.discriminator.parameters()])
         edge = model.clip if model.constraint == "clip" else values.abs().quantile(0.999).item()
-        shares[name] = (values.abs() > 0.98 * model.clip).float().mean().item()
+        shares[name] = (values.abs() > 0.98 * edge).float().mean().item()
         axis.hist(values.clamp(-edge, edge), 101)
         axis.set(title=name, yscale="log", xlabel="weight of the critic")
     folder = locate("wgan-mnist")
@@ -192,14 +187,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("figure", choices=("games", "weights"))
     options = parser.parse_args()
-    DOCS.mkdir(exist_ok=True)
     try:
-        if options.figure == "games":
-            found = games()
-            Path(DOCS / "games.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-            print(json.dumps(found, indent=1))
-        else:
-            weights()
+        {"games": games, "weights": weights}[options.figure]()
     except ZooError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
