@@ -136,6 +136,21 @@ def flowers() -> Any:
     return x, (x[:, 0] > x[:, 1]).long()
 
 
+def binding_sites() -> Any:
+    """Twenty-four sequences for three factors; half of them hold one and the same word."""
+    from zoo.convnets.dna import one_hot
+
+    codes = torch.randint(4, (24, 40), generator=torch.Generator().manual_seed(0))
+    codes[::2, 10:16] = torch.tensor([0, 1, 2, 3, 0, 0])
+    return one_hot(codes), torch.arange(24) % 3, (torch.arange(24) % 2 == 0).float()
+
+
+def numbers() -> Any:
+    """Points of eight numbers with a number each."""
+    x = torch.randn(32, 8, generator=torch.Generator().manual_seed(0))
+    return x, x[:, :1] * x[:, 1:2] + x[:, 2:3]
+
+
 def points(n: int = 32) -> Callable[[], Any]:
     """Two clusters in the plane."""
 
@@ -236,6 +251,7 @@ TINY: dict[str, Tiny] = {
         data_init={"batch_size": 4, "context": 16},
         lr=1e-2,
     ),
+    "conv1d": Tiny({"motifs": 8, "width": 6, "hidden_dim": 8, "dropout": 0.0}, binding_sites, data="tfbs", lr=1e-2),
     "cnn": Tiny({"width": 8, "embedding_dim": 16, "dropout": 0.0}, images(), data="mnist"),
     "ddpm": Tiny(
         {"width": 8, "blocks": 1, "timesteps": 50},
@@ -301,6 +317,7 @@ TINY: dict[str, Tiny] = {
     "mlp": Tiny({"hidden": [8, 8], "batch_norm": True, "max_norm": 3.0}, images(), data="mnist"),
     "mobilenet": Tiny({"width": 0.1, "dropout": 0.0}, images(8, 3, 8), data="cifar10", overfits=0.9),
     "perceptron": Tiny({"rule": "adaline"}, flowers, data="iris", lr=0.03),
+    "regression-mlp": Tiny({"in_channels": 8, "hidden": [16], "dropout": 0.05}, numbers, data="concrete", lr=3e-2),
     "resnet-cifar": Tiny({"depth": 8, "width": 4, "option": "B"}, images(8, 3, 16), data="cifar10"),
     "resnet18": Tiny({"width": 4}, images(8, 3, 16), data="cifar10"),
     "simplecnn": Tiny({}, images(), data="mnist", overfits=0.9),
@@ -311,6 +328,21 @@ TINY: dict[str, Tiny] = {
     ),
     "piano-roll-rnn": Tiny(
         {"width": 24}, chorales, data="jsb-chorales", data_init={"batch_size": 4, "shift": 3}, lr=2e-2
+    ),
+    "music-transformer": Tiny(
+        {"width": 24, "layers": 2, "heads": 2, "reach": 20},
+        chorales,
+        data="jsb-chorales",
+        data_init={"batch_size": 4, "shift": 3},
+        lr=1e-2,
+    ),
+    "bert": Tiny(
+        {"vocab_size": 600, "context": 16, "layers": 2, "heads": 2, "width": 24},
+        characters(vocab_size=600),
+        data="gutenberg-pieces",
+        data_init={"batch_size": 4, "context": 16, "vocab_size": 600, "novels": ["Pride and Prejudice"]},
+        overfits=0.8,  # other places are hidden in every step
+        lr=1e-2,
     ),
     "rnn-classifier": Tiny(
         {"num_classes": 18, "vocab_size": 82, "unit": "character", "embedding": 8, "width": 12},

@@ -49,6 +49,12 @@ DATA_LICENCES: dict[str, tuple[str | None, str, str]] = {
     "karate": (None, "public domain", "facts published in 1977"),
     "mutag": (None, "none stated", "collected for research; ask before you pass the graphs on"),
     "proteins": (None, "none stated", "collected for research; ask before you pass the graphs on"),
+    "tfbs": (None, "none stated", "ENCODE's data are free to use; the repository that prepared them names no licence"),
+    "concrete": (
+        None,
+        "CC BY 4.0 (the data), CC BY-NC 4.0 (the splits)",
+        "name I-Cheng Yeh and the UCI Machine Learning Repository",
+    ),
     "esol": (None, "MIT", "keep DeepChem's notice when you pass the file on"),
     "mnist-points": (
         "ylecun/mnist",
@@ -189,6 +195,8 @@ SNIPPETS = {  # by data set, else by task
     "two-gaussians": "print(model.sample_points(500, seed=0).mean(0))  # annealed Langevin dynamics; model.score(…) is the field",
     "cora": 'data = zoo.datamodule("cora").data               # a PyG Data; any other with 1433 features a node will do\nprint(model.predict(data)[:3])                   # [(class, probability)] for each node\nprint(model.embed(data).shape)',
     "citeseer": 'data = zoo.datamodule("citeseer").data           # a PyG Data; any other with 3703 features a node will do\nprint(model.predict(data)[:3])                   # [(class, probability)] for each node\nprint(model.embed(data).shape)',
+    "tfbs": 'print(model.predict("acttccggttacgtcagcggaagtgacgtcaccgnnnacgt"))   # [(factor, probability), …]; predict_proba for all seven',
+    "concrete": "mix = [[540, 0, 0, 162, 2.5, 1040, 676, 28]]    # cement, slag, fly ash, water, superplasticizer, aggregates, days\nprint(model.predict(mix))                       # MPa",
     "iris": "print(model.predict([[5.1, 1.4], [6.0, 4.5]]))   # sepal and petal length in cm",
     "logic-gate": "print(model.predict([[0, 0], [0, 1], [1, 0], [1, 1]]))   # [0, 1, 1, 0]",
     "karate": 'data = zoo.datamodule("karate").data             # a PyG Data of 34 members\nprint(model.predict(data))                       # [(side, probability)] for each member',
@@ -200,6 +208,7 @@ SNIPPETS = {  # by data set, else by task
     "xor": 'print(model.transitions())                    # the machine: P(next bit) after every context\nprint(model.generate("01", 8, temperature=0))',
     "image-classification": 'model.predict("photo.png", top=3)    # [(class, probability), …]: path, PIL image, array or tensor',
     "image-feature-extraction": "import torch\n\nx = torch.rand(4, 1, 28, 28)                     # images in [0, 1]\nprint(model.encode(x).shape, model.reconstruct(x).shape)",
+    "translation": 'print(model.translate("Ein Hund rennt durch den Schnee.", beams=5))    # several texts give a list',
     "unconditional-image-generation": 'zoo.save_grid(model.sample(64, seed=0), "grid.png")',
 }
 

@@ -1,4 +1,4 @@
-"""Fourteen losses for a classifier in one table (after Janocha and Czarnecki, 2017, arXiv:1702.05659).
+"""Fourteen losses for a classifier in one table (after Janocha and Czarnecki, 2017, arXiv:1702.05659), and five for numbers.
 
 Logits are o [N, C]; y [N, C] holds the target probabilities, σ(o) is the softmax. Hinges have no softmax: their labels are
 y± = 2y - 1 in {-1, 1}, one against the rest, and o is the margin.
@@ -86,3 +86,47 @@ def classification_loss(name: str, logits: Tensor, target: Tensor, *, label_smoo
     y = F.one_hot(target, classes).to(logits.dtype) if target.ndim == 1 else target
     y = (1 - label_smoothing) * y + label_smoothing / classes
     return LOSSES[name](logits, y).mean()
+
+
+def _quantile(o: Tensor, y: Tensor, level: float) -> Tensor:
+    return torch.maximum(level * (y - o), (level - 1) * (y - o))
+
+
+def _huber(o: Tensor, y: Tensor, knee: float) -> Tensor:
+    error = (y - o).abs()
+    return torch.where(error <= knee, 0.5 * error.square(), knee * (error - 0.5 * knee))
+
+
+REGRESSION_LOSSES = ("mse", "mae", "huber", "quantile", "poisson")
+
+
+def regression_loss(name: str, output: Tensor, target: Tensor, *, knee: float = 1.0, level: float = 0.5) -> Tensor:
+    """Mean loss of real outputs o for targets y of the same shape; a scalar.
+
+        mse        (y - o)²                     lowest at the mean of y
+        mae        |y - o|                      lowest at the median: outliers count by their distance alone
+        huber      ½(y - o)² up to a distance of `knee`, knee (|y - o| - ½ knee) beyond
+        quantile   max(τ (y - o), (τ - 1)(y - o)), τ = `level`: lowest at that quantile; two of them make an interval
+        poisson    exp(o) - y o                 counts; exp(o) is their mean
+
+    Raises:
+        InputError: for an unknown name (it names the losses), or a knee or level that makes no loss.
+    """
+    if output.shape != target.shape:
+        raise InputError(f"outputs are {list(output.shape)} but targets {list(target.shape)}: they have one shape")
+    if not knee > 0 or not 0 < level < 1:
+        raise InputError(f"knee must be above 0 and level between 0 and 1, not {knee!r} and {level!r}")
+    match name:
+        case "mse":
+            loss = (target - output).square()
+        case "mae":
+            loss = (target - output).abs()
+        case "huber":
+            loss = _huber(output, target, knee)
+        case "quantile":
+            loss = _quantile(output, target, level)
+        case "poisson":
+            loss = output.exp() - target * output
+        case _:
+            raise InputError(f"loss must be one of {', '.join(REGRESSION_LOSSES)}, not {name!r}")
+    return loss.mean()
