@@ -25,7 +25,7 @@ from datamodules.tinyshakespeare import sample_text
 from zoo import registry
 from zoo.errors import ZooError
 from zoo.hub import CHECKPOINTS, locate
-from zoo.text.translation import AttentiveTranslator
+from zoo.text.translation import SHOWN, AttentiveTranslator
 
 TEMPERATURES = (0.0, 0.3, 0.6, 0.8, 1.0, 1.3)
 LAGS = 64
@@ -170,7 +170,7 @@ def main() -> int:
         elif kind == "word2vec":
             text = company(model)
         elif isinstance(model, AttentiveTranslator):
-            model.attention_map("Zwei Männer stehen am Herd und bereiten Essen zu.", folder / "attention.png")
+            model.attention_map(SHOWN[model.hparams["source"]][2], folder / "attention.png")
             text = "## Attention\n\nHow far each piece of the translation looked at each piece of the source:\n\n"
             text += "![attention map](attention.png)\n"
         else:

@@ -23,12 +23,20 @@ from zoo.text.pieces import PADDING
 
 Pairs = tuple[Tensor, Tensor, Tensor]  # sources [N, S], their lengths [N], targets from BEGIN to END [N, T]
 
-SHOWN = (
-    "Ein kleines Mädchen klettert in ein Spielhaus aus Holz.",
-    "Zwei Männer stehen am Herd und bereiten Essen zu.",
-    "Ein Hund rennt durch den Schnee.",
-    "Eine Frau in einem roten Kleid liest ein Buch.",
-)
+SHOWN = {  # captions of the test part: those of the training part may be known by heart
+    "de": (
+        "Ein Mann mit einem orangefarbenen Hut, der etwas anstarrt.",
+        "Ein Boston Terrier läuft über saftig-grünes Gras vor einem weißen Zaun.",
+        "Ein Mädchen in einem Karateanzug bricht ein Brett mit einem Tritt.",
+        "Leute Reparieren das Dach eines Hauses.",
+    ),
+    "en": (
+        "A man in an orange hat starring at something.",
+        "A Boston Terrier is running on lush green grass in front of a white fence.",
+        "A girl in karate uniform breaking a stick with a front kick.",
+        "People are fixing the roof of a house.",
+    ),
+}
 
 
 class Translator(ZooModule):
@@ -168,15 +176,15 @@ class Translator(ZooModule):
 
     def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
         """sacreBLEU and chrF on the test part, by beams and greedily."""
-        try:
-            from sacrebleu.metrics import BLEU, CHRF
-        except ImportError:
-            raise MissingExtraError("sacreBLEU", "sacrebleu", "text") from None
         if (data.source, data.target) != (self.hparams["source"], self.hparams["target"]):
             raise InputError(
                 f"the data goes from {data.source} to {data.target}, the model from {self.hparams['source']} to "
                 f"{self.hparams['target']}"
             )
+        try:
+            from sacrebleu.metrics import BLEU, CHRF
+        except ImportError:
+            raise MissingExtraError("sacreBLEU", "sacrebleu", "text") from None
         sources, wanted = data.lines("test", data.source), [data.lines("test", data.target)]
         pair = f"test2016, {LANGUAGES[data.source]} to {LANGUAGES[data.target]}, detokenised, last epoch"
         entries = []
@@ -203,9 +211,9 @@ class Translator(ZooModule):
 
     def preview(self, path: Path) -> Path | None:
         """Some translations."""
-        if self.hparams["source"] != "de":
+        if not (texts := SHOWN.get(self.hparams["source"])):
             return None
-        return draw_text("\n\n".join(f"{text}\n    {self.translate(text)}" for text in SHOWN), path)
+        return draw_text("\n\n".join(f"{text}\n    {self.translate(text)}" for text in texts), path)
 
 
 class AttentiveTranslator(Translator):
