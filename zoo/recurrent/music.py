@@ -11,22 +11,20 @@ Departures from the paper: LSTM for the plain cell, no conditional RBM or NADE o
 other keys.
 """
 
-import math
-from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.errors import InputError
-from zoo.module import ZooModule, check_count, seeded_generator
+from zoo.module import check_count, seeded_generator
 from zoo.recurrent.char_rnn import LAYERS, State
 from zoo.recurrent.midi import KEYS
+from zoo.recurrent.rolls import RollModel, check_temperature
 
 
-class PianoRollRNN(ZooModule):
+class PianoRollRNN(RollModel):
     """Recurrent layers over piano rolls, a linear read-out for the next step.
 
     Args:
@@ -39,7 +37,7 @@ class PianoRollRNN(ZooModule):
         rolls: float32 [N, T, 88], 1 where a key sounds; logits of the next step: [N, T, 88].
     """
 
-    task: ClassVar[str] = "other"
+    reading: ClassVar[str] = "state carried"
 
     def __init__(
         self,
@@ -76,11 +74,7 @@ class PianoRollRNN(ZooModule):
         Raises:
             InputError: for another shape, or values other than 0 and 1.
         """
-        if roll.ndim != 2 or roll.shape[1] != KEYS or len(roll) < 2:
-            raise InputError(f"a piano roll is [two or more steps, {KEYS}], not {list(roll.shape)}")
-        x = roll.to(self.device, torch.float32)
-        if not ((x == 0) | (x == 1)).all():
-            raise InputError("a piano roll holds 0 and 1 alone: threshold it first")
+        x = self.checked(roll)
         logits = self.eval()(x[None, :-1])[0]
         return -F.binary_cross_entropy_with_logits(logits, x[1:], reduction="none").sum(1).cpu()
 
@@ -103,16 +97,11 @@ class PianoRollRNN(ZooModule):
             InputError: for a primer of another shape, or a temperature below 0.
         """
         check_count(n)
-        if isinstance(temperature, bool) or not 0 <= temperature < math.inf:
-            raise InputError(f"temperature must be 0 (the likelier) or more, not {temperature!r}")
-        if primer is None:
-            primer = torch.zeros(1, KEYS)
-            primer[0, [27, 34, 39, 43]] = 1  # C3 G3 C4 E4, counted from A0
-        if primer.ndim != 2 or primer.shape[1] != KEYS or not len(primer):
-            raise InputError(f"primer is [steps, {KEYS}], not {list(primer.shape)}")
+        check_temperature(temperature)
+        now = self.opening(primer)
         self.eval()
         generator = seeded_generator(torch.device("cpu"), seed)
-        state, now, steps = None, primer.to(self.device, torch.float32), []
+        state, steps = None, []
         for _ in range(n):
             logits, state = self.step(now[None], state)
             logits = logits[0, -1].double().cpu()
@@ -136,52 +125,5 @@ class PianoRollRNN(ZooModule):
         counts = torch.arange(1, rolls.shape[1], device=rolls.device) < lengths.to(rolls.device)[:, None]
         return (each * counts).sum(), counts.sum()
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        total, steps = self.nats(batch)
-        self.log_train(nats_per_step=total / steps)
-        return total / steps
-
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        total, steps = self.nats(batch)
-        self.log("val/nats_per_step", total / steps, prog_bar=True, batch_size=int(steps))
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(self.parameters(), lr=2e-3)
-
-    # Measures --------------------------------------------------------------------------------------------------------
-
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
-        """Nats a step over the whole test and validation parts."""
-        entries = []
-        for part in ("test", "val"):
-            each = torch.cat([self.log_prob(roll) for roll in data.rolls(part)]).double()
-            how = (
-                f"-log p a step of 88 keys, mean over {len(each):,} steps (all but the first of each of {len(data.rolls(part))} "
-                f"chorales), state carried; last epoch, nothing chosen on the test part; float32"
-            )
-            entries.append(
-                {
-                    "dataset": data.name,
-                    "split": part,
-                    "metric": "nats_per_step",
-                    "value": -each.mean().item(),
-                    "how": how,
-                }
-            )
-        return entries
-
-    def golden_inputs(self) -> dict[str, Tensor]:
-        generator = torch.Generator().manual_seed(0)
-        return {"rolls": (torch.rand(2, 16, KEYS, generator=generator) < 0.05).float()}
-
     def golden_outputs(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         return {"logits": self(inputs["rolls"])}
-
-    def preview(self, path: Path) -> Path | None:
-        """A composed piano roll: time to the right, pitch upwards."""
-        from PIL import Image
-
-        roll = self.compose(96, seed=0)
-        picture = (~roll.T.flip(0)).to(torch.uint8).mul(255).numpy()
-        Image.fromarray(picture).resize((96 * 8, KEYS * 4), Image.Resampling.NEAREST).save(path, optimize=True)
-        return path
