@@ -185,7 +185,7 @@ def front_matter(folder: Folder) -> str:
     return data.to_yaml()
 
 
-SNIPPETS = {  # by data set, else by task
+SNIPPETS = {  # by data set, else by task and language, else by task
     "names": 'print(model.predict("Takahashi", top=3))         # [(language, probability), …]; a list of names will do too',
     "sst2": 'print(model.predict("a quiet, moving film", top=2))  # [(label, probability), …]; a list of texts will do too',
     "moby-dick": 'print(model.generate("call me ishmael. ", 300, temperature=0.7, seed=0))',
@@ -208,14 +208,17 @@ SNIPPETS = {  # by data set, else by task
     "xor": 'print(model.transitions())                    # the machine: P(next bit) after every context\nprint(model.generate("01", 8, temperature=0))',
     "image-classification": 'model.predict("photo.png", top=3)    # [(class, probability), …]: path, PIL image, array or tensor',
     "image-feature-extraction": "import torch\n\nx = torch.rand(4, 1, 28, 28)                     # images in [0, 1]\nprint(model.encode(x).shape, model.reconstruct(x).shape)",
-    "translation": 'print(model.translate("Ein Hund rennt durch den Schnee.", beams=5))    # several texts give a list',
+    "translation.de": 'print(model.translate("Ein Hund rennt durch den Schnee.", beams=5))    # several texts give a list',
+    "translation.en": 'print(model.translate("A dog runs through the snow.", beams=5))    # several texts give a list',
     "unconditional-image-generation": 'zoo.save_grid(model.sample(64, seed=0), "grid.png")',
 }
 
 
 def snippet(folder: Folder) -> str:
     """Three lines that use the model; they run as they stand."""
-    use = SNIPPETS.get(folder.dataset) or SNIPPETS.get(folder.config["task"])
+    task = folder.config["task"]
+    keys = (folder.dataset, f"{task}.{folder.config['init'].get('source')}", task)
+    use = next((SNIPPETS[key] for key in keys if key in SNIPPETS), "")
     return f'import zoo\n\nmodel = zoo.load("{folder.name}")' + (f"\n{use}" if use else "")
 
 
