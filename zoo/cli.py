@@ -1,4 +1,4 @@
-"""The command line: zoo list | info | sample | predict | generate | translate | verify | evaluate | download | cache.
+"""The command line: zoo list | info | sample | predict | generate | fill | compose | translate | verify | evaluate …
 
 Errors that a person can act on end with exit code 2 and one line; anything else is a bug and shows its traceback.
 """
@@ -71,6 +71,17 @@ def parser() -> argparse.ArgumentParser:
     generating.add_argument("--top-k", type=int, help="choose among so many of the likeliest")
     generating.add_argument("--top-p", type=float, help="choose among the fewest that hold this probability")
     generating.add_argument("--seed", type=int, default=0)
+    generating.add_argument(
+        "--beams", type=int, help="in place of all these: the likeliest text that so many beams find"
+    )
+    filling = add(fill, "name", "text")
+    filling.add_argument("--top", type=int, default=5)
+    composing = add(compose, "name")
+    composing.add_argument("-n", type=int, default=64, help="number of steps")
+    composing.add_argument("-o", "--output", type=Path, default=Path("piece.mid"))
+    composing.add_argument("--primer", type=Path, help="a MIDI file of this program to go on from")
+    composing.add_argument("--temperature", type=float, default=1.0, help="0 takes the likeliest each time")
+    composing.add_argument("--seed", type=int, default=0)
     translating = add(translate, "name")
     translating.add_argument("texts", nargs="+", help="sentences, each in quotation marks")
     translating.add_argument("--beams", type=int, default=5, help="translations followed at once; 1 is greedy")
@@ -138,6 +149,9 @@ def generate(options: argparse.Namespace) -> None:
     model: Any = zoo.load(options.name)
     if not hasattr(model, "stream"):
         raise InputError(f"{options.name} is a {model.task} model: it doesn't write text")
+    if options.beams is not None:
+        print(options.prompt + model.generate(options.prompt, options.n, beams=options.beams))
+        return
     chosen = {key: getattr(options, key) for key in ("temperature", "top_k", "top_p", "seed")}
     pieces = model.stream(options.prompt, options.n, **chosen)  # raises before anything is printed
     sys.stdout.write(options.prompt)
@@ -145,6 +159,30 @@ def generate(options: argparse.Namespace) -> None:
         sys.stdout.write(piece)
         sys.stdout.flush()
     sys.stdout.write("\n")
+
+
+def fill(options: argparse.Namespace) -> None:
+    """The likeliest pieces for each [MASK] of a text."""
+    model: Any = zoo.load(options.name)
+    if not hasattr(model, "fill_mask"):
+        raise InputError(f"{options.name} is a {model.task} model: it doesn't fill holes")
+    rows = model.fill_mask(options.text, top=options.top)
+    for row in rows if isinstance(rows[0], list) else [rows]:
+        print("  ".join(f"{piece} {p:.3f}" for piece, p in row))
+
+
+def compose(options: argparse.Namespace) -> None:
+    """Write music to a MIDI file, the primer first where there is one."""
+    model: Any = zoo.load(options.name)
+    if not hasattr(model, "compose"):
+        raise InputError(f"{options.name} is a {model.task} model: it doesn't write music")
+    import torch
+
+    from zoo.recurrent.midi import read_midi, write_midi
+
+    primer = None if options.primer is None else read_midi(options.primer)
+    roll = model.compose(options.n, primer=primer, temperature=options.temperature, seed=options.seed)
+    print(write_midi(roll if primer is None else torch.cat([primer, roll]), options.output))
 
 
 def translate(options: argparse.Namespace) -> None:

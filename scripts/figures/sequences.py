@@ -349,11 +349,13 @@ def explained(folder: Path) -> dict[str, str]:
     cells = ", ".join(f"{name} {error:.3f}" for name, error in errors.items())
     return {
         "Attention as kernel regression": "Attention is a weighted mean whose weights are a kernel of query and key. With a "
-        "Gaussian kernel it is Nadaraya-Watson regression, and a Gaussian kernel is itself a softmax of dot products, with keys (x, x²). "
-        "Learning the maps of query and key (here of cubic polynomials, from the wide Gaussian on) lets the kernel narrow where "
-        f"the function is fast. Mean squared errors against the true curve: {cells}.\n\n![kernel regression](kernel.png)",
+        "Gaussian kernel it is Nadaraya-Watson regression, and a Gaussian kernel is itself a softmax of dot products, with keys "
+        "(x, x²). Learning the maps of query and key (here of cubic polynomials, from the wide Gaussian on) lets the kernel "
+        f"narrow where the function is fast. Mean squared errors against the true curve: {cells}.\n\n"
+        "![kernel regression](kernel.png)",
         "Positions": "A table of sinusoids that is added, and a rotation of queries and keys by their place (this model's): the "
-        "likeness of two places depends on how far apart they are, and is the same function for both.\n\n![positions](positions.png)",
+        "likeness of two places depends on how far apart they are, and is the same function for both.\n\n"
+        "![positions](positions.png)",
     }
 
 

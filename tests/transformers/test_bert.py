@@ -192,6 +192,17 @@ def test_bad_input_is_refused_in_a_sentence(call, word):
         call(make())
 
 
+def test_the_command_line_fills_holes(tmp_path, capsys):
+    from zoo.cli import main
+
+    folder = str(make().save_pretrained(tmp_path / "bert-small"))
+    assert main(["fill", folder, "Speak, [MASK]. [MASK]!", "--top", "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 and all(len(line.split()) == 4 for line in lines)
+    assert main(["fill", folder, "Speak."]) == 2
+    assert "no [MASK]" in capsys.readouterr().err
+
+
 def test_logits_that_are_not_finite_are_never_used():
     model = make()
     nn.init.constant_(model.head.decoder.bias, math.nan)

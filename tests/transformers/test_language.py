@@ -45,6 +45,34 @@ def test_generate_follows_seed_length_and_stream(both):
     assert greedy == both.generate("ROMEO:", 40, top_p=1e-9) == both.generate("ROMEO:", 40, temperature=1e-300)
 
 
+def test_beams_find_the_likeliest_text(both):
+    both.context = None if both.stateful else 16
+
+    def value(text: str) -> float:
+        tokens = both.tokens("ab" + text)
+        with torch.no_grad():
+            return sum(both(tokens[None])[0].log_softmax(1)[t - 1, tokens[t]].item() for t in (2, 3))
+
+    every = max((a + b for a, b in itertools.product(CHARACTERS[:65:4], CHARACTERS)), key=value)
+    exact = both.generate("ab", 2, beams=65)  # as many beams as first characters: nothing is lost
+    assert value(exact) >= value(every) - 1e-5
+    assert both.generate("ab", 6, beams=1) == both.generate("ab", 6, temperature=0)
+    assert value(both.generate("ab", 2, beams=3)) >= value(both.generate("ab", 2, beams=1)) - 1e-5
+    assert both.generate("a", 3, beams=2) == both.generate("a", 3, beams=2, seed=7)
+    for bad, word in (
+        ({"beams": 0}, "beams must be"),
+        ({"beams": 2, "top_k": 3}, "beams look for the likeliest"),
+        ({"beams": 2, "n": 0}, "at least 1"),
+    ):
+        with pytest.raises(InputError, match=word):
+            both.generate(**({"prompt": "ab", "n": 4} | bad))
+    if not both.stateful:
+        with pytest.raises(InputError, match="n can't be 16"):
+            both.generate("ab", 16, beams=2)
+        with pytest.warns(UserWarning, match="the model sees 12: the first 4 are cropped"):
+            assert len(both.generate("To be, or not to", 4, beams=2)) == 4
+
+
 def test_streaming_is_lazy_and_endless_if_asked(both):
     assert len(list(itertools.islice(both.stream("a", 10**9), 5))) == 5
 

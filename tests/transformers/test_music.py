@@ -120,6 +120,22 @@ def test_one_variation_is_a_draw_of_the_model():
     assert len(both) == 2 and sum(math.exp(value) for _, value in both) == pytest.approx(1)  # there are no more
 
 
+def test_the_command_line_goes_on_from_a_file(tmp_path, capsys):
+    from zoo.cli import main
+
+    model = make()
+    folder = str(model.save_pretrained(tmp_path / "music-small"))
+    opening = write_midi(sample()[0][:4], tmp_path / "opening.mid")
+    target = tmp_path / "piece.mid"
+    assert main(["compose", folder, "-n", "6", "-o", str(target), "--primer", str(opening), "--seed", "2"]) == 0
+    piece = torch.cat([sample()[0][:4], model.compose(6, primer=sample()[0][:4], seed=2)])
+    assert torch.equal(read_midi(target), read_midi(write_midi(piece, tmp_path / "same.mid")))
+    (tmp_path / "cut.mid").write_bytes(target.read_bytes()[:-9])
+    for name, word in (("no.mid", "can't be read"), ("cut.mid", "is cut")):
+        assert main(["compose", folder, "--primer", str(tmp_path / name)]) == 2
+        assert word in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("call", "word"),
     [

@@ -73,6 +73,9 @@ class CharRNN(CausalLM):
         hidden, state = self.rnn(self.embedding(tokens), state)
         return self.head(self.dropout(hidden)), state
 
+    def rows(self, state: State, index: Tensor) -> State:
+        return _map(state, lambda s: s[:, index])
+
     # Training: the state is carried from batch to batch, without its gradient ------------------------------------------
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:

@@ -54,7 +54,15 @@ def read_midi(path: str | Path) -> Tensor:
     Raises:
         InputError: for any other file.
     """
-    raw = Path(path).read_bytes()
+    try:
+        return _steps(Path(path).read_bytes(), path)
+    except OSError as error:
+        raise InputError(f"{path} can't be read: {error.strerror}") from None
+    except IndexError:
+        raise InputError(f"{path} is cut: it ends before its last event") from None
+
+
+def _steps(raw: bytes, path: str | Path) -> Tensor:
     if raw[:4] != b"MThd" or raw[8:12] != b"\x00\x00\x00\x01" or raw[14:18] != b"MTrk":
         raise InputError(f"{path} isn't a MIDI file of one track")
     at, time, steps, sounding = 22, 0, [], torch.zeros(KEYS, dtype=torch.bool)

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from datamodules import text as cuts
 from zoo.errors import CheckpointError, InputError
 from zoo.module import ZooModule, check_count, seeded_generator
+from zoo.text.beam import beam_search
 from zoo.text.sampling import Choice
 from zoo.text.vocabulary import decode, encode
 
@@ -52,6 +53,10 @@ class CausalLM(ZooModule):
 
     def step(self, tokens: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Logits [N, T, vocab_size] of tokens that follow what `state` holds (None: nothing), and the state after them."""
+        raise NotImplementedError
+
+    def rows(self, state: Any, index: Tensor) -> Any:
+        """The rows [B'] of a state."""
         raise NotImplementedError
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -111,6 +116,7 @@ class CausalLM(ZooModule):
         top_k: int | None = None,
         top_p: float | None = None,
         seed: int | None = None,
+        beams: int | None = None,
     ) -> str:
         """Continue a prompt by n characters; the prompt itself isn't repeated. The same seed gives the same text.
 
@@ -119,11 +125,16 @@ class CausalLM(ZooModule):
             temperature: 0 takes the likeliest character each time; 1 samples from the model as it is.
             top_k: sample among so many of the likeliest characters.
             top_p: sample among the fewest characters that together have this probability.
+            beams: don't sample: the likeliest text of n characters that beam search finds with so many beams.
 
         Raises:
             InputError: for a prompt that is empty or has unknown characters, an argument out of its range, or logits that
                 aren't finite.
         """
+        if beams is not None:
+            if (temperature, top_k, top_p) != (1.0, None, None):
+                raise InputError("beams look for the likeliest text: give them, or temperature, top_k and top_p")
+            return self._likeliest(prompt, n, beams)
         return "".join(self.stream(prompt, n, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed))
 
     def stream(
@@ -139,15 +150,39 @@ class CausalLM(ZooModule):
         """The characters of `generate` one after another, each as soon as it is known."""
         check_count(n)
         choice = Choice(temperature, top_k, top_p, self.vocab_size)
-        tokens = self.tokens(prompt, "the prompt")
-        if self.context and len(tokens) > self.context:
-            warnings.warn(
-                f"the prompt has {len(tokens)} characters, the model sees {self.context}: the first "
-                f"{len(tokens) - self.context} are cropped",
-                stacklevel=2,
-            )
-            tokens = tokens[-self.context :]
+        tokens = self._prompt(prompt, self.context)
         return self._stream(tokens.tolist(), n, choice, seeded_generator(torch.device("cpu"), seed))
+
+    def _prompt(self, prompt: str, room: int | None) -> Tensor:
+        """Tokens of a prompt, cropped at its beginning to what there is room for."""
+        tokens = self.tokens(prompt, "the prompt")
+        if room and len(tokens) > room:
+            warnings.warn(
+                f"the prompt has {len(tokens)} characters, the model sees {room}: the first {len(tokens) - room} are cropped",
+                stacklevel=3,
+            )
+            tokens = tokens[-room:]
+        return tokens
+
+    @torch.inference_mode()
+    def _likeliest(self, prompt: str, n: int, beams: int) -> str:
+        """What beam search finds; a model with a context holds prompt and text in it."""
+        if self.context and check_count(n) >= self.context:
+            raise InputError(
+                f"beams look at {self.context} characters at most, prompt and text together: n can't be {n}"
+            )
+        tokens = self._prompt(prompt, self.context - n if self.context else None).to(self.device)
+        self.eval()
+        state = self.step(tokens[None, :-1])[1] if len(tokens) > 1 else None
+
+        def step(newest: Tensor, state: Any) -> tuple[Tensor, Any]:
+            logits, state = self.step(newest[:, None].to(self.device), state)
+            return logits[:, -1].float().log_softmax(1), state
+
+        found = beam_search(
+            step, state, start=int(tokens[-1]), end=-1, beams=beams, length=n, penalty=0.0, reorder=self.rows
+        )
+        return decode(found[0][0], self.characters)
 
     def _stream(self, seen: list[int], n: int, choice: Choice, generator: torch.Generator) -> Iterator[str]:
         self.eval()

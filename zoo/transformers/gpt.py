@@ -64,6 +64,13 @@ class LayerCache:
         self.length = end
         return self.k[:, :, :end], self.v[:, :, :end]
 
+    def rows(self, index: Tensor) -> "LayerCache":
+        """A cache of the rows [B']."""
+        assert self.k is not None and self.v is not None
+        chosen = LayerCache(self.context)
+        chosen.length, chosen.k, chosen.v = self.length, self.k[index], self.v[index]
+        return chosen
+
 
 class Attention(nn.Module):
     """Causal multi-head self-attention."""
@@ -209,6 +216,9 @@ class GPT(CausalLM):
         assert self.context is not None
         state = state or [LayerCache(self.context) for _ in self.blocks]
         return self.head(self.hidden(tokens, state)), state
+
+    def rows(self, state: list[LayerCache], index: Tensor) -> list[LayerCache]:
+        return [cache.rows(index) for cache in state]
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.AdamW(self.parameters(), lr=1e-3, betas=(0.9, 0.99), weight_decay=0.1)
