@@ -10,8 +10,8 @@ encoded source. What has no order gets one by adding a wave of its place to each
 translating goes token by token, and keeps keys and values of what is already there (the cache).
 
 Departures from the paper: each part normalises what it reads, not what it has added (x + f(norm(x)), Xiong et al., 2020,
-arXiv:2002.04745), which trains at higher learning rates; GELU for ReLU by choice; AdamW; a far smaller network with more dropout,
-since there are 29,000 sentences and not 4.5 million.
+arXiv:2002.04745), which trains at higher learning rates; GELU for ReLU by choice; AdamW, its rate falling as a cosine; a far
+smaller network with more dropout, since there are 29,000 sentences and not 4.5 million.
 """
 
 import math
@@ -32,7 +32,7 @@ ACTIVATIONS = {"gelu": nn.GELU, "relu": nn.ReLU}
 class Attention(nn.Module):
     """Multi-head attention of some tokens to others, with all weights in memory.
 
-    Sentences are short: written out it takes a training step on a CPU a third of the time that the fused kernel takes.
+    Sentences are short: written out, a training step on a CPU takes two thirds of the time that it takes with the fused kernel.
     """
 
     def __init__(self, width: int, heads: int) -> None:
