@@ -3,7 +3,7 @@
     python scripts/figures/autoencoders.py latent             # ae-fashion-mnist: its codes by class
     python scripts/figures/autoencoders.py reconstructions    # PCA and autoencoders at equal dimension, in ae-mnist's card
     python scripts/figures/autoencoders.py interpolations     # between test images, through the codes of each model
-    python scripts/figures/autoencoders.py rate-distortion    # trains five small β-VAEs, about two minutes on one core
+    python scripts/figures/autoencoders.py rate-distortion    # trains six small β-VAEs, about two minutes on one core
     python scripts/figures/autoencoders.py hand               # cvae-mnist: one code, ten digits
 
 Each writes a picture and extra.md into the folder of the checkpoint it belongs to; `scripts/cards.py` puts that into the card.
