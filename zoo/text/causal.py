@@ -372,6 +372,7 @@ def draw_text(text: str, path: Path) -> Path:
     """A PNG of a text, black on white."""
     from PIL import Image, ImageDraw, ImageFont
 
+    font: Any
     try:  # Pillow's own font has no umlauts
         import matplotlib
 

@@ -123,9 +123,9 @@ class BERT(MaskedLM):
                 nn.init.normal_(module.weight, std=0.02)
             if isinstance(module, nn.Linear):
                 nn.init.zeros_(module.bias)
-        for block in self.blocks if norm_first else ():  # the stream sums 2 · layers of what they give
-            nn.init.normal_(block.out.weight, std=0.02 / math.sqrt(2 * layers))
-            nn.init.normal_(block.down.weight, std=0.02 / math.sqrt(2 * layers))
+        for name, weight in self.blocks.named_parameters() if norm_first else ():
+            if name.endswith(("out.weight", "down.weight")):  # the stream sums 2 · layers of what they give
+                nn.init.normal_(weight, std=0.02 / math.sqrt(2 * layers))
 
     def states(self, tokens: Tensor, real: Tensor | None = None) -> Tensor:
         """What the last layer holds at every place, [N, T, width]."""

@@ -174,7 +174,8 @@ class MusicTransformer(RollModel):
         check_count(n)
         check_temperature(temperature)
         generator = seeded_generator(torch.device("cpu"), seed)
-        new, events, state = self._start(primer)[None], [], None
+        new, state = self._start(primer)[None], None
+        events: list[int] = []
         with torch.inference_mode():
             while events.count(NEXT) < n:
                 log_p, state = self.eval().step(new, state)
