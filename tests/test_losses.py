@@ -23,14 +23,21 @@ BY_HAND = {
     "hinge": (2.0, 1.0),  # log 3 is beyond the margin, 0 is short of it by 1
     "squared_hinge": (2.0, 1.0),
     "cubed_hinge": (2.0, 1.0),
+    "multiclass_hinge": (1.0, 0.0),
     "squared_log": (math.log(2) ** 2, math.log(4 / 3) ** 2),
     "tanimoto": (-0.5 / (0.5 + 1 - 0.5), -0.75 / (0.625 + 1 - 0.75)),
     "cauchy_schwarz": (-math.log(0.5 / math.sqrt(0.5)), -math.log(0.75 / math.sqrt(0.625))),
 }
 
 
-def test_there_are_fourteen():
-    assert set(LOSSES) == set(BY_HAND) and len(LOSSES) == 14
+def test_there_are_fourteen_and_one():
+    assert set(LOSSES) == set(BY_HAND) and len(LOSSES) == 15
+
+
+def test_the_multiclass_hinge_is_torch_s_with_the_worst_rival_alone():
+    torch.manual_seed(0)
+    o, y = torch.randn(8, 2), torch.arange(8) % 2  # with one rival, all rivals are the worst
+    torch.testing.assert_close(classification_loss("multiclass_hinge", o, y), 2 * F.multi_margin_loss(o, y))
 
 
 @pytest.mark.parametrize("name", LOSSES)

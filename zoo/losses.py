@@ -1,4 +1,5 @@
-"""Fourteen losses for a classifier in one table (after Janocha and Czarnecki, 2017, arXiv:1702.05659), and five for numbers.
+"""Fourteen losses for a classifier in one table (after Janocha and Czarnecki, 2017, arXiv:1702.05659), a fifteenth (Crammer and
+Singer, 2001), and five for numbers.
 
 Logits are o [N, C]; y [N, C] holds the target probabilities, σ(o) is the softmax. Hinges have no softmax: their labels are
 y± = 2y - 1 in {-1, 1}, one against the rest, and o is the margin.
@@ -8,6 +9,7 @@ y± = 2y - 1 in {-1, 1}, one against the rest, and o is the margin.
     regularized_expectation, its square     ‖y - σ(o)‖₂
     chebyshev                               max_j |σ(o)_j - y_j|
     hinge, squared_hinge, cubed_hinge       Σ_j max(0, 1 - y±_j o_j)ᵖ,  p = 1, 2, 3
+    multiclass_hinge                        max_j (1 - y_j + o_j) - o·y: only the worst rival counts (not of their table)
     log                                     -Σ_j y_j log σ(o)_j: cross-entropy
     squared_log                             +Σ_j y_j (log σ(o)_j)²
     tanimoto                                -σ(o)·y / (‖σ(o)‖² + ‖y‖² - σ(o)·y)
@@ -64,6 +66,7 @@ LOSSES: dict[str, Loss] = {
     "hinge": _hinge(1),
     "squared_hinge": _hinge(2),
     "cubed_hinge": _hinge(3),
+    "multiclass_hinge": lambda o, y: (1 - y + o).amax(1) - (y * o).sum(1),
     "squared_log": lambda o, y: (y * o.log_softmax(1).square()).sum(1),
     "tanimoto": _tanimoto,
     "cauchy_schwarz": _cauchy_schwarz,
