@@ -15,7 +15,7 @@ import zoo
 from datamodules.base import sample_split
 from zoo.errors import ZooError
 from zoo.filters import KERNELS, Detector, correlate, matched_filter, signs
-from zoo.hub import locate
+from zoo.hub import CHECKPOINTS, locate
 
 NETWORKS = ("lenet5-mnist", "lenet5-fashion-mnist", "alexnet-cifar10", "resnet18-cifar10", "speednet-cifar10")
 
@@ -52,7 +52,7 @@ def draw(folder: Path, *, steps: int = 1000, networks: tuple[str, ...] = NETWORK
     matplotlib.use("Agg")
     from matplotlib.figure import Figure
 
-    models = {name: zoo.load(name) for name in networks if (locate(name) / "model.safetensors").is_file()}
+    models = {name: zoo.load(name) for name in networks if (CHECKPOINTS / name / "model.safetensors").is_file()}
     figure = Figure(figsize=(12, 5.4 + 1.0 * len(models)), layout="constrained")
     bank, middle, layers = figure.subfigures(3, 1, height_ratios=[1.3, 2.2, max(0.1, len(models))])
     image = sample_split("cifar10")[0][7].float().mean(0) / 255

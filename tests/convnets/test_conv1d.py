@@ -147,6 +147,7 @@ def tiny_files(tmp_path, monkeypatch):
     monkeypatch.setattr(dna_motifs, "FILES", {f: (f, 50) for f in ("P53", "GATA1")})
     monkeypatch.setattr(dna_motifs, "TESTED", 20)
     monkeypatch.setattr(TFBS, "length", 40)
+    monkeypatch.setattr(TFBS, "classes", ("P53", "GATA1"))
     folder = tmp_path / "dna_motifs" / "encode_chipseq"
     folder.mkdir(parents=True)
     for number, factor in enumerate(("P53", "GATA1")):
@@ -217,3 +218,15 @@ def test_missing_and_broken_files_are_named(tiny_files):
             TFBS(root=str(tiny_files)).part("train")
     with pytest.raises(InputError, match="batch_size"):
         zoo.datamodule("tfbs", batch_size=0)
+
+
+def test_claims_and_logos_come_from_the_files(tiny_files, tmp_path):
+    data = TFBS(4, root=str(tiny_files))
+    model = MotifCNN(2, 5, width=6, hidden_dim=4)
+    entries = model.evaluate(data)
+    found = {(entry["metric"], entry["split"]): entry["value"] for entry in entries}
+    assert len(found) == len(entries) == 8 and all(entry["how"] for entry in entries)
+    gains = [found[f"auc_{f}", "test"] - found[f"auc_words_{f}", "test"] for f in ("P53", "GATA1")]
+    assert found["least_gain", "test"] == pytest.approx(min(gains))
+    model.classes, model.data = list(data.classes), {"name": "tfbs", "init": {"root": str(tiny_files)}}
+    assert model.preview(tmp_path / "logos.png").stat().st_size > 5_000

@@ -125,3 +125,21 @@ def test_concrete_refuses_what_it_has_not(tmp_path):
             zoo.datamodule("concrete", **bad)
     with pytest.raises(FileNotFoundError, match="ZOO_DATA"):
         Concrete(root=str(tmp_path)).prepare_data()
+
+
+@pytest.mark.parametrize("hidden", [(), (8,)])
+def test_claims_and_pictures(hidden, tmp_path):
+    data = Concrete(split=2)
+    try:
+        data.prepare_data()
+    except FileNotFoundError:
+        pytest.skip("ZOO_DATA doesn't hold the data set")
+    model = RegressionMLP(8, hidden=hidden, dropout=0.1)
+    if not hidden:
+        model.solve(*data.part("train"))
+    values = {entry["metric"]: entry["value"] for entry in model.evaluate(data)}
+    assert set(values) == {"rmse", "mae", "rmse_least_squares"} and 5 < values["rmse_least_squares"] < 15
+    if not hidden:
+        assert values["rmse"] == pytest.approx(values["rmse_least_squares"], rel=1e-4)
+    model.data = {"name": "concrete", "init": {"split": 2}}
+    assert model.preview(tmp_path / "picture.png").stat().st_size > 5_000
