@@ -4,6 +4,7 @@
     recipe.yaml          what trained it                                   metrics.json         what it was measured at
     provenance.json      where, when, with what                            history.csv          the training curve
     golden.safetensors   fixed inputs and their outputs                    preview.png, README.md
+    tokenizer.json       word pieces or byte pairs, where a model has them
 
 Reading checks the sha256 of the very bytes that are parsed, looks the architecture up in our registry, and accepts a tensor
 only under its name and shape. Nothing is ever unpickled.
@@ -39,6 +40,7 @@ from zoo.module import ZooModule
 
 FORMAT = 1
 FILES = ("config.json", "model.safetensors", "recipe.yaml", "metrics.json", "provenance.json", "golden.safetensors")
+TOKENIZER = "tokenizer.json"
 CONFIG_KEYS = {"zoo_format", "name", "architecture", "init", "task", "preprocess", "classes", "data", "weights"}
 OPTIONAL_KEYS = {"base_model"}
 SMALL_FILE = 4 * 2**20  # bytes of JSON or YAML; ours hold a few thousand
@@ -317,6 +319,10 @@ def write(
         with replacing(folder) as staged:
             (staged / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
             (staged / "model.safetensors").write_bytes(raw)
+            if isinstance(
+                pieces := config["init"].get("tokenizer"), str
+            ):  # for other tools; loading takes config.json's
+                (staged / TOKENIZER).write_text(pieces, encoding="utf-8")
             published = read(staged)  # golden tensors are those of the file, after its rounding
             golden = run_golden(published, published.golden_inputs())
             (staged / "golden.safetensors").write_bytes(to_safetensors(golden))

@@ -346,7 +346,7 @@ def explained(folder: Path) -> dict[str, str]:
     """Sections on attention and positions."""
     errors = kernel_regression(folder / "kernel.png")
     positions(folder / "positions.png")
-    cells = ", ".join(f"{name} {error:.3f}" for name, error in errors.items())
+    cells = "; ".join(f"{name}: {error:.3f}" for name, error in errors.items())
     return {
         "Attention as kernel regression": "Attention is a weighted mean whose weights are a kernel of query and key. With a "
         "Gaussian kernel it is Nadaraya-Watson regression, and a Gaussian kernel is itself a softmax of dot products, with keys "

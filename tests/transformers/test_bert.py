@@ -11,6 +11,7 @@ import zoo
 from datamodules.gutenberg_pieces import MASK, SPECIAL, learn_word_pieces
 from datamodules.tinyshakespeare import sample_text
 from zoo.errors import InputError
+from zoo.images import Transform
 from zoo.transformers.bert import BERT
 
 tokenizers = pytest.importorskip("tokenizers")
@@ -201,6 +202,17 @@ def test_the_command_line_fills_holes(tmp_path, capsys):
     assert len(lines) == 2 and all(len(line.split()) == 4 for line in lines)
     assert main(["fill", folder, "Speak."]) == 2
     assert "no [MASK]" in capsys.readouterr().err
+
+
+def test_the_pieces_lie_beside_the_weights_for_other_tools(tmp_path):
+    model = make()
+    folder = model.save_pretrained(tmp_path / "bert-small")
+    theirs = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    assert theirs.encode("Speak, [MASK].").ids == model.tokens("Speak, [MASK].").tolist()
+    assert zoo.load(folder).hparams["tokenizer"] == PIECES
+    images = zoo.create("vit", in_channels=1, image_size=28, patch=14, depth=1, heads=1, dim=8, mlp_dim=8)
+    images.transform = Transform(**zoo.datamodule("mnist").preprocess)
+    assert not (images.save_pretrained(tmp_path / "vit-small") / "tokenizer.json").exists()  # a word, no pieces
 
 
 def test_logits_that_are_not_finite_are_never_used():
