@@ -101,9 +101,9 @@ def draw(folder: Path, *, steps: int = 1000, deep_steps: int = 5000, seeds: int 
         with torch.no_grad():
             folded = folding(depth)(grid)[:, 0]
         numbers[f"folds {depth}"] = pieces(folded)
-        right.plot(grid, folded, label=f"{depth} layers of 2: {pieces(folded)} pieces", lw=1)
+        right.plot(grid, folded, label=f"depth {depth}: {pieces(folded)} pieces", lw=1)
     right.legend(frameon=False, fontsize=8, loc="upper right")
-    right.set(title="each layer folds: pieces multiply", ylim=(-0.05, 1.6))
+    right.set(title="layers of two units that fold: pieces multiply", ylim=(-0.05, 1.6))
     figure.savefig(folder / "approximation.png", dpi=80)
     return numbers
 

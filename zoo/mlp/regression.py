@@ -231,12 +231,19 @@ class RegressionMLP(ZooModule):
             right.barh(data.features, (self.head.weight[0] * self.target_scale[0]).detach().numpy())
             right.set(title=f"{data.unit} per deviation of the feature")
         else:
-            steps = torch.linspace(-2, 2, 41)
+            known, share = (
+                data.part("train")[0],
+                torch.linspace(0.05, 0.95, 41),
+            )  # outside of what it knows it only extends lines
             for number, name in enumerate(data.features):
-                rows = self.mean.repeat(41, 1)
-                rows[:, number] += steps * self.scale[number]
-                right.plot(steps, self.predict(rows)[:, 0], label=name, color=f"C{number}")
-            right.set(xlabel="deviations from the mean mix", ylabel=data.unit, title="one feature at a time")
+                rows = known.median(0).values.repeat(41, 1)
+                rows[:, number] = known[:, number].quantile(share)
+                right.plot(100 * share, self.predict(rows)[:, 0], label=name, color=f"C{number}")
+            right.set(
+                xlabel="percentile of the feature, others at their medians",
+                ylabel=data.unit,
+                title="one feature at a time",
+            )
             right.legend(frameon=False, fontsize=7)
         figure.savefig(path, dpi=90)
         return path
