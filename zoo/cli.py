@@ -74,7 +74,8 @@ def parser() -> argparse.ArgumentParser:
     generating.add_argument(
         "--beams", type=int, help="in place of all these: the likeliest text that so many beams find"
     )
-    filling = add(fill, "name", "text")
+    filling = add(fill, "name")
+    filling.add_argument("texts", nargs="+", help="sentences, each in quotation marks")
     filling.add_argument("--top", type=int, default=5)
     composing = add(compose, "name")
     composing.add_argument("-n", type=int, default=64, help="number of steps")
@@ -162,13 +163,14 @@ def generate(options: argparse.Namespace) -> None:
 
 
 def fill(options: argparse.Namespace) -> None:
-    """The likeliest pieces for each [MASK] of a text."""
+    """The likeliest pieces for each [MASK] of a text, a line each."""
     model: Any = zoo.load(options.name)
     if not hasattr(model, "fill_mask"):
         raise InputError(f"{options.name} is a {model.task} model: it doesn't fill holes")
-    rows = model.fill_mask(options.text, top=options.top)
-    for row in rows if isinstance(rows[0], list) else [rows]:
-        print("  ".join(f"{piece} {p:.3f}" for piece, p in row))
+    for text in options.texts:
+        rows = model.fill_mask(text, top=options.top)
+        for row in rows if isinstance(rows[0], list) else [rows]:
+            print("  ".join(f"{piece} {p:.3f}" for piece, p in row))
 
 
 def compose(options: argparse.Namespace) -> None:

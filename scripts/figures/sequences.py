@@ -330,8 +330,9 @@ def variations(model: Any, roll: Tensor, path: Path, *, primer: int = 8, steps: 
     opening = roll[:primer]
     found = model.variations(steps, count, primer=opening, seed=0)
     figure, axes = plt.subplots(len(found), 1, figsize=(9, 1.6 * len(found)), layout="constrained", squeeze=False)
+    sounding = torch.cat([opening, *(new for new, _ in found)]).any(0).nonzero().flatten()
     for axis, (new, value) in zip(axes[:, 0], found, strict=True):
-        picture = torch.cat([0.4 * opening.float(), new.float()]).T[15:65]
+        picture = torch.cat([0.4 * opening.float(), new.float()]).T[int(sounding[0]) : int(sounding[-1]) + 1]
         axis.imshow(picture, aspect="auto", cmap="Greys", origin="lower", interpolation="nearest")
         axis.set(title=f"log p = {value:.1f} nats", xticks=[], yticks=[])
     figure.savefig(path, dpi=90)
