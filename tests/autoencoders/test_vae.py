@@ -120,17 +120,33 @@ def test_binarisation_is_a_coin_with_the_grey_values_probability():
 def test_labels_decide_what_a_conditional_model_draws():
     model = small(CVAE, num_classes=2)
     with torch.no_grad():  # class 1 lights all pixels
-        model.decoder[-1].bias.fill_(-4)
-        model.decoder[0].weight[:, -1] = 9
-        model.decoder[-1].weight.fill_(0.3)
-        model.decoder[0].weight[:, :-1] = 0
-        model.decoder[0].bias.zero_()
+        first, last = model.decoder.layers
+        last.bias.fill_(-4)
+        first.weight[:, -1] = 9
+        last.weight[:, :-2] = 0.3
+        last.weight[:, -2:] = 0
+        first.weight[:, :-1] = 0
+        first.bias.zero_()
     images = model.sample(4, seed=0, labels=torch.tensor([0, 1, 1, 0]))
     assert (images.flatten(1).mean(1) > 0.5).tolist() == [False, True, True, False]
     x, y = torch.rand(2, 1, 6, 6), torch.tensor([1, 1])
     path = model.interpolate(x[0], x[1], steps=3, labels=(1, 1))
     torch.testing.assert_close(path[[0, -1]], model.reconstruct(x, labels=y))
     assert trained(small(CVAE, num_classes=2))["loss"] < 25
+
+
+def test_every_layer_of_a_conditional_decoder_is_told_the_class():
+    model, z = small(CVAE, num_classes=3, hidden=(8, 8)), torch.randn(4, 3)
+    for told in range(3):
+        other = small(CVAE, num_classes=3, hidden=(8, 8))
+        with torch.no_grad():
+            for i, layer in enumerate(other.decoder.layers):
+                if i != told:
+                    layer.weight[:, -3:] = 0
+        zero, one = (other.decode(z, labels=torch.full((4,), k)) for k in (0, 1))
+        assert not torch.allclose(zero, one)
+    logits = model.logits(torch.randn(5, 4, 3), torch.tensor([0, 1, 2, 0]))  # several draws for each image
+    assert logits.shape == (5, 4, 36)
 
 
 @pytest.mark.parametrize(
