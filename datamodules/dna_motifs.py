@@ -137,7 +137,9 @@ class TFBS(lightning.LightningDataModule):
                 found = {"train": (codes[train], label[train]), "val": with_shuffles(codes[val])}
                 for split, (x, y) in (found | {"test": self._read(factor, "B")}).items():
                     rows[split].append((x, torch.full((len(x),), number), y))
-            self._parts = {split: tuple(map(torch.cat, zip(*found, strict=True))) for split, found in rows.items()}
+            for split, parts in rows.items():
+                codes, factor_number, label = (torch.cat(column) for column in zip(*parts, strict=True))
+                self._parts[split] = codes, factor_number, label
         return self._parts[name]
 
     def labelled(self, name: str, factor: int) -> tuple[Tensor, Tensor]:

@@ -8,9 +8,10 @@ forward, 1 / n_out that of the gradient going back; Xavier's is between the two,
 with a gain for what the activation takes away (√2 for ReLU). Some books print the gain without its square.
 """
 
-from typing import Literal, get_args
+from collections.abc import Callable
+from typing import Any, Literal, get_args
 
-from torch import nn
+from torch import Tensor, nn
 
 from zoo.errors import InputError
 
@@ -31,7 +32,7 @@ def initialize(model: nn.Module, how: Start, *, gain: float = 1.0, bound: float 
         raise InputError(f"how must be one of {', '.join(get_args(Start))}, not {how!r}")
     if not gain > 0 or not bound > 0:
         raise InputError(f"gain and bound must be above 0, not {gain!r} and {bound!r}")
-    draw = {
+    draw: dict[str, Callable[[Tensor], Any]] = {
         "xavier_normal": lambda w: nn.init.xavier_normal_(w, gain),
         "xavier_uniform": lambda w: nn.init.xavier_uniform_(w, gain),
         "uniform": lambda w: nn.init.uniform_(w, -bound, bound),

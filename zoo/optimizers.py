@@ -143,7 +143,7 @@ class Adam(Rule):
         w.sub_(group["lr"] * m / (s.sqrt() + group["eps"]))
 
 
-OPTIMIZERS: dict[str, type[Rule]] = {
+OPTIMIZERS: dict[str, Callable[..., Rule]] = {
     "gradient descent": GradientDescent,
     "momentum": Momentum,
     "Nesterov": Nesterov,

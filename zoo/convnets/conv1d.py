@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -167,7 +166,7 @@ class MotifCNN(ZooModule):
         self.eval()
         return torch.cat([self(one_hot(part.to(self.device)))[:, factor] for part in codes.split(500)]).float().cpu()
 
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: Any) -> list[dict[str, Any]]:
         """Area under the ROC curve of every factor, beside that of a logistic regression on counts of short words."""
         from sklearn.metrics import roc_auc_score
 

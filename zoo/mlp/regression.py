@@ -17,7 +17,6 @@ Departures: inputs and targets are standardised by the training part's mean and 
 from pathlib import Path
 from typing import Any, ClassVar
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 
@@ -179,7 +178,7 @@ class RegressionMLP(ZooModule):
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: Any) -> list[dict[str, Any]]:
         """Root mean squared and mean absolute error, and the error of the closed form of linear regression beside them."""
         (x, y), n = data.part("test"), data.splits
         linear = RegressionMLP(x.shape[1], y.shape[1], hidden=()).solve(*data.part("train"))
