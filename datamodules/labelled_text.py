@@ -54,12 +54,12 @@ class LengthSorted:
         self._resume: dict[str, int] | None = None
 
     def __len__(self) -> int:
-        batches = -(-len(self.lengths) // self.batch_size)
+        batches = len(self.cut(torch.arange(len(self.lengths))))
         return batches // self.world_size if self.world_size > 1 else batches
 
-    def sort(self, order: Tensor) -> Tensor:
-        """Indices by length; those of one length stay in their order."""
-        return order[self.lengths[order].argsort(stable=True)]
+    def cut(self, order: Tensor) -> list[Tensor]:
+        """Batches of indices by length, those of one length in their order; their number doesn't depend on the order."""
+        return list(order[self.lengths[order].argsort(stable=True)].split(self.batch_size))
 
     def batches(self, epoch: int) -> list[Tensor]:
         """The indices of each batch of an epoch, over all ranks."""
@@ -67,7 +67,7 @@ class LengthSorted:
         generator = torch.Generator().manual_seed(key(self.seed, epoch))  # on the CPU: all ranks draw alike
         if self.shuffle:
             order = torch.randperm(len(order), generator=generator)
-        batches = list(self.sort(order).split(self.batch_size))
+        batches = self.cut(order)
         if self.shuffle:
             batches = [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
         return batches

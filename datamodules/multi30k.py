@@ -41,15 +41,24 @@ SHA256: dict[str, str] = {
 
 
 class PairLoader(LengthSorted):
-    """Batches of pairs whose sources are about equally long, and among these the targets; see `LengthSorted`."""
+    """Batches of pairs whose sources are about equally long, and among these the targets; see `LengthSorted`.
+
+    Each holds about as many target tokens as `batch_size` pairs do on average. With equally many pairs instead, a token of a
+    short target would count for more in the mean loss of its batch than one of a long target: translations came out too short.
+    """
 
     def __init__(self, sources: Sequence[Tensor], targets: Sequence[Tensor], batch_size: int, **options: Any) -> None:
         super().__init__(sources, torch.arange(len(sources)), batch_size, **options)
         padded, lengths = pad(targets)
         self.targets, self.target_lengths = padded.to(self.tokens.device), lengths
 
-    def sort(self, order: Tensor) -> Tensor:
-        return super().sort(order[self.target_lengths[order].argsort(stable=True)])
+    def cut(self, order: Tensor) -> list[Tensor]:
+        order = order[self.target_lengths[order].argsort(stable=True)]
+        order = order[self.lengths[order].argsort(stable=True)]
+        tokens = self.target_lengths[order]
+        budget = self.batch_size * tokens.double().mean()
+        number = (tokens.cumsum(0) - tokens / 2).div(budget).long()  # of the batch that a pair's middle falls into
+        return list(order.split(number.unique_consecutive(return_counts=True)[1].tolist()))
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         for tokens, lengths, index in super().__iter__():
@@ -61,7 +70,7 @@ class Multi30k(lightning.LightningDataModule):
     """Captions in two languages.
 
     Args:
-        batch_size: pairs per batch and process.
+        batch_size: pairs per batch and process, on average.
         source, target: "en", "de", "fr" or "cs".
         vocab_size: byte pairs of both languages together, 256 bytes and three special tokens among them.
         seed: of the order of the batches, never of the split.
