@@ -19,6 +19,7 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from zoo.autoencoders.coder import Coder, entry, refuse_labels, split_images
 from zoo.autoencoders.dense import Activation, dense
@@ -78,6 +79,7 @@ class VQVAE(Coder):
         entry_dim: length of a word's vector.
         hidden: widths of the encoder's hidden layers; the decoder has them in reverse.
         activation: of the hidden layers.
+        batch_norm: normalise before each activation.
         commitment: β, what holds the encoder to the codebook.
         prior_width, prior_layers, prior_heads: of the Transformer.
 
@@ -96,6 +98,7 @@ class VQVAE(Coder):
         entry_dim: int = 16,
         hidden: tuple[int, ...] = (512, 512),
         activation: Activation = "gelu",
+        batch_norm: bool = False,
         commitment: float = 0.25,
         prior_width: int = 128,
         prior_layers: int = 3,
@@ -107,10 +110,17 @@ class VQVAE(Coder):
             raise InputError(f"prior_width {prior_width} must be a multiple of prior_heads {prior_heads}")
         self.entries, self.commitment = entries, commitment
         widths = [self.num_pixels, *hidden, latent_dim * entry_dim]
-        self.encoder = nn.Sequential(nn.Flatten(), dense(widths, activation), nn.Unflatten(1, (latent_dim, entry_dim)))
+        self.encoder = nn.Sequential(
+            nn.Flatten(),
+            dense(widths, activation, batch_norm=batch_norm),
+            nn.Unflatten(1, (latent_dim, entry_dim)),
+        )
         self.codebook = Codebook(entries, entry_dim)
         self.decoder = nn.Sequential(
-            nn.Flatten(), dense(widths[::-1], activation), nn.Sigmoid(), nn.Unflatten(1, self.image_shape)
+            nn.Flatten(),
+            dense(widths[::-1], activation, batch_norm=batch_norm),
+            nn.Sigmoid(),
+            nn.Unflatten(1, self.image_shape),
         )
         self.prior = Prior(entries, latent_dim, prior_width, prior_layers, prior_heads)
 
@@ -248,7 +258,8 @@ class Prior(nn.Module):
     def forward(self, words: Tensor) -> Tensor:
         start = words.new_full((len(words), 1), self.embedding.num_embeddings - 1)
         h = self.embedding(torch.cat([start, words[:, :-1]], 1)) + self.places
-        return self.head(self.body(h, mask=self.mask))
+        with sdpa_kernel(SDPBackend.MATH):  # for sixteen words the fused kernels take twice as long on a CPU
+            return self.head(self.body(h, mask=self.mask))
 
     def nats(self, words: Tensor) -> Tensor:
         """−log p(words) [N]."""
