@@ -28,7 +28,7 @@ def dropouts(model: nn.Module) -> list[nn.Module]:
     Raises:
         InputError: if there is none.
     """
-    found = [module for module in model.modules() if isinstance(module, DROPOUTS) and module.p > 0]
+    found: list[nn.Module] = [module for module in model.modules() if isinstance(module, DROPOUTS) and module.p > 0]
     if not found:
         raise InputError(f"{type(model).__name__} has no dropout above 0: make it with one")
     return found
