@@ -199,7 +199,8 @@ def read(path: Path) -> tuple[Tensor, Tensor]:
     """
     raw = path.read_bytes()
     lines = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("ascii").splitlines()
-    sequences, labels = [], []
+    sequences: list[str] = []
+    labels: list[float] = []
     for number, row in enumerate(csv.reader(lines[1:], delimiter="\t"), 2):
         if len(row) != 4 or row[3] not in ("0", "1") or (sequences and len(row[2]) != len(sequences[0])):
             raise InputError(f"line {number} of {path.name} should be fold, event, sequence and 0 or 1, not {row}.")

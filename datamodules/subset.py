@@ -54,7 +54,7 @@ class Subset(TensorDataModule):
         cls = datamodule_class(of)
         if not issubclass(cls, TensorDataModule) or not hasattr(cls, "counts"):
             raise InputError(f"{of} is no image data set with classes: take mnist, fashion-mnist, usps or cifar10")
-        held_out = {} if val_size is None else {"val_size": val_size}
+        held_out: dict[str, Any] = {} if val_size is None else {"val_size": val_size}
         self.whole: TensorDataModule = cls(batch_size, root=root, **held_out)
         if unknown := [name for name in only or () if name not in cls.classes]:
             raise InputError(f"{of} has no class {', '.join(unknown)}; it has {', '.join(cls.classes)}")
@@ -66,7 +66,8 @@ class Subset(TensorDataModule):
         self._transform = given if isinstance(given, Transform) else Transform(**given)
         self.classes = tuple(name for name in cls.classes if only is None or name in only)
         self.name = of if only is None else f"{of} ({', '.join(self.classes)})"
-        self.image_shape = (len(self._transform.mean), *self._transform.size)
+        height, width = self._transform.size
+        self.image_shape = (len(self._transform.mean), height, width)
         self.mean, self.std = tuple(self._transform.mean), tuple(self._transform.std)
         self.per_class, self.draw = per_class, draw
         super().__init__(batch_size, val_size=0, augment=augment, normalize=normalize, seed=seed, root=root)

@@ -319,7 +319,7 @@ def write(
         with replacing(folder) as staged:
             (staged / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
             (staged / "model.safetensors").write_bytes(raw)
-            pieces = config["init"].get("tokenizer")
+            pieces = init_arguments(model).get("tokenizer")
             if isinstance(pieces, str) and pieces.startswith("{"):  # for other tools; loading takes it from config.json
                 (staged / TOKENIZER).write_text(pieces, encoding="utf-8")
             published = read(staged)  # golden tensors are those of the file, after its rounding

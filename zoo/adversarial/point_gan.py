@@ -11,7 +11,6 @@ points lie in [−1, 1], the range of its last layer.
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import lightning as L
 import torch
 from torch import Tensor
 
@@ -84,7 +83,7 @@ class PointGAN(GAN):
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: Any) -> list[dict[str, Any]]:
         """How far 10,000 generated points are from the test points, and from the components of their known density."""
         points, real = self.sample_points(10_000, seed=0).cpu(), data.tensors("test")[0]
         index, near = data.nearest(points)
@@ -122,7 +121,7 @@ class PointGAN(GAN):
         axis, points = figure.subplots(), self.sample_points(4000, seed=0).cpu()
         at = torch.linspace(-1, 1, 100)
         if self.dim == 1:
-            axis.hist(points[:, 0], 80, (-1, 1), density=True, color="0.4", label="generated")
+            axis.hist(points[:, 0].tolist(), bins=80, range=(-1, 1), density=True, color="0.4", label="generated")
             axis.plot(at, self.verdict(at[:, None]).cpu(), color="tab:blue", label="D(x)")
             axis.legend()
         else:
@@ -132,7 +131,7 @@ class PointGAN(GAN):
                 at, at, self.verdict(plane).cpu().reshape(100, 100), cmap="coolwarm", vmin=0, vmax=1
             )
             figure.colorbar(shown, label="D(x)")
-            axis.scatter(*points[:, :2].T, s=1, color="black")
+            axis.scatter(points[:, 0], points[:, 1], s=1, color="black")
         figure.savefig(path, dpi=90)
         return path
 

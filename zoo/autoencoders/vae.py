@@ -71,7 +71,7 @@ class VAE(Coder):
         self.binarizes = binarize
         widths = [self.num_pixels + self.condition_dim, *hidden]
         self.encoder = nn.Sequential(dense(widths, activation, bare_end=False), nn.Linear(widths[-1], 2 * latent_dim))
-        self.decoder = dense([latent_dim + self.condition_dim, *hidden[::-1], self.num_pixels], activation)
+        self.decoder: nn.Module = dense([latent_dim + self.condition_dim, *hidden[::-1], self.num_pixels], activation)
 
     @property
     def condition_dim(self) -> int:

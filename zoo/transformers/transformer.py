@@ -15,7 +15,7 @@ smaller network with more dropout, since there are 29,000 sentences and not 4.5 
 """
 
 import math
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -173,7 +173,7 @@ class Transformer(AttentiveTranslator):
         for layer in self.encoder:
             x = layer(x, hidden)
         memory = self.encoder_norm(x)
-        return [layer.cross.offer(memory) for layer in self.decoder], hidden
+        return [cast(DecoderLayer, layer).cross.offer(memory) for layer in self.decoder], hidden
 
     def decode(
         self, targets: Tensor, memory: list[Tensor], hidden: Tensor, past: list[Tensor] | None = None
