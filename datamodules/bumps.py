@@ -65,9 +65,9 @@ class Coin(Bumps):
 
     name = "coin"
     classes = ("tails", "heads")
-    centres = ((-0.8,), (0.8,))
+    centres = ((-0.5,), (0.5,))
     weights = (0.7, 0.3)
-    spread = 0.02
+    spread = 0.05
 
 
 class Ring(Bumps):

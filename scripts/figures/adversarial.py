@@ -63,12 +63,12 @@ def play(name: str, callbacks: list[L.Callback]) -> None:
     trainer.fit(model, datamodule=data)
 
 
-def vanishing(steps: int = 200) -> list[tuple[float, float]]:
+def vanishing(steps: int = 600) -> list[tuple[float, float]]:
     """Gradient norms of the saturating and the other loss at a fixed generator, while its discriminator learns on."""
     found = []
     torch.manual_seed(0)
-    model = PointGAN(1, 4, hidden=(64, 64)).train()
-    x = 0.8 + 0.02 * torch.randn(6000, 1, 1, 1)  # far from what a fresh generator draws
+    model = PointGAN(2, 4, hidden=(64, 64)).train()
+    x = 0.9 + 0.02 * torch.randn(6000, 1, 1, 2)  # a corner of the plane where a fresh generator draws nothing
     optimizer = torch.optim.Adam(model.discriminator.parameters(), 1e-3)
     for _ in range(steps):
         fake = model.generator(torch.randn(256, model.latent_dim))
