@@ -6,7 +6,7 @@ The distance is the least work that moves one density onto the other, which fall
     W₁(p, q) = sup_{‖d‖_Lip ≤ 1} E_p d(x) − E_q d(x),        min_G max_d  E d(x) − E d(G(z))
 
 d is a critic: any number, no probability. What bounds its slope is either a clip of all its weights to [−c, c] after each step,
-which drives most of them to ±c, or, on random points x̂ between real and generated images, the penalty λ E (‖∇d(x̂)‖ − 1)² with
+which drives many of them to ±c, or, on random points x̂ between real and generated images, the penalty λ E (‖∇d(x̂)‖ − 1)² with
 one norm an image.
 
 Departures from the papers: samples come from the generator's moving average; learning rates and critic steps are the recipe's.
