@@ -7,7 +7,7 @@ resumes sees the very batches that an uninterrupted one would have seen.
 
 import hashlib
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,13 +17,14 @@ import torch
 from torch import Tensor
 
 from datamodules.augment import Augment, Settings
+from datamodules.resumable import ResumableLoader
 from zoo.errors import InputError
 
 SAMPLES = Path(__file__).parent / "samples"
 CLI_KEYS = ("_class_path", "_instantiator")  # LightningCLI's own among the hyper-parameters; no class takes them
 
 
-class TensorLoader:
+class TensorLoader(ResumableLoader):
     """Batches (x, y) of tensors that live on one device: x = (pixels - mean) / std, with pixels in [0, 1].
 
     Args:
@@ -35,8 +36,6 @@ class TensorLoader:
     Shapes:
         x: [N, C, H, W]; y: [N]; batches: float32 [B, C, H, W], and [B] (or [B, classes] under mixup).
     """
-
-    batch_sampler = None  # Lightning looks for it beside `sampler`
 
     def __init__(
         self,
@@ -63,9 +62,6 @@ class TensorLoader:
         self.augment, self.seed, self.rank, self.world_size = augment, seed, rank, world_size
         self.samples = len(x) // world_size  # a remainder that can't be shared is left out of this epoch's shuffle
         self.drop_last = drop_last
-        self.epoch = 0
-        self._position = 0  # batches of this epoch that are out
-        self._resume: dict[str, int] | None = None
         peak = 1.0 if x.is_floating_point() else 255.0
         self._scale = _constant([1 / (peak * s) for s in std], x.device)
         self._shift = _constant([-m / s for m, s in zip(mean, std, strict=True)], x.device)
@@ -74,13 +70,9 @@ class TensorLoader:
         return self.samples // self.batch_size if self.drop_last else -(-self.samples // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        # a generator: Lightning makes the iterator before it calls set_epoch, so nothing is read before the first next
-        epoch, start = self.epoch, 0
-        if self._resume is not None:
-            start = self._resume["batch"] if self._resume["epoch"] == epoch else 0
-            self._resume = None
+        epoch = self.epoch
         order = self.order(epoch)
-        for batch in range(start, len(self)):
+        for batch in self.remaining():
             first, last = batch * self.batch_size, min((batch + 1) * self.batch_size, self.samples)
             if order is None:
                 x, y = self.x[first:last], self.y[first:last]
@@ -92,7 +84,6 @@ class TensorLoader:
                 seed = key(self.seed, epoch, self.rank, batch)
                 generator = torch.Generator(x.device).manual_seed(seed)
                 x, y = self.augment(x, y, index=index, epoch=epoch, generator=generator)
-            self._position = batch + 1
             yield x.to(torch.float32, copy=True).mul_(self._scale).add_(self._shift), y
 
     def order(self, epoch: int) -> Tensor | None:
@@ -104,21 +95,6 @@ class TensorLoader:
         else:  # drawn on the CPU, so that every device and every rank shuffles alike
             order = torch.randperm(len(self.x), generator=torch.Generator().manual_seed(key(self.seed, epoch)))
         return order[self.rank :: self.world_size][: self.samples].to(self.x.device)
-
-    @property
-    def sampler(self) -> "TensorLoader":
-        """Itself: Lightning announces each epoch by `loader.sampler.set_epoch(epoch)`."""
-        return self
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def state_dict(self) -> dict[str, int]:
-        """What Lightning keeps in its checkpoints: a run stopped inside an epoch goes on with the next batch."""
-        return {"epoch": self.epoch, "batch": self._position}
-
-    def load_state_dict(self, state: Mapping[str, int]) -> None:
-        self._resume = dict(state)
 
 
 class TensorDataModule(lightning.LightningDataModule):

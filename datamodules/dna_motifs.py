@@ -11,7 +11,7 @@ two factors may overlap: training and validation peaks that share 30 letters in 
 
 import csv
 import gzip
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
@@ -22,6 +22,7 @@ from torch.utils.data import BatchSampler, DataLoader, SequentialSampler, Tensor
 
 from datamodules.base import CLI_KEYS, fixed_permutation, key
 from datamodules.files import DataNotFoundError, data_root
+from datamodules.resumable import ResumableLoader
 from zoo.convnets.dna import encode, one_hot, share_words, shuffle_pairs
 from zoo.errors import InputError
 
@@ -38,55 +39,33 @@ TESTED = 1000
 Part = tuple[Tensor, Tensor, Tensor]  # codes uint8 [N, L], factor int64 [N], label float32 [N]
 
 
-class PeakLoader:
+class PeakLoader(ResumableLoader):
     """Batches of peaks, each followed by as many shuffles of them; a pure function of (seed, epoch, rank, batch).
 
     Args:
         rank, world_size: this process's place; every rank gets its own equal share of the same order.
     """
 
-    batch_sampler = None  # Lightning looks for it beside `sampler`
-
     def __init__(
         self, codes: Tensor, factor: Tensor, batch_size: int, *, seed: int = 0, rank: int = 0, world_size: int = 1
     ) -> None:
         self.codes, self.factor, self.batch_size = codes, factor, batch_size
         self.seed, self.rank, self.world_size = seed, rank, world_size
-        self.epoch, self._position = 0, 0
-        self._resume: dict[str, int] | None = None
 
     def __len__(self) -> int:
         return max(1, len(self.codes) // self.world_size // self.batch_size)  # a last, smaller batch is dropped
 
     def __iter__(self) -> Iterator[Part]:
-        epoch, start = self.epoch, 0
-        if self._resume is not None:
-            start = self._resume["batch"] if self._resume["epoch"] == epoch else 0
-            self._resume = None
+        epoch = self.epoch
         order = torch.randperm(len(self.codes), generator=torch.Generator().manual_seed(key(self.seed, epoch)))
         mine = order[self.rank :: self.world_size].to(self.codes.device)
-        for batch in range(start, len(self)):
+        for batch in self.remaining():
             index = mine[batch * self.batch_size : (batch + 1) * self.batch_size]
             generator = torch.Generator(self.codes.device).manual_seed(key(self.seed, epoch, self.rank, batch))
             peaks, factor = self.codes[index], self.factor[index]
             label = torch.ones(len(index), device=peaks.device)
-            self._position = batch + 1
             codes = torch.cat([peaks, shuffle_pairs(peaks, generator)])
             yield one_hot(codes), torch.cat([factor, factor]), torch.cat([label, 0 * label])
-
-    @property
-    def sampler(self) -> "PeakLoader":
-        """Itself: Lightning announces each epoch by `loader.sampler.set_epoch(epoch)`."""
-        return self
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def state_dict(self) -> dict[str, int]:
-        return {"epoch": self.epoch, "batch": self._position}
-
-    def load_state_dict(self, state: Mapping[str, int]) -> None:
-        self._resume = dict(state)
 
 
 class TFBS(lightning.LightningDataModule):

@@ -9,7 +9,7 @@ A batch is (centres, contexts), int64 [B] each; all pairs of an epoch are made a
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from datamodules.base import CLI_KEYS, key
 from datamodules.files import fetch, sha256_of
+from datamodules.resumable import ResumableLoader
 from zoo.errors import InputError
 from zoo.text.pieces import split
 
@@ -37,7 +38,7 @@ PLAIN = str.maketrans({"’": "'", "_": " ", "—": " — ", "–": " – "})  #
 RARE = -1  # a word that isn't in the vocabulary: no pair has it
 
 
-class SkipGrams:
+class SkipGrams(ResumableLoader):
     """Batches of (centre, context) pairs; whatever is random is a pure function of (seed, epoch).
 
     Args:
@@ -45,8 +46,6 @@ class SkipGrams:
         keep: the probability that an occurrence of each word stays, [vocabulary].
         batches: batches of an epoch; what doesn't fill them is left out.
     """
-
-    batch_sampler = None  # Lightning looks for it beside `sampler`
 
     def __init__(
         self,
@@ -76,8 +75,6 @@ class SkipGrams:
             raise InputError(
                 f"a text of {len(tokens)} words is too short for a batch of {batch_size} pairs: make it smaller."
             )
-        self.epoch, self._position = 0, 0
-        self._resume: dict[str, int] | None = None
         self._pairs: tuple[int, Tensor] | None = None
 
     def __len__(self) -> int:
@@ -98,32 +95,13 @@ class SkipGrams:
         return pairs[torch.randperm(len(pairs), generator=generator)]
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        epoch, start = self.epoch, 0
-        if self._resume is not None:
-            start = self._resume["batch"] if self._resume["epoch"] == epoch else 0
-            self._resume = None
+        epoch = self.epoch
         if self._pairs is None or self._pairs[0] != epoch:
             self._pairs = epoch, self.pairs(epoch)
         mine = self._pairs[1][self.rank :: self.world_size]
-        for position in range(start, len(self)):
+        for position in self.remaining():
             batch = mine[position * self.batch_size : (position + 1) * self.batch_size].to(self.device)
-            self._position = position + 1
             yield batch[:, 0], batch[:, 1]
-
-    @property
-    def sampler(self) -> "SkipGrams":
-        """Itself: Lightning announces each epoch by `loader.sampler.set_epoch(epoch)`."""
-        return self
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def state_dict(self) -> dict[str, int]:
-        """What Lightning keeps in its checkpoints: a run stopped inside an epoch goes on with the next batch."""
-        return {"epoch": self.epoch, "batch": self._position}
-
-    def load_state_dict(self, state: Mapping[str, int]) -> None:
-        self._resume = dict(state)
 
 
 class Gutenberg(lightning.LightningDataModule):

@@ -6,7 +6,7 @@ same music in another key.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import lightning
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from datamodules.base import CLI_KEYS, SAMPLES, key
 from datamodules.files import fetch, sha256_of
+from datamodules.resumable import ResumableLoader
 from zoo.errors import InputError
 from zoo.recurrent.midi import KEYS, LOWEST
 
@@ -44,10 +45,8 @@ def transpose(roll: Tensor, semitones: int) -> Tensor:
     return roll.roll(semitones, dims=1)
 
 
-class RollLoader:
+class RollLoader(ResumableLoader):
     """Batches of piano rolls; whatever is random is a pure function of (seed, epoch)."""
-
-    batch_sampler = None  # Lightning looks for it beside `sampler`
 
     def __init__(
         self,
@@ -65,44 +64,23 @@ class RollLoader:
             raise InputError(f"batch_size is {batch_size}; it must be at least 1.")
         self.rolls, self.batch_size, self.shift, self.shuffle, self.seed = rolls, batch_size, shift, shuffle, seed
         self.rank, self.world_size, self.device = rank, world_size, device
-        self.epoch, self._position = 0, 0
-        self._resume: dict[str, int] | None = None
 
     def __len__(self) -> int:
         return -(-(len(self.rolls) // self.world_size) // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        epoch, start = self.epoch, 0
-        if self._resume is not None:
-            start = self._resume["batch"] if self._resume["epoch"] == epoch else 0
-            self._resume = None
+        epoch = self.epoch
         generator = torch.Generator().manual_seed(key(self.seed, epoch))
         order, moves = torch.arange(len(self.rolls)), torch.zeros(len(self.rolls), dtype=torch.long)
         if self.shuffle:
             order = torch.randperm(len(self.rolls), generator=generator)
             moves = torch.randint(-self.shift, self.shift + 1, (len(self.rolls),), generator=generator)
         mine = order[self.rank :: self.world_size][: len(self.rolls) // self.world_size]
-        for position in range(start, len(self)):
+        for position in self.remaining():
             index = mine[position * self.batch_size : (position + 1) * self.batch_size].tolist()
             rolls = [transpose(self.rolls[i], int(moves[i])) for i in index]
-            self._position = position + 1
             padded = torch.nn.utils.rnn.pad_sequence(rolls, batch_first=True).float()
             yield padded.to(self.device), torch.tensor([len(roll) for roll in rolls])
-
-    @property
-    def sampler(self) -> "RollLoader":
-        """Itself: Lightning announces each epoch by `loader.sampler.set_epoch(epoch)`."""
-        return self
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def state_dict(self) -> dict[str, int]:
-        """What Lightning keeps in its checkpoints: a run stopped inside an epoch goes on with the next batch."""
-        return {"epoch": self.epoch, "batch": self._position}
-
-    def load_state_dict(self, state: Mapping[str, int]) -> None:
-        self._resume = dict(state)
 
 
 class JSBChorales(lightning.LightningDataModule):

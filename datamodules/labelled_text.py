@@ -6,7 +6,7 @@ length among them, is drawn anew in every epoch. A batch is (tokens int64 [B, T]
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 import lightning
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from datamodules.base import key
+from datamodules.resumable import ResumableLoader
 from zoo.errors import InputError
 from zoo.text.pieces import Unit, index_of, pad, split, tokens_of
 
@@ -21,14 +22,12 @@ Example = tuple[str, int]
 Batch = tuple[Tensor, Tensor, Tensor]
 
 
-class LengthSorted:
+class LengthSorted(ResumableLoader):
     """Batches of texts of like length; whatever is random is a pure function of (seed, epoch).
 
     Args:
         rank, world_size: this process's place; every rank gets its own equal share of the batches.
     """
-
-    batch_sampler = None  # Lightning looks for it beside `sampler`
 
     def __init__(
         self,
@@ -50,8 +49,6 @@ class LengthSorted:
         self.tokens, self.lengths, self.labels = self.tokens.to(device), lengths, labels.to(device)
         self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
         self.rank, self.world_size = rank, world_size
-        self.epoch, self._position = 0, 0
-        self._resume: dict[str, int] | None = None
 
     def __len__(self) -> int:
         batches = len(self.cut(torch.arange(len(self.lengths))))
@@ -73,32 +70,13 @@ class LengthSorted:
         return batches
 
     def __iter__(self) -> Iterator[Batch]:
-        epoch, start = self.epoch, 0
-        if self._resume is not None:
-            start = self._resume["batch"] if self._resume["epoch"] == epoch else 0
-            self._resume = None
+        epoch = self.epoch
         mine = self.batches(epoch)[self.rank :: self.world_size][: len(self)]
-        for position in range(start, len(mine)):
+        for position in self.remaining():
             index = mine[position]
-            self._position = position + 1
             lengths = self.lengths[index]
             where = index.to(self.tokens.device)
             yield self.tokens[where, : int(lengths.max())], lengths, self.labels[where]
-
-    @property
-    def sampler(self) -> "LengthSorted":
-        """Itself: Lightning announces each epoch by `loader.sampler.set_epoch(epoch)`."""
-        return self
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def state_dict(self) -> dict[str, int]:
-        """What Lightning keeps in its checkpoints: a run stopped inside an epoch goes on with the next batch."""
-        return {"epoch": self.epoch, "batch": self._position}
-
-    def load_state_dict(self, state: Mapping[str, int]) -> None:
-        self._resume = dict(state)
 
 
 class LabelledText(lightning.LightningDataModule):

@@ -10,7 +10,7 @@ As in `datamodules.base`, whatever is random is a pure function of (seed, epoch,
 tokens that follow them, int64 [B, T]; where y is `IGNORED` nothing is scored.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from datamodules.base import CLI_KEYS, key
+from datamodules.resumable import ResumableLoader
 from zoo.errors import InputError
 from zoo.text.vocabulary import encode
 
@@ -27,15 +28,13 @@ IGNORED = -100  # the target that torch's cross-entropy leaves out
 Reading = Literal["windows", "streams"]
 
 
-class TokenLoader:
+class TokenLoader(ResumableLoader):
     """Batches cut out of a text; a subclass gives their number and `batch(epoch, index)`.
 
     Args:
         tokens: the text, [N] of any integer type.
         rank, world_size: this process's place; every rank gets its own equal share of an epoch.
     """
-
-    batch_sampler = None  # Lightning looks for it beside `sampler`
 
     def __init__(
         self, tokens: Tensor, batch_size: int, context: int, *, seed: int = 0, rank: int = 0, world_size: int = 1
@@ -45,9 +44,6 @@ class TokenLoader:
                 raise InputError(f"{name} is {value}; it must be at least 1.")
         self.tokens, self.batch_size, self.context, self.seed = tokens, batch_size, context, seed
         self.rank, self.world_size = rank, world_size
-        self.epoch = 0
-        self._position = 0  # batches of this epoch that are out
-        self._resume: dict[str, int] | None = None
 
     def __len__(self) -> int:
         raise NotImplementedError
@@ -64,30 +60,10 @@ class TokenLoader:
         return pieces[:, :-1], pieces[:, 1:]
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        # a generator: Lightning makes the iterator before it calls set_epoch, so nothing is read before the first next
-        epoch, start = self.epoch, 0
-        if self._resume is not None:
-            start = self._resume["batch"] if self._resume["epoch"] == epoch else 0
-            self._resume = None
-        for index in range(start, len(self)):
+        epoch = self.epoch
+        for index in self.remaining():
             batch = self.batch(epoch, index)
-            self._position = index + 1
             yield batch
-
-    @property
-    def sampler(self) -> "TokenLoader":
-        """Itself: Lightning announces each epoch by `loader.sampler.set_epoch(epoch)`."""
-        return self
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def state_dict(self) -> dict[str, int]:
-        """What Lightning keeps in its checkpoints: a run stopped inside an epoch goes on with the next batch."""
-        return {"epoch": self.epoch, "batch": self._position}
-
-    def load_state_dict(self, state: Mapping[str, int]) -> None:
-        self._resume = dict(state)
 
 
 class Windows(TokenLoader):

@@ -50,15 +50,24 @@ def test_one_masked_stack_has_one():
     assert gradient[0, 0, 3, 3] != 0 and gradient[0, 0, 3, 5] == 0
 
 
-@pytest.mark.parametrize("make", [lambda: PixelCNN((1, 9, 6), 6, layers=2), lambda: PixelRNN((1, 9, 6), 6, layers=2)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: PixelCNN((1, 9, 6), 6, layers=2),
+        lambda: PixelCNN((1, 9, 6), 6, layers=3, kernel=5),
+        lambda: PixelRNN((1, 9, 6), 6, layers=2),
+    ],
+)
 @torch.no_grad()
-def test_drawing_row_by_row_computes_the_same_logits(make):
-    """PixelCNN sees four rows up here, so the last rows are computed from a part of the image."""
+def test_drawing_pixel_by_pixel_computes_the_same_logits(make):
+    """PixelCNN sees four columns back here, so the last pixels of a row are computed from a part of it."""
     model, x, memory = make().eval(), torch.rand(3, 1, 9, 6), None
     full = model(x)
     for row in range(9):
         memory = model.remember(x, row, memory)
-        torch.testing.assert_close(model.row_logits(x, row, memory), full[:, :, row], rtol=1e-4, atol=1e-5)
+        for column in range(6):
+            logits = model.pixel_logits(x, row, column, memory)
+            torch.testing.assert_close(logits, full[:, :, row, column], rtol=1e-4, atol=1e-5)
 
 
 @both

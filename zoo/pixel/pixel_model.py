@@ -97,7 +97,7 @@ class PixelModel(ZooModule):
         for row in range(x.shape[2]):
             memory = self.remember(x, row, memory)
             for column in range(x.shape[3] if row >= start else 0):
-                logits = self.row_logits(x, row, memory)[:, :, column].float()
+                logits = self.pixel_logits(x, row, column, memory).float()
                 if temperature == 0:
                     level = logits.argmax(1)
                 else:
@@ -109,9 +109,9 @@ class PixelModel(ZooModule):
         """What drawing a row needs of the rows above it, from what the row above needed; nothing by default."""
         return None
 
-    def row_logits(self, x: Tensor, row: int, memory: Any) -> Tensor:
-        """Logits [N, levels, W] of one row; rows below it can't matter and aren't computed."""
-        return self(x[:, :, : row + 1])[:, :, row]
+    def pixel_logits(self, x: Tensor, row: int, column: int, memory: Any) -> Tensor:
+        """Logits [N, levels] of one pixel; rows below it can't matter and aren't computed."""
+        return self(x[:, :, : row + 1])[:, :, row, column]
 
     # Training --------------------------------------------------------------------------------------------------------
 

@@ -9,11 +9,11 @@ such kernels has a blind spot, pixels above and to the right that no path reache
 
 each with the gate y = tanh(a) · σ(b), which multiplies as an LSTM does.
 
-Departures from the papers: fewer channels and layers; AdamW with a cosine
-schedule; no labels.
-"""
+Departures from the papers: fewer channels and layers; AdamW with a cosine schedule; no labels.
 
-from typing import Any
+Drawing takes a pass for every pixel, but not of all layers over the whole image: what the vertical stack says of a row is ready
+when the rows above are, and of the row itself only the pixels within reach count.
+"""
 
 import torch
 from torch import Tensor, nn
@@ -21,9 +21,13 @@ from torch.nn import functional as F
 
 from zoo.pixel.pixel_model import PixelModel
 
+Memory = list[tuple[Tensor, Tensor]]
+
 
 class MaskedConv2d(nn.Conv2d):
     """A convolution whose kernel is zero where a mask says so; the size stays.
+
+    Rows and columns of zeros at the kernel's edges are neither stored nor computed: the input is shifted in their place.
 
     Args:
         mask: float [kernel height, kernel width], both odd.
@@ -32,12 +36,15 @@ class MaskedConv2d(nn.Conv2d):
     mask: Tensor
 
     def __init__(self, in_channels: int, out_channels: int, mask: Tensor) -> None:
-        height, width = mask.shape
-        super().__init__(in_channels, out_channels, (height, width), padding=(height // 2, width // 2))
-        self.register_buffer("mask", mask, persistent=False)
+        rows, columns = mask.any(1).nonzero()[:, 0], mask.any(0).nonzero()[:, 0]
+        top, bottom, left, right = (int(edge) for edge in (rows[0], rows[-1], columns[0], columns[-1]))
+        super().__init__(in_channels, out_channels, (bottom - top + 1, right - left + 1))
+        self.register_buffer("mask", mask[top : bottom + 1, left : right + 1].clone(), persistent=False)
+        middle = mask.shape[0] // 2, mask.shape[1] // 2
+        self.edges = (middle[1] - left, right - middle[1], middle[0] - top, bottom - middle[0])  # below 0 cuts off
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.weight * self.mask, self.bias, padding=self.padding)
+        return F.conv2d(F.pad(x, self.edges), self.weight * self.mask, self.bias)
 
 
 def vertical_mask(kernel: int, *, own_row: bool) -> Tensor:
@@ -74,8 +81,12 @@ class GatedLayer(nn.Module):
 
     def forward(self, v: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         above = self.vertical(v)
-        out = self.out(gate(self.horizontal(h) + self.across(above)))
-        return gate(above), out if self.first else h + out
+        return gate(above), self.along(h, self.across(above))
+
+    def along(self, h: Tensor, above: Tensor) -> Tensor:
+        """The horizontal stack, told what the vertical one says [N, 2 · width, H, W]."""
+        out = self.out(gate(self.horizontal(h) + above))
+        return out if self.first else h + out
 
 
 class PixelCNN(PixelModel):
@@ -106,7 +117,8 @@ class PixelCNN(PixelModel):
         self.layers = nn.ModuleList(
             GatedLayer(width if i else 1, width, kernel if i else 7, first=i == 0) for i in range(layers)
         )
-        self.reach = 3 + (layers - 1) * (kernel // 2)  # rows above a pixel that it can see
+        self.reach = 3 + (layers - 1) * (kernel // 2)  # columns before a pixel that it can see in its row
+        self.kept = kernel // 2  # rows of the vertical stack that the next row needs
         self.head = nn.Sequential(nn.ReLU(), nn.Conv2d(width, 2 * width, 1), nn.ReLU(), nn.Conv2d(2 * width, levels, 1))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -116,6 +128,20 @@ class PixelCNN(PixelModel):
             v, h = layer(v, h)
         return self.head(h)
 
-    def row_logits(self, x: Tensor, row: int, memory: Any) -> Tensor:
-        """Logits [N, levels, W] of one row, from the rows that it can see."""
-        return self(x[:, :, max(0, row - self.reach) : row + 1])[:, :, -1]
+    def remember(self, x: Tensor, row: int, memory: Memory | None) -> Memory:
+        """Of every layer: the rows that its vertical stack reads again for the next row, and what it says of this one."""
+        v, result = 2 * x[:, :, max(0, row - 3) : row + 1] - 1, []
+        for i, layer in enumerate(self.layers):
+            if i and memory:
+                v = torch.cat([memory[i][0], v], dim=2)
+            above = layer.vertical(v)[:, :, -1:]  # type: ignore[operator, union-attr]
+            result.append((v[:, :, -self.kept :], layer.across(above)))  # type: ignore[operator, union-attr]
+            v = gate(above)
+        return result
+
+    def pixel_logits(self, x: Tensor, row: int, column: int, memory: Memory) -> Tensor:
+        near = slice(max(0, column - self.reach), column + 1)
+        h = 2 * x[:, :, row : row + 1, near] - 1
+        for layer, (_, above) in zip(self.layers, memory, strict=True):
+            h = layer.along(h, above[..., near])  # type: ignore[operator, union-attr]
+        return self.head(h[..., -1:])[:, :, 0, 0]

@@ -83,8 +83,8 @@ class PixelRNN(PixelModel):
         """The states of all layers at the row above, which is complete by now."""
         return None if row == 0 else self._walk(x, row - 1, memory)[1]
 
-    def row_logits(self, x: Tensor, row: int, memory: list[State] | None) -> Tensor:
-        return self.head(self._walk(x, row, memory)[0])[:, :, 0]
+    def pixel_logits(self, x: Tensor, row: int, column: int, memory: list[State] | None) -> Tensor:
+        return self.head(self._walk(x, row, memory)[0][..., column : column + 1])[:, :, 0, 0]
 
     def _walk(self, x: Tensor, row: int, memory: list[State] | None) -> tuple[Tensor, list[State]]:
         """What the layers give for one row, [N, C, 1, W], and their states there."""
