@@ -14,7 +14,7 @@ import zoo
 from datamodules.base import TensorLoader, sample_split
 from tests.conftest import ROOT
 from zoo import cards
-from zoo.training import History, Resume, WarmupDecay
+from zoo.training import History, Resume, WarmupDecay, precision_advice
 
 
 @pytest.fixture(scope="module")
@@ -178,3 +178,12 @@ def test_each_seed_shuffles_its_own_way(tmp_path, monkeypatch):
     for name in ("lenet5-mnist", "gcn-cora"):
         experiment.main([name, "--fit", "3", "--runs", str(tmp_path)])
     assert seen == [["--seed_everything=3", "--data.init_args.seed=3"], ["--seed_everything=3"]]
+
+
+@pytest.mark.parametrize("amx", [True, False])
+@pytest.mark.parametrize("precision", ["bf16-mixed", "32-true"])
+def test_advice_on_bfloat16_where_it_is_slow(monkeypatch, amx, precision):
+    able = {"architecture": "x86_64", "amx_bf16": amx}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
+    advice = precision_advice(L.Trainer(precision=precision, accelerator="cpu", logger=False, barebones=True))
+    assert (advice is not None) == (precision == "bf16-mixed" and not amx)

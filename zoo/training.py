@@ -14,8 +14,10 @@ from typing import Any, Literal
 
 import lightning as L
 import torch
+from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Callback, ProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities import rank_zero_info
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -217,6 +219,24 @@ def compile_parts(model: ZooModule, mode: str, backend: str = "inductor") -> Non
         part.compile(mode=None if mode == "default" else mode, backend=backend)
 
 
+def precision_advice(trainer: L.Trainer) -> str | None:
+    """A word on bfloat16 where the processor would take twice as long with it as with float32, else None.
+
+    Matrix units (AMX) make it two to three times as fast on a CPU; AVX-512's bfloat16 instructions alone were measured at half
+    of float32's speed.
+    """
+    able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    if (
+        able.get("architecture") != "x86_64"
+        or able.get("amx_bf16")
+        or not isinstance(trainer.accelerator, CPUAccelerator)
+    ):
+        return None
+    if not str(trainer.precision).startswith("bf16"):
+        return None
+    return "This processor has no matrix units for bfloat16: --trainer.precision=32-true is likely to be twice as fast."
+
+
 def fit(recipe: Path, run: Path, overrides: list[str]) -> tuple[ZooModule, L.LightningDataModule, RecipeCLI, History]:
     """Train by a recipe in a run folder, from its last saved state if there is one; returns the trained model."""
     run.mkdir(parents=True, exist_ok=True)
@@ -224,6 +244,8 @@ def fit(recipe: Path, run: Path, overrides: list[str]) -> tuple[ZooModule, L.Lig
     cli = RecipeCLI(recipe, overrides, [history, resume])
     state = run / "last.ckpt"
     compile_parts(cli.model, cli.config.compile)
+    if (advice := precision_advice(cli.trainer)) is not None:
+        rank_zero_info(advice)
     ckpt_path = str(state) if state.exists() else None
     cli.trainer.fit(
         cli.model, datamodule=cli.datamodule, ckpt_path=ckpt_path, weights_only=True

@@ -91,20 +91,27 @@ class ConvCoupling(Bijection):
     Args:
         mask: float [C, H, W].
         width, blocks: channels and residual blocks of the network.
+        fold: side of the blocks of pixels that the network reads and writes as channels; at full resolution most of its time
+            would go into memory traffic.
     """
 
     mask: Tensor
 
-    def __init__(self, mask: Tensor, width: int, blocks: int) -> None:
+    def __init__(self, mask: Tensor, width: int, blocks: int, *, fold: int = 1) -> None:
         super().__init__()
         channels = len(mask)
         self.register_buffer("mask", mask, persistent=False)
-        last = nn.Conv2d(width, 2 * channels, 3, padding=1)
+        last = nn.Conv2d(width, 2 * channels * fold**2, 3, padding=1)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)  # type: ignore[arg-type]
         self.net = nn.Sequential(
-            nn.Conv2d(channels, width, 3, padding=1), *(GatedBlock(width) for _ in range(blocks)), nn.ELU(), last
-        )
+            nn.PixelUnshuffle(fold),
+            nn.Conv2d(channels * fold**2, width, 3, padding=1),
+            *(GatedBlock(width) for _ in range(blocks)),
+            nn.ELU(),
+            last,
+            nn.PixelShuffle(fold),
+        ).to(memory_format=torch.channels_last)
         self.range = nn.Parameter(torch.ones(channels, 1, 1))
 
     def scale_shift(self, kept: Tensor) -> tuple[Tensor, Tensor]:

@@ -22,7 +22,7 @@ class ImageRealNVP(ImageFlow):
 
     Args:
         image_shape: (channels, height, width), height and width divisible by 4.
-        width: channels of the couplings' networks at full resolution; half as many again at the second scale.
+        width: channels of the couplings' networks; half as many again at the second scale.
         couplings: coupling layers of each kind and scale, an even number.
         blocks: residual blocks of each network.
         margin: λ of the logit, which keeps black and white finite.
@@ -51,7 +51,7 @@ class ImageRealNVP(ImageFlow):
         quarter = (8 * channels, height // 4, across // 4)
         turns = range(couplings)
         first = Chain(
-            *(ConvCoupling(checkerboard(full, i % 2), width, blocks) for i in turns),
+            *(ConvCoupling(checkerboard(full, i % 2), width, blocks, fold=2) for i in turns),
             Squeeze(),
             *(ConvCoupling(half_channels(half, i % 2), width, blocks) for i in turns),
         )

@@ -52,7 +52,7 @@ class PixelModel(ZooModule):
         """log p(x) in nats, [N]: exact."""
         x = self._check(x)
         self.eval()
-        return -F.cross_entropy(self(x).float(), self.targets(x), reduction="none").flatten(1).sum(1)
+        return -self._surprise(x).reshape(len(x), -1).sum(1)
 
     def bits_per_dim(self, x: Tensor) -> Tensor:
         """−log₂ p(x)/D, [N]: exact."""
@@ -117,7 +117,14 @@ class PixelModel(ZooModule):
 
     def loss(self, x: Tensor) -> Tensor:
         """Mean bits per dimension of images x in [0, 1]."""
-        return F.cross_entropy(self(x).float(), self.targets(x)) / math.log(2)
+        return self._surprise(x).mean() / math.log(2)
+
+    def _surprise(self, x: Tensor) -> Tensor:
+        """−log p of every pixel, [N · H · W]."""
+        logits = (
+            self(x).float().permute(0, 2, 3, 1).flatten(0, 2)
+        )  # levels last: several times as fast as along channels
+        return F.cross_entropy(logits, self.targets(x).flatten(), reduction="none")
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         loss = self.loss(batch[0])

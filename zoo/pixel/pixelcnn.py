@@ -120,6 +120,7 @@ class PixelCNN(PixelModel):
         self.reach = 3 + (layers - 1) * (kernel // 2)  # columns before a pixel that it can see in its row
         self.kept = kernel // 2  # rows of the vertical stack that the next row needs
         self.head = nn.Sequential(nn.ReLU(), nn.Conv2d(width, 2 * width, 1), nn.ReLU(), nn.Conv2d(2 * width, levels, 1))
+        self.to(memory_format=torch.channels_last)  # a fifth faster on a CPU
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of every pixel's grey level, [N, levels, H, W]."""
