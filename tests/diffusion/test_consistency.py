@@ -4,9 +4,12 @@ import pytest
 import torch
 
 import zoo
+from zoo.diffusion.cfg import ConditionalDDPM
 from zoo.diffusion.consistency import ConsistencyModel
 from zoo.diffusion.ddpm import DDPM
+from zoo.diffusion.flow_matching import FlowMatching
 from zoo.diffusion.ncsn import NCSN
+from zoo.diffusion.score_sde import ScoreSDE
 from zoo.errors import InputError
 
 
@@ -97,7 +100,56 @@ def test_ncsn_of_images_samples_what_its_score_says(monkeypatch):
         model.sample(2, steps=0)
 
 
-def test_ncsn_loss_of_silence_is_one():
-    """A network that says 0 where the noise is N(0, 1)."""
+def test_ncsn_of_silence_guesses_as_if_data_were_noise():
+    """With v = 0, ε is guessed as s·(α x_0 + s ε), whose squared error is α²(α² + s² x_0²) at every level."""
     model = NCSN((1, 8, 8), 8, levels=5)
-    assert model.loss(torch.rand(200, 1, 8, 8)).item() == pytest.approx(1, abs=0.05)
+    variance = 1 / (1 + model.sigmas**2)
+    expected = (variance * (variance + (1 - variance) * (2 * 0.9 - 1) ** 2)).mean().item()
+    assert model.loss(torch.full((500, 1, 8, 8), 0.9)).item() == pytest.approx(expected, rel=0.02)
+
+
+def trained_ddpm(prediction="v") -> DDPM:
+    """A base that says something: its last layer isn't zero."""
+    torch.manual_seed(3)
+    base = DDPM((1, 8, 8), 8, prediction=prediction)
+    torch.nn.init.normal_(base.net.head[-1].weight, std=0.1)
+    return base.eval()
+
+
+@torch.no_grad()
+def test_started_from_a_diffusion_model_the_others_say_the_same_of_the_same_noise(monkeypatch):
+    base, x_0, eps = trained_ddpm(), torch.rand(1, 1, 8, 8) * 2 - 1, torch.randn(1, 1, 8, 8)
+    t = torch.tensor([600])
+    alpha, sigma = base.schedule.rates(t)
+    monkeypatch.setattr(
+        "zoo.diffusion.unet.time_embedding", lambda t, dim: torch.ones(len(t), dim)
+    )  # counts differ by a few steps
+    x_t = alpha * x_0 + sigma * eps
+    guess = sigma * x_t + alpha * base(x_t, t)  # of ε
+
+    sde = ScoreSDE((1, 8, 8), 8).eval()
+    sde.start_from(base)
+    times = torch.linspace(0, 1, 100_001)
+    at = times[(sde.rates(times)[0] - alpha.flatten()).abs().argmin()].reshape(1)
+    torch.testing.assert_close(sde(x_t, at), guess, atol=1e-3, rtol=0)
+
+    ncsn = NCSN((1, 8, 8), 8, levels=2, largest=(sigma / alpha).item(), smallest=0.01).eval()
+    ncsn.start_from(base)
+    torch.testing.assert_close(ncsn(x_t / alpha, torch.tensor([0])), guess, atol=1e-5, rtol=0)
+
+    cfg = ConditionalDDPM((1, 8, 8), 8, num_classes=3).eval()
+    cfg.start_from(base)
+    for labels in (None, torch.tensor([2])):
+        torch.testing.assert_close(cfg(x_t, t, labels), base(x_t, t))
+
+    flow = FlowMatching((1, 8, 8), 8).eval()
+    flow.start_from(base)
+    torch.testing.assert_close(flow(x_t, torch.tensor([0.4])), -base(x_t, t))
+
+
+@pytest.mark.parametrize("cls", [ScoreSDE, NCSN, FlowMatching, ConditionalDDPM])
+def test_a_base_that_does_not_fit_is_refused(cls):
+    with pytest.raises(InputError, match="no diffusion model"):
+        cls((1, 8, 8), 16).start_from(trained_ddpm())
+    with pytest.raises(InputError, match="no diffusion model"):
+        cls((1, 8, 8), 8).start_from(torch.nn.Linear(2, 2))

@@ -24,7 +24,7 @@ def trained_base() -> ConditionalDDPM:
 def adopted(cls: type[ControlNet] = ControlNet) -> tuple[ConditionalDDPM, ControlNet]:
     base = trained_base()
     model = cls((1, 8, 8), 8, num_classes=3, timesteps=60, base="a base")
-    model.adopt(base)
+    model.start_from(base)
     return base, model.eval()
 
 
@@ -109,6 +109,6 @@ def test_one_control_serves_all_and_another_kind_of_base_is_refused():
     _, model = adopted()
     assert model.sample(2, control=EDGES[0], steps=2, seed=0).shape == (2, 1, 8, 8)
     with pytest.raises(InputError, match="no class-conditional"):
-        model.adopt(torch.nn.Linear(1, 1))
+        model.start_from(torch.nn.Linear(1, 1))
     with pytest.raises(InputError, match="needs labels"):
         model.sample(2, control=EDGES[:2], guidance=2.0)

@@ -35,6 +35,8 @@ class ConditionalDDPM(DDPM):
     Args:
         num_classes: classes 0 … num_classes − 1.
         label_drop: share of the training images whose class isn't told.
+        base: a DDPM checkpoint with the same network, whose weights training starts from, so that classes alone are new; None
+            starts afresh.
         image_shape, width, channel_mults, blocks, attention_levels, patch, dropout, timesteps, schedule, prediction: as in DDPM.
 
     Shapes:
@@ -48,6 +50,7 @@ class ConditionalDDPM(DDPM):
         *,
         num_classes: int = 10,
         label_drop: float = 0.1,
+        base: str | None = None,
         channel_mults: Sequence[int] = (1, 2),
         blocks: int = 1,
         attention_levels: Sequence[int] = (1,),
@@ -73,8 +76,15 @@ class ConditionalDDPM(DDPM):
         check_count(num_classes, "num_classes")
         if not 0 <= label_drop <= 1:
             raise InputError(f"label_drop is a share in 0..1, not {label_drop!r}")
-        self.num_classes, self.label_drop = num_classes, label_drop
+        self.num_classes, self.label_drop, self.base = num_classes, label_drop, base
         self.label = nn.Embedding(num_classes + 1, 4 * width)
+
+    def start_from(self, base: Any) -> None:
+        """Be the unconditional model at first, whatever the class."""
+        if getattr(base, "prediction", None) != self.prediction:
+            raise InputError(f"{self.base} is no diffusion model with {self.prediction}-prediction")
+        super().start_from(base)
+        nn.init.zeros_(self.label.weight)
 
     def forward(self, x_t: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
         """The network's guess of v (or ε) for noisy images at steps t [N]; without labels, for images of any class."""

@@ -69,16 +69,10 @@ class ConsistencyModel(ImageGenerator):
             dropout=dropout,
         )
 
-    def setup(self, stage: str) -> None:
-        """Take over the weights of the diffusion model; a run that resumes replaces them by its own right after."""
-        super().setup(stage)
-        if stage == "fit" and self.base is not None:
-            import zoo
-
-            teacher: Any = zoo.load(self.base)
-            if getattr(teacher, "prediction", None) != "v" or len(teacher.schedule) != len(self.schedule):
-                raise InputError(f"{self.base} is no diffusion model with v-prediction and {len(self.schedule)} steps")
-            self.net.load_state_dict(teacher.net.state_dict())
+    def start_from(self, base: Any) -> None:
+        if getattr(base, "prediction", None) != "v" or len(base.schedule) != len(self.schedule):
+            raise InputError(f"{self.base} is no diffusion model with v-prediction and {len(self.schedule)} steps")
+        super().start_from(base)
 
     def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
         """The clean image at the end of the path through x_t [N, C, H, W] at steps t [N], in [-1, 1] or a little outside."""

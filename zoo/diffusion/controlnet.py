@@ -125,15 +125,7 @@ class ControlNet(ConditionalDDPM):
         self.base = base
         self.branch = self.branch_class(self.net)
 
-    def setup(self, stage: str) -> None:
-        """Take over the base's weights and freeze them; a run that resumes replaces them by the same ones."""
-        super().setup(stage)
-        if stage == "fit" and self.base is not None:
-            import zoo
-
-            self.adopt(zoo.load(self.base))
-
-    def adopt(self, base: Any) -> None:
+    def start_from(self, base: Any) -> None:
         """Make a class-conditional model this one's frozen network, and the branch a copy of it."""
         if not isinstance(base, ConditionalDDPM) or base.prediction != self.prediction:
             raise InputError(f"{self.base} is no class-conditional diffusion model with {self.prediction}-prediction")

@@ -7,17 +7,18 @@ Join every noise ε to an image x by a straight line, x_t = (1 − t)·ε + t·x
 Many lines pass through a point, so the network learns their mean velocity; the flow of that mean field carries the noise to the
 data's distribution exactly. It is nearly straight, so an ODE solver needs few steps. No schedule, no weights, no posterior.
 
-Departures from the papers: the U-Net of ddpm.py; times are spread evenly over a batch; data in [-1, 1].
+Departures from the papers: the U-Net of ddpm.py; times are spread evenly over a batch; data in [-1, 1]; training may start from
+the weights of ddpm.py, whose v points from the image to the noise.
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from zoo.diffusion.continuous import ContinuousModel
-from zoo.diffusion.image_generator import spread_times
+from zoo.diffusion.image_generator import spread_times, steps_of
 from zoo.diffusion.ode import solver
 from zoo.diffusion.unet import UNet
 
@@ -28,6 +29,7 @@ class FlowMatching(ContinuousModel):
     Args:
         image_shape: (channels, height, width).
         width, channel_mults, blocks, attention_levels, patch, dropout: see UNet.
+        base: a DDPM checkpoint with v-prediction and the same network, whose weights training starts from; None starts afresh.
 
     Shapes:
         images: [N, C, H, W] in [0, 1]; times t: [N] in 0 (noise) … 1 (data).
@@ -46,10 +48,11 @@ class FlowMatching(ContinuousModel):
         attention_levels: Sequence[int] = (1,),
         patch: int = 2,
         dropout: float = 0.0,
+        base: str | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        self.image_shape = tuple(image_shape)
+        self.image_shape, self.base = tuple(image_shape), base
         self.net = UNet(
             image_shape[0],
             width,
@@ -62,7 +65,12 @@ class FlowMatching(ContinuousModel):
 
     def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
         """The mean velocity at states [N, C, H, W] and times [N]."""
-        return self.net(x_t, 1000 * t)
+        return self.net(x_t, steps_of(t, 1 - t))
+
+    def start_from(self, base: Any) -> None:
+        super().start_from(base)
+        for parameter in self.net.head[-1].parameters():  # type: ignore[index, union-attr]
+            parameter.data.neg_()  # from the noise to the image
 
     def velocity(self, x: Tensor, t: float) -> Tensor:
         return self(x, torch.full((len(x),), t, device=x.device)).float()

@@ -1,13 +1,15 @@
 """What the diffusion models of images share: the loop over batches of samples, the steps, the measures, the picture."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
 import lightning as L
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from zoo.diffusion.unet import UNet
 from zoo.errors import InputError
 from zoo.images import save_grid
 from zoo.module import ZooModule, check_count, seeded_generator
@@ -16,7 +18,9 @@ Draw = Callable[[int, torch.Generator], Tensor]
 
 
 class ImageGenerator(ZooModule):
-    """Base of generators that are trained by regression on noisy images; a subclass has `loss` and `sample`.
+    """Base of generators that are trained by regression on noisy images; a subclass has `net`, `loss` and `sample`.
+
+    Training may begin with the weights of another one: strokes are strokes whatever the noise. `base` names its checkpoint.
 
     Shapes:
         images: [N, C, H, W] in [0, 1]; inside, scaled to [-1, 1].
@@ -24,6 +28,30 @@ class ImageGenerator(ZooModule):
 
     task: ClassVar[str] = "unconditional-image-generation"
     image_shape: tuple[int, ...]
+    net: nn.Module
+    base: str | None = None
+
+    def setup(self, stage: str) -> None:
+        """Take over the base's weights; a run that resumes replaces them by its own right after."""
+        super().setup(stage)
+        if stage == "fit" and self.base is not None:
+            import zoo
+
+            self.start_from(zoo.load(self.base))
+
+    def start_from(self, base: Any) -> None:
+        """Give the network the weights of another diffusion model's.
+
+        Raises:
+            InputError: if that has no such network, or one of other sizes.
+        """
+        weights = base.net.state_dict() if isinstance(getattr(base, "net", None), UNet) else {}
+        own = self.net.state_dict()
+        if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in own.items()}:
+            raise InputError(
+                f"{self.base or type(base).__name__} is no diffusion model with a network of the same sizes"
+            )
+        self.net.load_state_dict(weights)
 
     def loss(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Training loss of images x in [0, 1]; the generator makes a validation repeat its draws."""
@@ -97,3 +125,11 @@ def spread_times(n: int, device: torch.device, generator: torch.Generator | None
     """Times in [0, 1), [n], evenly spread at one random offset: less variance in the gradient than n independent draws."""
     offset = torch.rand(1, device=device, generator=generator)
     return (torch.arange(n, device=device) / n + offset) % 1
+
+
+def steps_of(alpha: Tensor, sigma: Tensor) -> Tensor:
+    """What a network is told of the noise in α·x_0 + σ·ε: the angle between the two, 0 for none to 1000 for nothing else.
+
+    Models of other schedules can start from each other's weights so, and a cosine schedule of 1000 steps counts almost alike.
+    """
+    return 2000 / math.pi * torch.atan2(sigma, alpha)

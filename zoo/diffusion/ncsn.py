@@ -9,7 +9,8 @@ by denoising, with one network that is told the level,
 and sample by Langevin dynamics from the largest level to the smallest, each starting where the one before has ended.
 
 Departures from the papers: the network says ε and sees its input at unit variance, whatever the level; levels are drawn evenly
-over a batch; the last state is denoised once more (Jolicoeur-Martineau et al., 2021); the U-Net is that of ddpm.py.
+over a batch; the last state is denoised once more (Jolicoeur-Martineau et al., 2021). For images the U-Net is that of ddpm.py; it
+says v, of which ε is made, and is told the angle of the noise, so that training may start from the weights of ddpm.py.
 """
 
 import itertools
@@ -21,7 +22,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from zoo.diffusion.image_generator import ImageGenerator, spread_times
+from zoo.diffusion.image_generator import ImageGenerator, spread_times, steps_of
 from zoo.diffusion.score import annealed_langevin, langevin, noise_levels, step_ratio
 from zoo.diffusion.unet import UNet
 from zoo.module import ZooModule, check_count, seeded_generator
@@ -72,9 +73,8 @@ class NCSN(ImageGenerator, ScoreModel):
         image_shape: (channels, height, width).
         width, channel_mults, blocks, attention_levels, patch, dropout: see UNet.
         levels, largest, smallest: number and range of the noise levels, for pixels in [-1, 1].
+        base: a DDPM checkpoint with v-prediction and the same network, whose weights training starts from; None starts afresh.
     """
-
-    spread = 0.5
 
     def __init__(
         self,
@@ -89,10 +89,11 @@ class NCSN(ImageGenerator, ScoreModel):
         levels: int = 100,
         largest: float = 20.0,
         smallest: float = 0.02,
+        base: str | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        self.image_shape = tuple(image_shape)
+        self.image_shape, self.base = tuple(image_shape), base
         self.register_buffer("sigmas", noise_levels(largest, smallest, levels), persistent=False)
         self.net = UNet(
             image_shape[0],
@@ -103,6 +104,13 @@ class NCSN(ImageGenerator, ScoreModel):
             patch=patch,
             dropout=dropout,
         )
+
+    def forward(self, x: Tensor, level: Tensor) -> Tensor:
+        sigma = self.sigmas[level]
+        alpha = (1 + sigma**2).rsqrt()  # x_0 + σ ε = (α x_0 + α σ ε) / α, which preserves the variance in brackets
+        a, s = alpha.reshape(-1, 1, 1, 1), (alpha * sigma).reshape(-1, 1, 1, 1)
+        v = self.net(a * x, steps_of(alpha, alpha * sigma)).float()
+        return s * a * x + a * v
 
     def sample(
         self,

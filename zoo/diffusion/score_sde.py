@@ -10,7 +10,8 @@ The first, with Langevin steps in between that mend the solver's errors, is the 
 images and counts their bits. The score is learnt by denoising, s = −ε_θ/σ, with weight σ².
 
 Departures from the paper: the U-Net of ddpm.py; times are spread evenly over a batch; one step size of the corrector for each
-image and not for the batch.
+image and not for the batch; the network's output is v, of which ε = σ x + α v, and it is told the angle of the noise, so that
+training may start from the weights of ddpm.py.
 """
 
 import itertools
@@ -22,7 +23,7 @@ import torch
 from torch import Tensor
 
 from zoo.diffusion.continuous import ContinuousModel
-from zoo.diffusion.image_generator import spread_times
+from zoo.diffusion.image_generator import spread_times, steps_of
 from zoo.diffusion.unet import UNet
 from zoo.errors import InputError, UnknownNameError
 
@@ -36,6 +37,7 @@ class ScoreSDE(ContinuousModel):
         image_shape: (channels, height, width).
         width, channel_mults, blocks, attention_levels, patch, dropout: see UNet.
         beta_min, beta_max: β(0) and β(1); it rises linearly.
+        base: a DDPM checkpoint with v-prediction and the same network, whose weights training starts from; None starts afresh.
 
     Shapes:
         images: [N, C, H, W] in [0, 1]; times t: [N] in 0 (data) … 1 (noise).
@@ -57,12 +59,13 @@ class ScoreSDE(ContinuousModel):
         dropout: float = 0.0,
         beta_min: float = 0.1,
         beta_max: float = 20.0,
+        base: str | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
         if not 0 < beta_min < beta_max:
             raise InputError(f"beta rises from beta_min above 0 to beta_max, not from {beta_min} to {beta_max}")
-        self.image_shape, self.beta_min, self.beta_max = tuple(image_shape), beta_min, beta_max
+        self.image_shape, self.beta_min, self.beta_max, self.base = tuple(image_shape), beta_min, beta_max, base
         self.net = UNet(
             image_shape[0],
             width,
@@ -75,7 +78,9 @@ class ScoreSDE(ContinuousModel):
 
     def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
         """The guess of the noise ε in states [N, C, H, W] at times [N]."""
-        return self.net(x_t, 1000 * t)
+        alpha, sigma = self.rates(t)
+        v = self.net(x_t, steps_of(alpha, sigma)).float()
+        return sigma.reshape(-1, 1, 1, 1) * x_t + alpha.reshape(-1, 1, 1, 1) * v
 
     def rates(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """α(t) and σ(t), in the shape of t: log α = −½ ∫β."""
