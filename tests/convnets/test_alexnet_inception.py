@@ -83,6 +83,12 @@ def test_timm_s_logits_are_reached_by_its_own_head(backbone, options):
         torch.testing.assert_close(model(x), reference(x), rtol=1e-4, atol=1e-4)
 
 
+def test_a_mixer_for_small_images_sees_patches_of_four_pixels():
+    model = TimmBackbone(backbone="mixer_c4_32").eval()
+    assert model.features(torch.randn(1, 3, 32, 32))["last"].shape == (1, 64, 256)
+    assert model(torch.randn(2, 3, 32, 32)).shape == (2, 10)
+
+
 def test_timm_is_asked_for_nothing_but_an_architecture():
     with pytest.raises(UnknownNameError, match="efficientnet_b0"):
         TimmBackbone(backbone="efficientnet_b00")

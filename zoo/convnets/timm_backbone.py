@@ -12,14 +12,22 @@ Departures from timm: its classifier, and with it its pre-trained classes, are l
 every stage can be looked at.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import timm
 import torch
+from timm.models.mlp_mixer import MlpMixer
 from torch import Tensor, nn
 
 from zoo.convnets.classifier import ImageClassifier
 from zoo.errors import InputError, UnknownNameError
+
+
+SMALL: dict[str, Callable[..., nn.Module]] = {  # timm's classes in sizes for 32×32 images, which it has no names for
+    "mixer_c4_32": partial(MlpMixer, img_size=32, patch_size=4, num_blocks=8, embed_dim=256),  # 64 patches
+}
 
 
 class TimmBackbone(ImageClassifier):
@@ -28,7 +36,7 @@ class TimmBackbone(ImageClassifier):
     Args:
         num_classes: number of classes.
         in_channels: channels of the image.
-        backbone: name of a timm model, such as "efficientnet_b0"; `timm.list_models()` has them all.
+        backbone: name of a timm model, such as "efficientnet_b0"; `timm.list_models()` has them all, and `SMALL` a few more.
         options: plain numbers, strings or lists for timm's model, such as {"img_size": 32}.
         dropout: probability of dropping a unit of the embedding.
         label_smoothing: see ImageClassifier.
@@ -53,15 +61,15 @@ class TimmBackbone(ImageClassifier):
     ) -> None:
         super().__init__(num_classes, in_channels, label_smoothing=label_smoothing)
         self.save_hyperparameters()
-        if backbone not in timm.list_models():  # also keeps "hf-hub:…" and local folders out
-            raise UnknownNameError("timm backbone", backbone, timm.list_models())
+        known = [*SMALL, *timm.list_models()]
+        if backbone not in known:  # also keeps "hf-hub:…" and local folders out
+            raise UnknownNameError("timm backbone", backbone, known)
         options = options or {}
         if wrong := [key for key in options if key.startswith(("pretrained", "checkpoint", "cache", "features_only"))]:
             raise InputError(f"options can't hold {', '.join(wrong)}: weights come from the zoo's checkpoints alone")
         try:
-            network: Any = timm.create_model(
-                backbone, pretrained=False, num_classes=0, in_chans=in_channels, drop_rate=dropout, **options
-            )
+            make = SMALL.get(backbone) or partial(timm.create_model, backbone, pretrained=False)
+            network: Any = make(num_classes=0, in_chans=in_channels, drop_rate=dropout, **options)
         except (TypeError, ValueError, AssertionError, RuntimeError) as error:
             raise InputError(f"timm's {backbone} can't be made with options {options}: {error}") from None
         self.backbone = network
