@@ -82,3 +82,27 @@ def test_dropout_table(tmp_path):
     assert set(rows) == set(figure.ROWS) and all(0 <= value <= 100 for row in rows.values() for value in row)
     figure.write(tmp_path, ["| a | 1 | 2 |"])
     assert "| a | 1 | 2 |" in (tmp_path / "extra.md").read_text()
+
+
+def test_sudden_convergence(tmp_path):
+    from zoo.diffusion.cfg import ConditionalDDPM
+    from zoo.diffusion.controlnet import ControlNet, edge_map
+
+    figure = script("control")
+    digits = Digits()
+    x, edges = (255 * digits.x.clamp(0, 1)).to(torch.uint8), torch.zeros(2, 1, 28, 28)
+    edges[:, :, 8:20, 13:15] = 1
+    torch.manual_seed(0)
+    model = ControlNet((1, 28, 28), 8, base="a base", timesteps=50)
+    base = ConditionalDDPM((1, 28, 28), 8, timesteps=50)
+    model.start_from(base)
+    marks = figure.learn(model, x, digits.y, edges, steps=4, every=2, batch_size=4)
+    assert [mark["step"] for mark in marks] == [0, 2, 4]
+    plain = base.sample(2, seed=0, sampler="ddim", steps=20)
+    torch.testing.assert_close(marks[0]["images"], plain)  # nothing changes at first
+    square = torch.zeros(1, 1, 8, 8)
+    square[..., 2:6, 2:6] = 1
+    assert figure.edge_iou(square, edge_map(square)) == 1 and figure.edge_iou(square, 1 - edge_map(square)) == 0
+    figure.draw(marks, edges, tmp_path / "convergence.png")
+    assert (tmp_path / "convergence.png").stat().st_size > 5_000
+    assert "training steps 0 and 2" in figure.extra("x", marks) or "training steps 2 and 4" in figure.extra("x", marks)

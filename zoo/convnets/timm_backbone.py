@@ -24,7 +24,6 @@ from torch import Tensor, nn
 from zoo.convnets.classifier import ImageClassifier
 from zoo.errors import InputError, UnknownNameError
 
-
 SMALL: dict[str, Callable[..., nn.Module]] = {  # timm's classes in sizes for 32×32 images, which it has no names for
     "mixer_c4_32": partial(MlpMixer, img_size=32, patch_size=4, num_blocks=8, embed_dim=256),  # 64 patches
 }
