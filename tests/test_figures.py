@@ -105,4 +105,4 @@ def test_sudden_convergence(tmp_path):
     assert figure.edge_iou(square, edge_map(square)) == 1 and figure.edge_iou(square, 1 - edge_map(square)) == 0
     figure.draw(marks, edges, tmp_path / "convergence.png")
     assert (tmp_path / "convergence.png").stat().st_size > 5_000
-    assert "training steps 0 and 2" in figure.extra("x", marks) or "training steps 2 and 4" in figure.extra("x", marks)
+    assert "steps 0 and 2" in figure.extra("x", marks) or "steps 2 and 4" in figure.extra("x", marks)
