@@ -214,7 +214,8 @@ def unpack(archives: Path, into: Path) -> list[str]:
     Raises:
         InputError: for no archives, or a member with a name that isn't ours.
     """
-    from zoo.checkpoint import read_config, replacing
+    from zoo.atomic import replacing
+    from zoo.checkpoint import read_config
 
     found: dict[str, dict[str, bytes]] = {}
     paths = sorted(archives.glob("results-*.tar"))

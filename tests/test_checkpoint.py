@@ -9,7 +9,7 @@ from torch import nn
 
 import zoo
 from tests.test_registry import with_transform
-from zoo import checkpoint
+from zoo import atomic, checkpoint
 from zoo.errors import CheckpointError, InputError
 
 
@@ -130,7 +130,7 @@ def test_a_death_between_the_two_renames_is_mended(folder):
     import os
 
     os.rename(folder, folder.with_name(f".{folder.name}.old"))
-    with checkpoint.replacing(folder) as staged:
+    with atomic.replacing(folder) as staged:
         assert (staged / "config.json").exists()
     assert zoo.load(folder)
 

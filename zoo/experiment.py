@@ -118,7 +118,8 @@ def fit_one(name: str, seed: int, runs: Path, overrides: list[str]) -> None:
     """Fit one seed, from its last saved state if there is one, and export it with provenance."""
     for told_on_purpose in ("LightningCLI's args parameter", "will be overridden by", "LeafSpec"):
         warnings.filterwarnings("ignore", f".*{told_on_purpose}")
-    from zoo.checkpoint import init_arguments, replacing, write
+    from zoo.atomic import replacing
+    from zoo.checkpoint import init_arguments, write
     from zoo.training import fit
 
     recipe, folder = recipe_of(name), runs / name / f"seed{seed}"
@@ -196,8 +197,8 @@ def cpu_name() -> str:
 
 def publish(name: str, folders: list[Path], target: Path) -> Path:
     """Move the first seed's folder to its place, with mean and std over all seeds in its metrics."""
+    from zoo.atomic import replacing
     from zoo.cards import write_card
-    from zoo.checkpoint import replacing
 
     measured = [json.loads((folder / "metrics.json").read_text(encoding="utf-8")) for folder in folders]
     facts = json.loads((folders[0] / "provenance.json").read_text(encoding="utf-8"))

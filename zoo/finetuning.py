@@ -22,7 +22,7 @@ from lightning.pytorch.callbacks import BaseFinetuning, TQDMProgressBar
 from torch import Tensor
 from torch.optim import Optimizer
 
-from zoo import cards, checkpoint, registry
+from zoo import atomic, cards, checkpoint, registry
 from zoo.api import load
 from zoo.convnets.classifier import ImageClassifier
 from zoo.errors import InputError, MissingExtraError, ZooError
@@ -249,7 +249,7 @@ def run(options: argparse.Namespace, rest: list[str], command: str) -> Path:
             shlex.quote(str(init.pop("root"))), "FOLDER"
         )  # what may be published names no path of ours
     paired = {"name": options.data, "init": init}
-    with checkpoint.replacing(into) as staged:
+    with atomic.replacing(into) as staged:
         for file in staged.iterdir():
             file.unlink()  # nothing of an earlier result may stay
         written = staged / into.name  # `write` replaces a folder of its own

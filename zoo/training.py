@@ -21,7 +21,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from zoo.checkpoint import sync
+from zoo.atomic import sync
 from zoo.module import ZooModule
 
 

@@ -14,7 +14,7 @@ from tests import forked
 from tests.faults.counts import count, record
 from tests.hub.conftest import be_client
 from tests.hub.folders import make_folder, small_model
-from zoo import checkpoint
+from zoo import atomic, checkpoint
 from zoo.errors import ZooError
 from zoo.publish import publish
 
@@ -127,7 +127,7 @@ def export_forever(folder: Path, versions: list[Path]) -> None:
     models = [checkpoint.read(version) for version in versions]
     while True:
         for model, version in zip(models, versions, strict=True):
-            with checkpoint.replacing(folder) as staged:
+            with atomic.replacing(folder) as staged:
                 for path in version.iterdir():
                     shutil.copyfile(path, staged / path.name)
                 checkpoint.write(model, staged, name="tiny-mnist")
@@ -149,7 +149,7 @@ def test_killed_export_leaves_the_old_or_the_new_folder(tmp_path, folders):
         assert found in whole, f"half a folder after kill {trial}"
         seen.add(found)
     assert checkpoint.verify(folder)
-    with checkpoint.replacing(folder):
+    with atomic.replacing(folder):
         pass
     assert [path.name for path in folder.parent.iterdir()] == ["tiny-mnist"]  # leftovers of the killed are gone
     record("kill -9 during export", trials, "the folder is the old or the new one, byte for byte")
@@ -168,13 +168,13 @@ def test_export_replaces_in_one_step_where_the_system_can(tmp_path):
     for path in (a, b):
         path.mkdir()
         (path / "name").write_text(path.name)
-    if not checkpoint.exchange(a, b):
+    if not atomic.exchange(a, b):
         pytest.skip("this system can't exchange two folders")
     assert (a / "name").read_text() == "b" and (b / "name").read_text() == "a"
 
 
 def test_export_without_exchange_is_repaired_by_the_next(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoint, "exchange", lambda a, b: False)
+    monkeypatch.setattr(atomic, "exchange", lambda a, b: False)
     folder = tmp_path / "x"
     checkpoint.write(small_model(0), folder)
     rename = os.rename
@@ -188,7 +188,7 @@ def test_export_without_exchange_is_repaired_by_the_next(tmp_path, monkeypatch):
         checkpoint.write(small_model(1), folder)
     monkeypatch.setattr(os, "rename", rename)
     assert not folder.exists()
-    with checkpoint.replacing(folder) as staged:
+    with atomic.replacing(folder) as staged:
         assert (staged / "model.safetensors").read_bytes() == checkpoint.weights_bytes(small_model(0))
     assert checkpoint.verify(folder)
 
