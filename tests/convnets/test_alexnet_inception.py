@@ -83,9 +83,10 @@ def test_timm_s_logits_are_reached_by_its_own_head(backbone, options):
         torch.testing.assert_close(model(x), reference(x), rtol=1e-4, atol=1e-4)
 
 
-def test_a_mixer_for_small_images_sees_patches_of_four_pixels():
-    model = TimmBackbone(backbone="mixer_c4_32").eval()
-    assert model.features(torch.randn(1, 3, 32, 32))["last"].shape == (1, 64, 256)
+@pytest.mark.parametrize(("backbone", "channels"), [("mixer_c4_32", 256), ("gmlp_c4_32", 128)])
+def test_perceptrons_for_small_images_see_patches_of_four_pixels(backbone, channels):
+    model = TimmBackbone(backbone=backbone).eval()
+    assert model.features(torch.randn(1, 3, 32, 32))["last"].shape == (1, 64, channels)
     assert model(torch.randn(2, 3, 32, 32)).shape == (2, 10)
 
 

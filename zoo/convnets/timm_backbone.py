@@ -18,7 +18,8 @@ from typing import Any
 
 import timm
 import torch
-from timm.models.mlp_mixer import MlpMixer
+from timm.layers import GatedMlp
+from timm.models.mlp_mixer import MlpMixer, SpatialGatingBlock
 from torch import Tensor, nn
 
 from zoo.convnets.classifier import ImageClassifier
@@ -26,6 +27,16 @@ from zoo.errors import InputError, UnknownNameError
 
 SMALL: dict[str, Callable[..., nn.Module]] = {  # timm's classes in sizes for 32×32 images, which it has no names for
     "mixer_c4_32": partial(MlpMixer, img_size=32, patch_size=4, num_blocks=8, embed_dim=256),  # 64 patches
+    "gmlp_c4_32": partial(
+        MlpMixer,
+        img_size=32,
+        patch_size=4,
+        num_blocks=16,
+        embed_dim=128,
+        mlp_ratio=6,
+        block_layer=SpatialGatingBlock,
+        mlp_layer=GatedMlp,
+    ),
 }
 
 
