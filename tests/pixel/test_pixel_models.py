@@ -54,6 +54,7 @@ def test_one_masked_stack_has_one():
     "make",
     [
         lambda: PixelCNN((1, 9, 6), 6, layers=2),
+        lambda: PixelCNN((1, 9, 6), 6, layers=3, dilations=[1, 1, 2]),
         lambda: PixelCNN((1, 9, 6), 6, layers=3, kernel=5),
         lambda: PixelRNN((1, 9, 6), 6, layers=2),
     ],
@@ -125,5 +126,7 @@ def test_verbs(make):
 def test_only_grey_images_and_two_levels_or_more():
     with pytest.raises(InputError, match="one channel"):
         PixelCNN((3, 8, 8))
+    with pytest.raises(InputError, match="dilations are 2 numbers"):
+        PixelCNN((1, 8, 8), layers=2, dilations=[1, 2, 4])
     with pytest.raises(InputError, match="levels"):
         PixelRNN((1, 8, 8), levels=1)

@@ -15,10 +15,13 @@ Drawing takes a pass for every pixel, but not of all layers over the whole image
 when the rows above are, and of the row itself only the pixels within reach count.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoo.errors import InputError
 from zoo.pixel.pixel_model import PixelModel
 
 Memory = list[tuple[Tensor, Tensor]]
@@ -31,20 +34,22 @@ class MaskedConv2d(nn.Conv2d):
 
     Args:
         mask: float [kernel height, kernel width], both odd.
+        dilation: distance between the pixels that the kernel reads.
     """
 
     mask: Tensor
 
-    def __init__(self, in_channels: int, out_channels: int, mask: Tensor) -> None:
+    def __init__(self, in_channels: int, out_channels: int, mask: Tensor, dilation: int = 1) -> None:
         rows, columns = mask.any(1).nonzero()[:, 0], mask.any(0).nonzero()[:, 0]
         top, bottom, left, right = (int(edge) for edge in (rows[0], rows[-1], columns[0], columns[-1]))
-        super().__init__(in_channels, out_channels, (bottom - top + 1, right - left + 1))
+        super().__init__(in_channels, out_channels, (bottom - top + 1, right - left + 1), dilation=dilation)
         self.register_buffer("mask", mask[top : bottom + 1, left : right + 1].clone(), persistent=False)
         middle = mask.shape[0] // 2, mask.shape[1] // 2
-        self.edges = (middle[1] - left, right - middle[1], middle[0] - top, bottom - middle[0])  # below 0 cuts off
+        edges = (middle[1] - left, right - middle[1], middle[0] - top, bottom - middle[0])
+        self.edges = tuple(dilation * edge for edge in edges)  # below 0 cuts off
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(F.pad(x, self.edges), self.weight * self.mask, self.bias)
+        return F.conv2d(F.pad(x, self.edges), self.weight * self.mask, self.bias, dilation=self.dilation)
 
 
 def vertical_mask(kernel: int, *, own_row: bool) -> Tensor:
@@ -71,12 +76,12 @@ class GatedLayer(nn.Module):
     The first layer reads the image itself and must not see the pixel that it predicts; later ones see only what is causal.
     """
 
-    def __init__(self, in_channels: int, width: int, kernel: int, *, first: bool) -> None:
+    def __init__(self, in_channels: int, width: int, kernel: int, *, first: bool, dilation: int = 1) -> None:
         super().__init__()
-        self.first = first
-        self.vertical = MaskedConv2d(in_channels, 2 * width, vertical_mask(kernel, own_row=not first))
+        self.first, self.reach = first, kernel // 2 * dilation  # rows above, and columns to the left
+        self.vertical = MaskedConv2d(in_channels, 2 * width, vertical_mask(kernel, own_row=not first), dilation)
         self.across = nn.Conv2d(2 * width, 2 * width, 1)
-        self.horizontal = MaskedConv2d(in_channels, 2 * width, horizontal_mask(kernel, itself=not first))
+        self.horizontal = MaskedConv2d(in_channels, 2 * width, horizontal_mask(kernel, itself=not first), dilation)
         self.out = nn.Conv2d(width, width, 1)
 
     def forward(self, v: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
@@ -97,6 +102,8 @@ class PixelCNN(PixelModel):
         width: channels of both stacks.
         layers: gated layers; the first has a kernel of 7, the others `kernel`.
         kernel: odd; with 3 and n layers a pixel sees n + 2 rows up.
+        dilations: distance between the pixels that each layer's kernel reads, the first 1; larger ones see further at the same
+            cost. None for 1 everywhere.
         levels: grey levels.
 
     Shapes:
@@ -110,15 +117,19 @@ class PixelCNN(PixelModel):
         *,
         layers: int = 12,
         kernel: int = 3,
+        dilations: Sequence[int] | None = None,
         levels: int = 256,
     ) -> None:
         super().__init__(image_shape, levels)
         self.save_hyperparameters()
+        steps = [1] * layers if dilations is None else list(dilations)
+        if len(steps) != layers or steps[0] != 1 or min(steps) < 1:
+            raise InputError(f"dilations are {layers} numbers from 1 on, the first 1, not {dilations!r}")
         self.layers = nn.ModuleList(
-            GatedLayer(width if i else 1, width, kernel if i else 7, first=i == 0) for i in range(layers)
+            GatedLayer(width if i else 1, width, kernel if i else 7, first=i == 0, dilation=step)
+            for i, step in enumerate(steps)
         )
-        self.reach = 3 + (layers - 1) * (kernel // 2)  # columns before a pixel that it can see in its row
-        self.kept = kernel // 2  # rows of the vertical stack that the next row needs
+        self.reach = sum(layer.reach for layer in self.layers)  # type: ignore[misc]  # columns back that a pixel can see
         self.head = nn.Sequential(nn.ReLU(), nn.Conv2d(width, 2 * width, 1), nn.ReLU(), nn.Conv2d(2 * width, levels, 1))
         self.to(memory_format=torch.channels_last)  # a fifth faster on a CPU
 
@@ -136,7 +147,7 @@ class PixelCNN(PixelModel):
             if i and memory:
                 v = torch.cat([memory[i][0], v], dim=2)
             above = layer.vertical(v)[:, :, -1:]  # type: ignore[operator, union-attr]
-            result.append((v[:, :, -self.kept :], layer.across(above)))  # type: ignore[operator, union-attr]
+            result.append((v[:, :, -layer.reach :], layer.across(above)))  # type: ignore[operator, union-attr]
             v = gate(above)
         return result
 
