@@ -277,7 +277,8 @@ TINY: dict[str, Tiny] = {
     "kl-ae": Tiny({"width": 8}, **DENOISERS | {"lr": 1e-2}),
     "latent-diffusion": Tiny({"width": 8, "autoencoder_width": 8, "timesteps": 50}, **DENOISERS | {"overfits": 0.95}),
     "noisy-classifier": Tiny({"width": 8, "dropout": 0.0, "timesteps": 50}, **DENOISERS),
-    "ncsn": Tiny({"width": 8, "levels": 5}, **DENOISERS),
+    # levels between the steps of a pixel and its range: beyond them there's little to learn in a hundred steps
+    "ncsn": Tiny({"width": 8, "levels": 5, "largest": 4.0, "smallest": 0.4}, **DENOISERS),
     "score-sde": Tiny({"width": 8}, **DENOISERS),
     "maf": Tiny({"layers": 3, "hidden_dim": 16, "depth": 1}, points(), data="moons", lr=1e-2),
     "ncsn-points": Tiny(
