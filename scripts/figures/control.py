@@ -17,17 +17,11 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 import zoo
-from zoo.diffusion.controlnet import ControlNet, edge_map
+from zoo.diffusion.controlnet import ControlNet, edge_iou, edge_map
 from zoo.errors import InputError, ZooError
 from zoo.hub import locate
 
 SHOWN = 8  # edges, each drawn with a noise of its own
-
-
-def edge_iou(images: Tensor, edges: Tensor) -> float:
-    """Intersection over union of the images' edges and those asked for."""
-    found = edge_map(images)
-    return ((found * edges).sum() / (found + edges).clamp(max=1).sum()).item()
 
 
 def learn(
@@ -49,10 +43,15 @@ def learn(
     return marks
 
 
+def sharpest(ious: list[float]) -> int:
+    """The mark with the largest step up from the one before."""
+    return max(range(1, len(ious)), key=lambda i: ious[i] - ious[i - 1])
+
+
 def draw(marks: list[dict[str, Any]], edges: Tensor, path: Path) -> None:
     """The curve over the steps, and what was drawn at seven of them, the jump in the middle."""
     ious = [mark["iou"] for mark in marks]
-    jump = max(range(1, len(marks)), key=lambda i: ious[i] - ious[i - 1])
+    jump = sharpest(ious)
     first = min(max(0, jump - 3), max(0, len(marks) - 7))
     shown = marks[first : first + 7]
     figure = Figure(figsize=(11, 4), layout="constrained")
@@ -70,7 +69,7 @@ def draw(marks: list[dict[str, Any]], edges: Tensor, path: Path) -> None:
 def extra(name: str, marks: list[dict[str, Any]]) -> str:
     """The card's own section, in Markdown."""
     ious = [mark["iou"] for mark in marks]
-    jump = max(range(1, len(marks)), key=lambda i: ious[i] - ious[i - 1])
+    jump = sharpest(ious)
     return (
         "## Sudden convergence\n\n"
         f"The branch trained anew, batches of 64, and {SHOWN} images drawn from the same noise to the same edges at even "

@@ -37,6 +37,12 @@ def edge_map(x: Tensor) -> Tensor:
     return (span > 0.5).float()
 
 
+def edge_iou(x: Tensor, edges: Tensor) -> float:
+    """Intersection over union of the edges of images [N, C, H, W] in [0, 1], and those asked for [N, 1, H, W]."""
+    found = edge_map(x)
+    return ((found * edges).sum() / (found + edges).clamp(max=1).sum()).item()
+
+
 def zero_conv(channels: int, out_channels: int) -> nn.Conv2d:
     """A 1×1 convolution that gives nothing until it is trained."""
     conv = nn.Conv2d(channels, out_channels, 1)
@@ -249,10 +255,14 @@ class ControlNet(ConditionalDDPM):
             ("edge_iou", images, "controlled"),
             ("edge_iou_base", free, "of the base, uncontrolled"),
         ):
-            found = edge_map(drawn.cpu())
-            iou = (found * edges).sum() / (found + edges).clamp(max=1).sum()
             text = f"intersection over union of the edges of the images {what}, and those asked for; {how}"
-            entry = {"dataset": str(data.name), "split": "train", "metric": name, "value": iou.item(), "n": len(x)}
+            entry = {
+                "dataset": str(data.name),
+                "split": "train",
+                "metric": name,
+                "value": edge_iou(drawn.cpu(), edges),
+                "n": len(x),
+            }
             entries.append(entry | {"how": text})
         return entries
 
