@@ -23,6 +23,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from zoo.atomic import sync
 from zoo.module import ZooModule
+from zoo.precision import bfloat16_is_slow
 
 
 @dataclass
@@ -220,21 +221,11 @@ def compile_parts(model: ZooModule, mode: str, backend: str = "inductor") -> Non
 
 
 def precision_advice(trainer: L.Trainer) -> str | None:
-    """A word on bfloat16 where the processor would take twice as long with it as with float32, else None.
-
-    Matrix units (AMX) make it two to three times as fast on a CPU; AVX-512's bfloat16 instructions alone were measured at half
-    of float32's speed.
-    """
-    able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    if (
-        able.get("architecture") != "x86_64"
-        or able.get("amx_bf16")
-        or not isinstance(trainer.accelerator, CPUAccelerator)
-    ):
+    """A word on bfloat16 where the processor would take longer with it than with float32, else None."""
+    on_cpu = isinstance(trainer.accelerator, CPUAccelerator)
+    if not on_cpu or not bfloat16_is_slow("cpu") or not str(trainer.precision).startswith("bf16"):
         return None
-    if not str(trainer.precision).startswith("bf16"):
-        return None
-    return "This processor has no matrix units for bfloat16: --trainer.precision=32-true is likely to be twice as fast."
+    return "This processor has no matrix units for bfloat16: --trainer.precision=32-true is likely to be far faster."
 
 
 def fit(recipe: Path, run: Path, overrides: list[str]) -> tuple[ZooModule, L.LightningDataModule, RecipeCLI, History]:

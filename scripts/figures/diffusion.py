@@ -25,6 +25,7 @@ from zoo.metrics.features import embed, to_uint8
 from zoo.metrics.frechet import frechet_distance, gaussian_statistics
 from zoo.metrics.reference import images_of, load_pair
 from zoo.metrics.reference import read as read_reference
+from zoo.precision import quick_autocast
 
 GRID = [
     ("ancestral", 0.0, (10, 20, 50, 100)),
@@ -53,14 +54,16 @@ def sampler_table(
     for name, eta, all_steps in grid:
         for steps in all_steps:
             started = time.perf_counter()
-            with torch.autocast("cpu", torch.bfloat16):
+            context, precision = quick_autocast("cpu")
+            with context:
                 images = model.sample(count, seed=0, sampler=name, steps=steps, eta=eta)
             milliseconds = 1e3 * (time.perf_counter() - started) / count
             calls = 2 * steps - 1 if name == "heun" else steps
             row = {"sampler": name, "eta": eta, "steps": steps, "calls": calls, "fcd": fcd(images), "ms": milliseconds}
             rows.append(row)
             print({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()}, flush=True)
-    return {"images": count, "floor": sum(floors) / len(floors), "threads": torch.get_num_threads(), "rows": rows}
+    facts = {"images": count, "floor": sum(floors) / len(floors), "threads": torch.get_num_threads()}
+    return facts | {"precision": precision, "rows": rows}
 
 
 def reverse_process(model: Any, path: Path) -> None:
@@ -98,7 +101,7 @@ def extra(name: str, table: dict[str, Any]) -> str:
         f"FCD of {table['images']:,} images for each sampler and number of steps, the network as published; as many real "
         f"training images have {table['floor']:.2f} (the floor). Smaller samples have larger distances: compare within "
         "this table only. "
-        f"Milliseconds per image on {table['threads']} CPU thread(s), bf16 autocast, in batches of 250. "
+        f"Milliseconds per image on {table['threads']} CPU thread(s), {table['precision']}, in batches of 250. "
         f"`python scripts/figures/diffusion.py {name} --images {table['images']}`\n",
         "| sampler | η | steps | network calls | FCD | × floor | ms/image |",
         "|---|---|---|---|---|---|---|",

@@ -28,6 +28,7 @@ from zoo.metrics.features import class_probabilities, embed, to_uint8
 from zoo.metrics.frechet import frechet_distance, gaussian_statistics
 from zoo.metrics.reference import images_of, load_pair
 from zoo.metrics.reference import read as read_reference
+from zoo.precision import quick_autocast
 
 WEIGHTS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0)
 
@@ -48,14 +49,15 @@ def sweep(model: ConditionalDDPM, dataset: str, count: int) -> dict[str, Any]:
     labels, rows = train_labels[:count], []
     for weight in WEIGHTS:
         started = time.perf_counter()
-        with torch.autocast(device, torch.bfloat16):
+        context, precision = quick_autocast(device)
+        with context:
             images = model.sample(count, seed=0, labels=labels, guidance=weight).cpu()
         milliseconds = 1e3 * (time.perf_counter() - started) / count
         found = class_probabilities(oracle, to_uint8(images, model.image_shape)).argmax(1)
         accuracy = (found == labels).double().mean().item()
         rows.append({"guidance": weight, "fcd": fcd(images), "accuracy": accuracy, "ms": milliseconds})
         print({k: round(v, 4) for k, v in rows[-1].items()}, flush=True)
-    return {"images": count, "floor": sum(floors) / len(floors), "device": device, "rows": rows}
+    return {"images": count, "floor": sum(floors) / len(floors), "device": device, "precision": precision, "rows": rows}
 
 
 def draw(table: dict[str, Any], path: Path) -> None:
@@ -78,7 +80,7 @@ def extra(name: str, table: dict[str, Any]) -> str:
     lines = [
         "## Guidance\n",
         f"FCD and the share of images of the class asked for, {table['images']:,} images for each weight; as many real training "
-        f"images have an FCD of {table['floor']:.2f}. Milliseconds per image on the {table['device']}, bf16 autocast. "
+        f"images have an FCD of {table['floor']:.2f}. Milliseconds per image on the {table['device']}, {table['precision']}. "
         f"`python scripts/figures/guidance.py {name}`\n",
         "| w | FCD | × floor | class as asked for | ms/image |",
         "|---|---|---|---|---|",

@@ -23,6 +23,7 @@ import zoo
 from zoo.convnets.classifier import ImageClassifier
 from zoo.errors import InputError, ZooError
 from zoo.hub import locate
+from zoo.precision import quick_autocast
 
 
 def directions(model: ImageClassifier, seed: int) -> dict[str, Tensor]:
@@ -50,7 +51,7 @@ def landscape(model: ImageClassifier, x: Tensor, y: Tensor, *, points: int = 21,
         for j, b in enumerate(steps):
             for name in d:
                 named[name].copy_(start[name] + a * d[name] + b * e[name])
-            with torch.autocast(x.device.type, torch.bfloat16):
+            with quick_autocast(x.device.type)[0]:
                 logits = torch.cat([model(part) for part in x.split(500)])
             losses[i, j] = F.cross_entropy(logits.float(), y)
     for name, p in named.items():

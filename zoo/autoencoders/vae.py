@@ -28,6 +28,7 @@ from zoo.autoencoders.dense import Activation, dense
 from zoo.errors import InputError
 from zoo.images import save_grid
 from zoo.module import check_count, seeded_generator
+from zoo.precision import quick_autocast
 
 
 class VAE(Coder):
@@ -205,12 +206,13 @@ class VAE(Coder):
 
     def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
         """Likelihood bounds of the binarised test split, rate and distortion, and the quality of 10,000 samples."""
-        with torch.autocast(self.device.type, torch.bfloat16):  # as it was trained
+        context, precision = quick_autocast(self.device.type)
+        with context:
             likelihood = self.likelihood_entries(data)
             images, labels = self.draws(10_000)
         from zoo.metrics.generation import evaluate_images
 
-        how = "pixel means of codes from the prior, seed 0, bf16 autocast"
+        how = f"pixel means of codes from the prior, seed 0, {precision}"
         quality = evaluate_images(images, str(data.name), labels=labels, how=how)
         return [likelihood[0], *quality, *likelihood[1:]]
 
@@ -233,7 +235,7 @@ class VAE(Coder):
         how = (
             f"importance-weighted bound, k = {k}, nats an image; {pixels}; all {len(x):,} test images by k = {few} plus the mean "
             f"gap to k = {k} on every tenth of them ({gap.mean():.3f} ± {(gap.std() / len(gap) ** 0.5):.3f}); "
-            f"standard error over the images {error:.2f}; bf16 autocast"
+            f"standard error over the images {error:.2f}; {quick_autocast(self.device.type)[1]}"
         )
         plain = f"one draw of z, nats an image; {pixels}; {len(x):,} test images"
         return [

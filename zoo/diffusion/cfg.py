@@ -27,6 +27,7 @@ from zoo.diffusion.schedule import Shape
 from zoo.errors import InputError
 from zoo.images import save_grid
 from zoo.module import check_count, seeded_generator
+from zoo.precision import quick_autocast
 
 
 class ConditionalDDPM(DDPM):
@@ -126,7 +127,7 @@ class ConditionalDDPM(DDPM):
         *,
         seed: int | None = None,
         sampler: str = "ancestral",
-        steps: int = 50,
+        steps: int = 20,
         eta: float = 0.0,
         labels: Tensor | Sequence[int] | int | None = None,
         guidance: float | None = None,
@@ -201,7 +202,7 @@ class ConditionalDDPM(DDPM):
         x: Tensor,
         *,
         sampler: str = "ancestral",
-        steps: int = 50,
+        steps: int = 20,
         eta: float = 0.0,
         generator: torch.Generator | None = None,
         labels: Tensor | None = None,
@@ -247,9 +248,10 @@ class ConditionalDDPM(DDPM):
         from zoo.metrics.generation import evaluate_images
 
         labels = data.tensors("train")[1][:10_000]
-        with torch.autocast(self.device.type, torch.bfloat16):  # as it was trained
+        context, precision = quick_autocast(self.device.type)
+        with context:
             images = self.sample(len(labels), labels=labels, seed=0)
-        how = "labels of the first 10,000 training images, guidance 1, default sampler, seed 0, bf16 autocast"
+        how = f"labels of the first 10,000 training images, guidance 1, default sampler, seed 0, {precision}"
         return evaluate_images(images, str(data.name), labels=labels, how=how)
 
     def golden_inputs(self) -> dict[str, Tensor]:

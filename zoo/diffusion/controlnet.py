@@ -28,6 +28,7 @@ from zoo.diffusion.unet import UNet
 from zoo.errors import InputError
 from zoo.images import save_grid
 from zoo.module import seeded_generator
+from zoo.precision import quick_autocast
 
 
 def edge_map(x: Tensor) -> Tensor:
@@ -157,7 +158,7 @@ class ControlNet(ConditionalDDPM):
         *,
         seed: int | None = None,
         sampler: str = "ancestral",
-        steps: int = 50,
+        steps: int = 20,
         eta: float = 0.0,
         labels: Tensor | Sequence[int] | int | None = None,
         guidance: float | None = None,
@@ -246,10 +247,11 @@ class ControlNet(ConditionalDDPM):
 
         x, labels = (part[:10_000] for part in data.tensors("train"))
         edges = edge_map(x.float() / 255)
-        with torch.autocast(self.device.type, torch.bfloat16):  # as it was trained
+        context, precision = quick_autocast(self.device.type)
+        with context:
             images = self.sample(len(x), labels=labels, control=edges, seed=0)
             free = self.sample(len(x), labels=labels, seed=0)
-        how = "edges and labels of the first 10,000 training images, guidance 1, default sampler, seed 0, bf16 autocast"
+        how = f"edges and labels of the first 10,000 training images, guidance 1, default sampler, seed 0, {precision}"
         entries = evaluate_images(images, str(data.name), labels=labels, how=how)
         for name, drawn, what in (
             ("edge_iou", images, "controlled"),

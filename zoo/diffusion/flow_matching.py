@@ -7,12 +7,20 @@ Join every noise ε to an image x by a straight line, x_t = (1 − t)·ε + t·x
 Many lines pass through a point, so the network learns their mean velocity; the flow of that mean field carries the noise to the
 data's distribution exactly. It is nearly straight, so an ODE solver needs few steps. No schedule, no weights, no posterior.
 
-Departures from the papers: the U-Net of ddpm.py; times are spread evenly over a batch; data in [-1, 1]; training may start from
-the weights of ddpm.py, whose v points from the image to the noise.
+A point of the line, shrunk to unit variance, is a point of ddpm.py's path: with s² = t² + (1 − t)², α = t/s, σ = (1 − t)/s it is
+x_t / s = α·x + σ·ε, and what ddpm.py regresses there, v = α·ε − σ·x, tells the velocity as well,
+
+    x − ε = (α − σ)·x_t/s − (α + σ)·v.
+
+So the network sees x_t/s and says v: its input and output keep their scale at all times, and with the weights of a DDPM the
+flow is that model's from the start.
+
+Departures from the papers: this form of the network's output, with the U-Net of ddpm.py; times are spread evenly over a batch;
+data in [-1, 1].
 """
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -65,12 +73,10 @@ class FlowMatching(ContinuousModel):
 
     def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
         """The mean velocity at states [N, C, H, W] and times [N]."""
-        return self.net(x_t, steps_of(t, 1 - t))
-
-    def start_from(self, base: Any) -> None:
-        super().start_from(base)
-        for parameter in self.net.head[-1].parameters():  # type: ignore[index, union-attr]
-            parameter.data.neg_()  # from the noise to the image
+        s = torch.hypot(t, 1 - t)
+        alpha, sigma = ((part / s).reshape(-1, 1, 1, 1) for part in (t, 1 - t))
+        z = x_t / s.reshape(-1, 1, 1, 1)
+        return (alpha - sigma) * z - (alpha + sigma) * self.net(z, steps_of(t, 1 - t)).float()
 
     def velocity(self, x: Tensor, t: float) -> Tensor:
         return self(x, torch.full((len(x),), t, device=x.device)).float()

@@ -13,6 +13,7 @@ from zoo.diffusion.unet import UNet
 from zoo.errors import InputError
 from zoo.images import save_grid
 from zoo.module import ZooModule, check_count, seeded_generator
+from zoo.precision import quick_autocast
 
 Draw = Callable[[int, torch.Generator], Tensor]
 
@@ -113,9 +114,10 @@ class ImageGenerator(ZooModule):
         """Sample quality of 10,000 images of the default sampler against the test split; see zoo.metrics."""
         from zoo.metrics.generation import evaluate_images
 
-        with torch.autocast(self.device.type, torch.bfloat16):  # as it was trained
+        context, precision = quick_autocast(self.device.type)
+        with context:
             images = self.sample(10_000, seed=0)
-        return evaluate_images(images, str(data.name), how="default sampler, seed 0, bf16 autocast")
+        return evaluate_images(images, str(data.name), how=f"default sampler, seed 0, {precision}")
 
     def preview(self, path: Path) -> Path:
         return save_grid(self.sample(64, seed=0), path, columns=16)

@@ -27,6 +27,7 @@ from zoo.diffusion.unet import UNet
 from zoo.errors import InputError
 from zoo.images import save_grid
 from zoo.module import check_count, seeded_generator
+from zoo.precision import quick_autocast
 
 
 class TextEncoder(nn.Module):
@@ -131,7 +132,7 @@ class TextLatentDiffusion(LatentDiffusion):
         guidance: float | None = None,
         labels: Tensor | None = None,
         sampler: str = "ancestral",
-        steps: int = 50,
+        steps: int = 20,
         eta: float = 0.0,
         batch_size: int = 250,
     ) -> Tensor:
@@ -166,7 +167,7 @@ class TextLatentDiffusion(LatentDiffusion):
         guidance: float = 1.0,
         seed: int | None = None,
         sampler: str = "ancestral",
-        steps: int = 50,
+        steps: int = 20,
         eta: float = 0.0,
         batch_size: int = 250,
     ) -> Tensor:
@@ -215,9 +216,10 @@ class TextLatentDiffusion(LatentDiffusion):
 
         x, labels = (part[:10_000] for part in data.tensors("train"))
         tokens = describe(x.float() / 255, labels)
-        with torch.autocast(self.device.type, torch.bfloat16):  # as it was trained
+        context, precision = quick_autocast(self.device.type)
+        with context:
             images = self.sample_tokens(len(x), tokens.to(self.device), seed=0).float().cpu()
-        how = "captions of the first 10,000 training images, guidance 1, default sampler, seed 0, bf16 autocast"
+        how = f"captions of the first 10,000 training images, guidance 1, default sampler, seed 0, {precision}"
         entries = evaluate_images(images, str(data.name), labels=labels, how=how)
         kept = (adjectives(images) == tokens[:, 2:4]).double().mean(0)
         for name, value in zip(("thickness_accuracy", "slant_accuracy"), kept.tolist(), strict=True):
