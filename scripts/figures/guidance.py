@@ -2,6 +2,7 @@
 
     python scripts/figures/guidance.py cfg-ddpm-mnist                    # minutes on a GPU, far more on a CPU
     python scripts/figures/guidance.py cfg-ddpm-mnist --images 500       # a look at it
+    python scripts/figures/guidance.py noisy-classifier-mnist --images 500 --base ddpm-mnist     # classifier guidance
 
 For each weight w: FCD, and the share of the images that a second classifier takes for the class asked for. Writes guidance.png,
 classes.png, guidance.json and extra.md into the checkpoint's folder; `scripts/cards.py` puts extra.md into the card. Distances
@@ -12,6 +13,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from torch import Tensor
 
 import zoo
 from zoo.diffusion.cfg import ConditionalDDPM
+from zoo.diffusion.guidance import NoisyClassifier, sample_guided
 from zoo.errors import InputError, ZooError
 from zoo.hub import locate
 from zoo.images import save_grid
@@ -28,19 +31,37 @@ from zoo.metrics.features import class_probabilities, embed, to_uint8
 from zoo.metrics.frechet import frechet_distance, gaussian_statistics
 from zoo.metrics.reference import images_of, load_pair
 from zoo.metrics.reference import read as read_reference
+from zoo.module import ZooModule
 from zoo.precision import quick_autocast
 
 WEIGHTS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0)
+STEPS = 20
 
 
-def sweep(model: ConditionalDDPM, dataset: str, count: int) -> dict[str, Any]:
+Draw = Callable[[Tensor, float], Tensor]  # images of labels [N] at a weight
+
+
+def drawer(model: ZooModule, base: str, device: str) -> Draw:
+    """How a conditional model draws, or a classifier that guides the unconditional model `base`.
+
+    Raises:
+        InputError: for a model that takes no guidance and gives none.
+    """
+    model.to(device)
+    if isinstance(model, ConditionalDDPM):
+        return lambda labels, w: model.sample(len(labels), seed=0, labels=labels, guidance=w, steps=STEPS).cpu()
+    if isinstance(model, NoisyClassifier):
+        guided = zoo.load(base).to(device)
+        return lambda labels, w: sample_guided(guided, model, labels, strength=w, seed=0, steps=STEPS).cpu()
+    raise InputError(f"{model.name} takes no guidance")
+
+
+def sweep(draw: Draw, dataset: str, count: int, device: str) -> dict[str, Any]:
     """FCD, accuracy and milliseconds per image for every weight, from `count` images each."""
     reference, (extractor, oracle) = read_reference(dataset), load_pair(dataset)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model.to(device)
 
     def fcd(images: Tensor) -> float:
-        features = embed(extractor, to_uint8(images.cpu(), model.image_shape))
+        features = embed(extractor, to_uint8(images, tuple(train.shape[1:])))
         return frechet_distance(*gaussian_statistics(features), reference.mean, reference.covariance)
 
     train, train_labels = images_of(dataset)[0], zoo.datamodule(dataset).tensors("train")[1]
@@ -51,9 +72,9 @@ def sweep(model: ConditionalDDPM, dataset: str, count: int) -> dict[str, Any]:
         started = time.perf_counter()
         context, precision = quick_autocast(device)
         with context:
-            images = model.sample(count, seed=0, labels=labels, guidance=weight).cpu()
+            images = draw(labels, weight)
         milliseconds = 1e3 * (time.perf_counter() - started) / count
-        found = class_probabilities(oracle, to_uint8(images, model.image_shape)).argmax(1)
+        found = class_probabilities(oracle, to_uint8(images, tuple(train.shape[1:]))).argmax(1)
         accuracy = (found == labels).double().mean().item()
         rows.append({"guidance": weight, "fcd": fcd(images), "accuracy": accuracy, "ms": milliseconds})
         print({k: round(v, 4) for k, v in rows[-1].items()}, flush=True)
@@ -79,9 +100,10 @@ def extra(name: str, table: dict[str, Any]) -> str:
     """The card's own section, in Markdown."""
     lines = [
         "## Guidance\n",
-        f"FCD and the share of images of the class asked for, {table['images']:,} images for each weight; as many real training "
+        f"FCD and the share of images of the class asked for, {table['images']:,} images for each weight, {STEPS} ancestral steps"
+        f"{table['guided']}; as many real training "
         f"images have an FCD of {table['floor']:.2f}. Milliseconds per image on the {table['device']}, {table['precision']}. "
-        f"`python scripts/figures/guidance.py {name}`\n",
+        f"`python scripts/figures/guidance.py {name} --images {table['images']}`\n",
         "| w | FCD | × floor | class as asked for | ms/image |",
         "|---|---|---|---|---|",
     ]
@@ -98,15 +120,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name")
     parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--base", default="ddpm-mnist", help="what a classifier guides")
     options = parser.parse_args()
     try:
         folder, model = locate(options.name), zoo.load(options.name)
-        if not isinstance(model, ConditionalDDPM):
-            raise InputError(f"{options.name} takes no guidance")
-        labels = torch.arange(20) % model.num_classes
-        grid = [model.sample(20, seed=0, labels=labels, guidance=w) for w in (0.0, 1.0, 3.0, 8.0)]
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        draws = drawer(model, options.base, device)
+        grid = [draws(torch.arange(20) % 10, w) for w in (0.0, 1.0, 3.0, 8.0)]
         save_grid(torch.cat(grid), folder / "classes.png", columns=20)
-        table = sweep(model, model.data["name"], options.images)  # type: ignore[index]
+        guided = f" of {options.base}" if isinstance(model, NoisyClassifier) else ""
+        table = sweep(draws, model.data["name"], options.images, device) | {"guided": guided}  # type: ignore[index]
         draw(table, folder / "guidance.png")
     except ZooError as error:
         print(f"error: {error}", file=sys.stderr)
