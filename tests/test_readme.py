@@ -1,6 +1,7 @@
 """Every Python snippet of the README runs as it stands, and every file, script and command that it names exists."""
 
 import re
+import shlex
 import subprocess
 import sys
 
@@ -31,4 +32,4 @@ def test_links_scripts_and_commands_exist():
 
 def test_zoo_commands_parse():
     for line in re.findall(r"^zoo ([^#\n]+)", SHELL, flags=re.MULTILINE):
-        assert callable(parser().parse_args(line.split()).run), line
+        assert callable(parser().parse_args(shlex.split(line)).run), line
