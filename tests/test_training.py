@@ -14,6 +14,7 @@ import zoo
 from datamodules.base import TensorLoader, sample_split
 from tests.conftest import ROOT
 from zoo import cards
+from zoo.precision import quick_autocast
 from zoo.training import History, Resume, WarmupDecay, precision_advice
 
 
@@ -187,3 +188,13 @@ def test_advice_on_bfloat16_where_it_is_slow(monkeypatch, amx, precision):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
     advice = precision_advice(L.Trainer(precision=precision, accelerator="cpu", logger=False, barebones=True))
     assert (advice is not None) == (precision == "bf16-mixed" and not amx)
+
+
+@pytest.mark.parametrize("amx", [True, False])
+def test_evaluation_autocasts_where_bfloat16_is_quick(monkeypatch, amx):
+    able = {"architecture": "x86_64", "amx_bf16": amx}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
+    context, words = quick_autocast("cpu")
+    with context:
+        product = torch.ones(2, 2) @ torch.ones(2, 2)
+    assert (product.dtype, words) == ((torch.bfloat16, "bf16 autocast") if amx else (torch.float32, "float32"))

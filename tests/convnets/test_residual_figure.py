@@ -5,15 +5,16 @@ from torch.nn import functional as F
 
 from scripts.figures.residual import directions, draw_landscapes, landscape
 from zoo.convnets.resnet import CIFARResNet
+from zoo.precision import quick_autocast
 
 
 def test_landscape(tmp_path):
     torch.manual_seed(0)
-    model = CIFARResNet(depth=8, width=4).eval()
+    model = CIFARResNet(depth=8, width=8).eval()
     before = {key: value.clone() for key, value in model.state_dict().items()}
     x, y = torch.randn(6, 3, 8, 8), torch.arange(6)
     losses = landscape(model, x, y, points=3)
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+    with torch.inference_mode(), quick_autocast("cpu")[0]:
         torch.testing.assert_close(losses[1, 1], F.cross_entropy(model(x).float(), y))
     assert losses.isfinite().all() and losses[0, 0] != losses[2, 2]
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
@@ -22,7 +23,7 @@ def test_landscape(tmp_path):
 
 
 def test_directions_are_as_long_as_the_filters_and_leave_norm_layers_alone():
-    model = CIFARResNet(depth=8, width=4)
+    model = CIFARResNet(depth=8, width=8)
     found = directions(model, 0)
     assert set(found) == {name for name, p in model.named_parameters() if p.ndim > 1}
     for name, direction in found.items():

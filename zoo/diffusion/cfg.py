@@ -9,7 +9,8 @@ so w = 0 ignores the class, w = 1 samples it, and w > 1 samples what is more typ
 varied. (The paper, and much that was written after it, counts from the conditional model: its weight is w − 1.) The same holds
 for v and for the guess of x_0, which are linear in ε.
 
-Departures from the paper: v-prediction and all else as in ddpm.py; both guesses come from one call of twice the batch.
+Departures from the paper: v-prediction and all else as in ddpm.py; both guesses come from one call of twice the batch; the
+embedding of the classes is scaled up, so that a network that knew none of them learns them fast.
 """
 
 from collections.abc import Sequence
@@ -28,6 +29,8 @@ from zoo.errors import InputError
 from zoo.images import save_grid
 from zoo.module import check_count, seeded_generator
 from zoo.precision import quick_autocast
+
+GAIN = 20.0  # of the embedded classes: Adam moves each number by its rate, and from zero that would take thousands of steps
 
 
 class ConditionalDDPM(DDPM):
@@ -79,6 +82,7 @@ class ConditionalDDPM(DDPM):
             raise InputError(f"label_drop is a share in 0..1, not {label_drop!r}")
         self.num_classes, self.label_drop, self.base = num_classes, label_drop, base
         self.label = nn.Embedding(num_classes + 1, 4 * width)
+        nn.init.normal_(self.label.weight, std=1 / GAIN)
 
     def start_from(self, base: Any) -> None:
         """Be the unconditional model at first, whatever the class."""
@@ -89,9 +93,13 @@ class ConditionalDDPM(DDPM):
 
     def forward(self, x_t: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
         """The network's guess of v (or ε) for noisy images at steps t [N]; without labels, for images of any class."""
+        return self.net(x_t, t, self.told(labels, len(x_t)))
+
+    def told(self, labels: Tensor | None, n: int) -> Tensor:
+        """What the network is told of the classes of n images, [n, 4 · width]."""
         if labels is None:
-            labels = torch.full((len(x_t),), self.num_classes, device=x_t.device)
-        return self.net(x_t, t, self.label(labels))
+            labels = torch.full((n,), self.num_classes, device=self.device)
+        return GAIN * self.label(labels)
 
     def guided(self, x_t: Tensor, t: Tensor, labels: Tensor | None, guidance: float) -> Tensor:
         """The network's output with guidance weight w: 0 for any class, 1 for the class, more to exaggerate it."""

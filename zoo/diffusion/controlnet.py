@@ -145,9 +145,7 @@ class ControlNet(ConditionalDDPM):
         """The guess of v (or ε); without a control, that of the base."""
         if control is None:
             return super().forward(x_t, t, labels)
-        if labels is None:
-            labels = torch.full((len(x_t),), self.num_classes, device=x_t.device)
-        extra = self.label(labels)
+        extra = self.told(labels, len(x_t))
         return self.net(x_t, t, extra, **self.branch(x_t, t, extra, control))
 
     # Verbs -----------------------------------------------------------------------------------------------------------
