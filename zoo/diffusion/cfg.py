@@ -82,7 +82,7 @@ class ConditionalDDPM(DDPM):
             raise InputError(f"label_drop is a share in 0..1, not {label_drop!r}")
         self.num_classes, self.label_drop, self.base = num_classes, label_drop, base
         self.label = nn.Embedding(num_classes + 1, 4 * width)
-        nn.init.normal_(self.label.weight, std=1 / GAIN)
+        self.label.weight.data.div_(GAIN)
 
     def start_from(self, base: Any) -> None:
         """Be the unconditional model at first, whatever the class."""
