@@ -61,10 +61,11 @@ def sweep(draw: Draw, dataset: str, count: int, device: str) -> dict[str, Any]:
     reference, (extractor, oracle) = read_reference(dataset), load_pair(dataset)
 
     def fcd(images: Tensor) -> float:
-        features = embed(extractor, to_uint8(images, tuple(train.shape[1:])))
+        features = embed(extractor, to_uint8(images, shape))
         return frechet_distance(*gaussian_statistics(features), reference.mean, reference.covariance)
 
     train, train_labels = images_of(dataset)[0], zoo.datamodule(dataset).tensors("train")[1]
+    shape = tuple(train.shape[1:])
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))
     floors = [fcd(train[order[i * count : (i + 1) * count]].float() / 255) for i in range(3)]
     labels, rows = train_labels[:count], []
@@ -74,7 +75,7 @@ def sweep(draw: Draw, dataset: str, count: int, device: str) -> dict[str, Any]:
         with context:
             images = draw(labels, weight)
         milliseconds = 1e3 * (time.perf_counter() - started) / count
-        found = class_probabilities(oracle, to_uint8(images, tuple(train.shape[1:]))).argmax(1)
+        found = class_probabilities(oracle, to_uint8(images, shape)).argmax(1)
         accuracy = (found == labels).double().mean().item()
         rows.append({"guidance": weight, "fcd": fcd(images), "accuracy": accuracy, "ms": milliseconds})
         print({k: round(v, 4) for k, v in rows[-1].items()}, flush=True)
@@ -126,7 +127,8 @@ def main() -> int:
         folder, model = locate(options.name), zoo.load(options.name)
         device = "cuda" if torch.cuda.is_available() else "cpu"
         draws = drawer(model, options.base, device)
-        grid = [draws(torch.arange(20) % 10, w) for w in (0.0, 1.0, 3.0, 8.0)]
+        labels = torch.arange(20) % model.num_classes
+        grid = [draws(labels, w) for w in (0.0, 1.0, 3.0, 8.0)]
         save_grid(torch.cat(grid), folder / "classes.png", columns=20)
         guided = f" of {options.base}" if isinstance(model, NoisyClassifier) else ""
         table = sweep(draws, model.data["name"], options.images, device) | {"guided": guided}  # type: ignore[index]

@@ -35,8 +35,12 @@ class MaskedLinear(nn.Linear):
         out, into = out_degrees[:, None], in_degrees[None, :]
         self.register_buffer("mask", (out > into if strict else out >= into).float(), persistent=False)
 
+    def masked_weight(self) -> Tensor:
+        """The weights that the mask leaves."""
+        return self.weight * self.mask
+
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight * self.mask, self.bias)
+        return F.linear(x, self.masked_weight(), self.bias)
 
 
 class MaskedAutoregressive(Bijection):
@@ -67,7 +71,11 @@ class MaskedAutoregressive(Bijection):
     def shift_scale(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """μ and α [N, D]; entry i depends on the values before i in the order."""
         shift, log_scale = self.made(x).to(x.dtype).chunk(2, dim=1)  # float32 under autocast, too
-        return shift, self.BOUND * (log_scale / self.BOUND).tanh()
+        return shift, self.bounded(log_scale)
+
+    def bounded(self, log_scale: Tensor) -> Tensor:
+        """α from what the network says of it."""
+        return self.BOUND * (log_scale / self.BOUND).tanh()
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         shift, log_scale = self.shift_scale(x)
@@ -79,22 +87,17 @@ class MaskedAutoregressive(Bijection):
         A new value only adds its own column to the first layer's sums, and only two units of the last layer are asked for.
         """
         first, *between, last = self.made
-        (into, sums), (out, bias) = (self._masked(first), self._masked(last))
-        sums, columns = sums.expand(len(z), -1).clone(), [torch.empty(0)] * z.shape[1]
+        into, out = first.masked_weight(), last.masked_weight()  # type: ignore[operator]
+        sums, columns = first.bias.expand(len(z), -1), [z] * z.shape[1]  # type: ignore[operator]
         for i in self.order:
             hidden = sums
             for layer in between:
                 hidden = layer(hidden)
             pair = [i, i + z.shape[1]]
-            shift, log_scale = F.linear(hidden, out[pair], bias[pair]).split(1, dim=1)
-            columns[i] = z[:, i : i + 1] * (self.BOUND * (log_scale / self.BOUND).tanh()).exp() + shift
+            shift, log_scale = F.linear(hidden, out[pair], last.bias[pair]).split(1, dim=1)  # type: ignore[index]
+            columns[i] = z[:, i : i + 1] * self.bounded(log_scale).exp() + shift
             sums = sums + columns[i] * into[:, i]
         return torch.cat(columns, dim=1)
-
-    @staticmethod
-    def _masked(layer: nn.Module) -> tuple[Tensor, Tensor]:
-        """Weights that the mask leaves, and biases."""
-        return layer.weight * layer.mask, layer.bias  # type: ignore[operator, return-value]
 
 
 def autoregressive_chain(dim: int, layers: int, hidden_dim: int, depth: int, batch_norm: bool) -> Chain:
