@@ -25,6 +25,7 @@ from zoo import finetuning, registry
 from zoo.checkpoint import read_recipe
 from zoo.convnets.classifier import ImageClassifier
 from zoo.errors import InputError, ZooError
+from zoo.precision import quick_precision
 
 KINDS = ("BnB", "BnB+", "AnB", "AnB+")
 STYLES = {"BnB": "o-", "BnB+": "o--", "AnB": "s-", "AnB+": "s--"}
@@ -57,7 +58,7 @@ class Grid:
         self.halves = {"A": list(classes[::2]), "B": list(classes[1::2])}
         self.architecture, self.init, self.dataset, self.path = architecture, init, dataset, path
         self.settings = {"epochs": epochs, "lr": lr, "per_class": per_class}
-        self.trainer = {"precision": "bf16-mixed", "enable_progress_bar": False} | (trainer or {})
+        self.trainer = {"precision": quick_precision(), "enable_progress_bar": False} | (trainer or {})
         self.bases: dict[str, ImageClassifier] = {}
         table = {"architecture": architecture, "dataset": dataset, "halves": self.halves} | self.settings
         found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else table | {"accuracy": {}}

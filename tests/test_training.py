@@ -14,7 +14,7 @@ import zoo
 from datamodules.base import TensorLoader, sample_split
 from tests.conftest import ROOT
 from zoo import cards
-from zoo.precision import quick_autocast
+from zoo.precision import quick_autocast, quick_precision
 from zoo.training import History, Resume, WarmupDecay, precision_advice
 
 
@@ -198,3 +198,5 @@ def test_evaluation_autocasts_where_bfloat16_is_quick(monkeypatch, amx):
     with context:
         product = torch.ones(2, 2) @ torch.ones(2, 2)
     assert (product.dtype, words) == ((torch.bfloat16, "bf16 autocast") if amx else (torch.float32, "float32"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert quick_precision() == ("bf16-mixed" if amx else "32-true")

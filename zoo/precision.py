@@ -18,3 +18,9 @@ def quick_autocast(device_type: str) -> tuple[AbstractContextManager, str]:
     """A context for evaluation that autocasts to bfloat16 where that is quick, and the words that say what it did."""
     slow = bfloat16_is_slow(device_type)
     return torch.autocast(device_type, torch.bfloat16, enabled=not slow), "float32" if slow else "bf16 autocast"
+
+
+def quick_precision() -> str:
+    """The `precision` of a Lightning trainer that is quick on this machine: mixed with bfloat16, or float32 throughout."""
+    on = "cuda" if torch.cuda.is_available() else "cpu"
+    return "32-true" if bfloat16_is_slow(on) else "bf16-mixed"

@@ -22,6 +22,7 @@ from datamodules.base import sample_split
 from zoo.errors import ZooError
 from zoo.hub import locate
 from zoo.images import save_grid
+from zoo.precision import quick_precision
 
 BETAS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 
@@ -103,7 +104,7 @@ def rate_distortion(epochs: int = 12) -> None:
         model = VAE(latent_dim=10, hidden=(256, 256), beta=beta)
         quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
         trainer = L.Trainer(
-            max_epochs=epochs, precision="bf16-mixed", limit_val_batches=0, enable_model_summary=False, **quiet
+            max_epochs=epochs, precision=quick_precision(), limit_val_batches=0, enable_model_summary=False, **quiet
         )
         trainer.fit(model, datamodule=data)
         ll, kl = model.elbo(model.binarize(x, seed=0), seed=0)

@@ -23,6 +23,7 @@ from zoo import finetuning, registry
 from zoo.convnets.classifier import ImageClassifier
 from zoo.errors import InputError, ZooError
 from zoo.hub import locate
+from zoo.precision import quick_precision
 
 LABELS = (1, 10, 100)
 # method: (what is trained, learning rate of the head, decay from layer to layer)
@@ -56,7 +57,7 @@ def accuracy(
     data.prepare_data()
     data.setup("fit")
     epochs = max(1, round(steps / len(data.train_dataloader())))
-    options = {"precision": "bf16-mixed", "enable_progress_bar": False, "limit_val_batches": 0} | (trainer or {})
+    options = {"precision": quick_precision(), "enable_progress_bar": False, "limit_val_batches": 0} | (trainer or {})
     finetuning.fit(model, data, mode=mode, epochs=epochs, lr=lr, layer_decay=decay, trainer=options)
     (value,) = (entry["value"] for entry in model.evaluate(data) if entry["metric"] == "accuracy")
     return value
