@@ -107,7 +107,7 @@ class LatentDiffusion(ImageGenerator):
         seed: int | None = None,
         labels: Tensor | None = None,
         sampler: str = "ancestral",
-        steps: int = 20,
+        steps: int = 50,
         eta: float = 0.0,
         batch_size: int = 250,
     ) -> Tensor:
