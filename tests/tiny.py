@@ -267,7 +267,7 @@ TINY: dict[str, Tiny] = {
     "pixelrnn": Tiny({"width": 4, "layers": 1, "levels": 8}, **PIXELS),
     "realnvp-image": Tiny({"width": 4, "couplings": 2, "blocks": 1}, **PIXELS),
     "cfg-ddpm": Tiny({"width": 8, "timesteps": 50}, **DENOISERS),
-    "consistency": Tiny({"width": 8, "timesteps": 50, "stages": 3}, **DENOISERS),
+    "consistency": Tiny({"width": 8, "timesteps": 50}, **DENOISERS),
     "controlnet": Tiny({"width": 8, "timesteps": 50}, **DENOISERS),
     # a network that says 0 isn't a velocity of 0 but already a share of the state: less is left to learn
     "flow-matching": Tiny({"width": 8}, **DENOISERS | {"overfits": 0.9}),

@@ -1,4 +1,4 @@
-"""Consistency models: the boundary, the pairs of points, the start from a diffusion model; and NCSN of images."""
+"""Consistency models: segments, pairs of points, the teacher, the start from a diffusion model; and NCSN of images."""
 
 import pytest
 import torch
@@ -9,6 +9,7 @@ from zoo.diffusion.consistency import ConsistencyModel
 from zoo.diffusion.ddpm import DDPM
 from zoo.diffusion.flow_matching import FlowMatching
 from zoo.diffusion.ncsn import NCSN
+from zoo.diffusion.schedule import NoiseSchedule
 from zoo.diffusion.score_sde import ScoreSDE
 from zoo.errors import InputError
 
@@ -18,39 +19,58 @@ def small(**init) -> ConsistencyModel:
     return ConsistencyModel((1, 8, 8), 8, timesteps=64, **init).eval()
 
 
-def test_it_is_nearly_the_identity_where_there_is_no_noise():
-    model, x = small(), torch.rand(3, 1, 8, 8) * 2 - 1
-    for parameter in model.net.head[-1].parameters():
-        torch.nn.init.normal_(parameter, std=0.1)
-    model.schedule.alpha_bar[0] = 1.0
-    torch.testing.assert_close(model(x, torch.zeros(3).long()), x)
+def test_every_step_belongs_to_the_segment_that_ends_below_it():
+    model = small(segments=2, intervals=4)
+    assert model.times.tolist() == [63, 47, 31, 15, -1]
+    assert model.ends.tolist() == [63, 31, -1]
+    assert model.end_of(torch.tensor([63, 32, 31, 0])).tolist() == [31, 31, -1, -1]
 
 
-def test_the_gap_starts_at_the_clean_image_and_halves():
-    model, t = small(), torch.arange(64)
-    assert (model.earlier(t, 0) == -1).all()
-    for k in range(1, 7):
-        gap = t - model.earlier(t, k)
-        assert (gap >= 1).all() and (gap <= (t + 1) / 2**k + 1).all()
-    assert model.halvings() == model.stages  # outside a run: the last stage
+def knows(target):
+    """The velocity of a network that knows the only image there is, x_0 = target."""
+    schedule = NoiseSchedule(64)
+
+    def velocity(x_t, t, *args):
+        alpha, sigma = schedule.rates(t)
+        return (alpha * x_t - target) / sigma
+
+    return velocity
 
 
-def test_without_halving_the_loss_is_a_denoisers(monkeypatch):
-    """A network that always says the clean image has no loss against r = 0, wherever t is."""
-    model, x = small(), torch.rand(1, 1, 8, 8).expand(16, 1, 8, 8)
-    monkeypatch.setattr(model, "halvings", lambda: 0)
-    monkeypatch.setattr(model, "forward", lambda x_t, t: 2 * x - 1)
-    assert model.loss(x).item() == pytest.approx(0, abs=1e-6)
-    monkeypatch.setattr(model, "forward", lambda x_t, t: 2 * x - 1 + 0.5)
-    assert model.loss(x).item() > 0.1
+@pytest.mark.parametrize("segments", [1, 2, 4])
+def test_a_network_that_knows_the_image_has_no_loss_and_draws_it(monkeypatch, segments):
+    """On its path x_0 and ε stay the same, so every jump is exact, whoever makes the pairs."""
+    x = torch.rand(1, 1, 8, 8).expand(16, 1, 8, 8)
+    model = small(segments=segments, intervals=8)
+    monkeypatch.setattr(model.net, "forward", knows(2 * x[:1] - 1))
+    assert model.loss(x).item() == pytest.approx(0, abs=1e-5)
+    model._teacher = [DDPM((1, 8, 8), 8, timesteps=64).eval()]
+    monkeypatch.setattr(model._teacher[0].net, "forward", knows(2 * x[:1] - 1))
+    assert model.loss(x).item() == pytest.approx(0, abs=1e-5)
+    torch.testing.assert_close(model.sample(3, seed=0), x[:3], atol=1e-5, rtol=0)
+    monkeypatch.setattr(model.net, "forward", knows(2 * x[:1] - 0.5))
+    assert model.loss(x).item() > 0.01
 
 
-def test_a_consistent_model_has_no_loss_at_any_gap(monkeypatch):
-    model, x = small(), torch.rand(1, 1, 8, 8).expand(16, 1, 8, 8)
-    monkeypatch.setattr(model, "forward", lambda x_t, t: 2 * x - 1)
-    for k in range(1, 7):
-        monkeypatch.setattr(model, "halvings", lambda k=k: k)
-        assert model.loss(x).item() == pytest.approx(0, abs=1e-6)
+@torch.no_grad()
+def test_the_teacher_follows_the_path_to_second_order():
+    """Half the step, a quarter of the error; where the first-order step of DDIM only halves it."""
+    teacher, noise = trained_ddpm(), torch.randn(4, 1, 8, 8)
+
+    def walk(intervals, first_order=False):
+        model, x = ConsistencyModel((1, 8, 8), 8, segments=1, intervals=intervals), noise
+        model.start_from(teacher)
+        for t, r in zip(model.times[:-2].tolist(), model.times[1:-1].tolist(), strict=True):
+            if r >= 99:
+                t, r = torch.full((4,), t), torch.full((4,), r)
+                angle = model.angles(t) - model.angles(r)
+                x = model.turn(x, teacher(x, t), angle) if first_order else model.teach(x, t, r)
+        return x
+
+    fine = walk(500)
+    error = {n: (walk(n) - fine).abs().mean().item() for n in (10, 20)}
+    assert error[20] < error[10] / 3.5
+    assert error[10] < 0.1 * (walk(10, first_order=True) - fine).abs().mean().item()
 
 
 def test_the_target_takes_no_gradient(monkeypatch):
@@ -70,23 +90,24 @@ def test_training_starts_from_the_diffusion_model(tmp_path, monkeypatch):
     model.setup("fit")
     for key, value in teacher.net.state_dict().items():
         assert torch.equal(model.net.state_dict()[key], value), key
-    x, t = torch.randn(2, 1, 8, 8), torch.tensor([3, 50])
-    torch.testing.assert_close(model(x, t), teacher.eval().denoise(x, t, clip=False))
+    x, t = torch.randn(2, 1, 8, 8), torch.tensor([3, 20])
+    torch.testing.assert_close(model(x, t), teacher.eval().denoise(x, t, clip=False))  # of the last segment
+    assert model._teacher and not any("teacher" in key for key in model.state_dict())
     other = DDPM((1, 8, 8), 8, timesteps=64, prediction="eps").save_pretrained(tmp_path / "eps")
     with pytest.raises(InputError, match="v-prediction"):
         small(base=str(other)).setup("fit")
 
 
-def test_steps_and_seeds():
-    model = small()
-    images = model.sample(5, seed=1, steps=2, batch_size=2)
-    assert torch.equal(images, model.sample(5, seed=1, steps=2, batch_size=2))
-    assert len(model.trajectory(torch.randn(1, 1, 8, 8), steps=3)) == 3
-    for bad in ({"steps": 0}, {"steps": 65}, {"labels": torch.zeros(2)}):
-        with pytest.raises(InputError):
-            model.sample(2, **bad)
-    with pytest.raises(InputError, match="stages"):
-        small(stages=0)
+def test_calls_and_seeds():
+    model = small(segments=3, intervals=6)
+    images = model.sample(5, seed=1, batch_size=2)
+    assert torch.equal(images, model.sample(5, seed=1, batch_size=2))
+    assert len(model.trajectory(torch.randn(1, 1, 8, 8))) == 3
+    with pytest.raises(InputError, match="unconditional"):
+        model.sample(2, labels=torch.zeros(2))
+    for bad in ({"segments": 0}, {"segments": 2, "intervals": 5}, {"intervals": 0}):
+        with pytest.raises(InputError, match="multiple of segments"):
+            small(**bad)
 
 
 def test_ncsn_of_images_samples_what_its_score_says(monkeypatch):
@@ -108,10 +129,10 @@ def test_ncsn_of_silence_guesses_as_if_data_were_noise():
     assert model.loss(torch.full((500, 1, 8, 8), 0.9)).item() == pytest.approx(expected, rel=0.02)
 
 
-def trained_ddpm(prediction="v") -> DDPM:
+def trained_ddpm(**init) -> DDPM:
     """A base that says something: its last layer isn't zero."""
     torch.manual_seed(3)
-    base = DDPM((1, 8, 8), 8, prediction=prediction)
+    base = DDPM((1, 8, 8), 8, **init)
     torch.nn.init.normal_(base.net.head[-1].weight, std=0.1)
     return base.eval()
 

@@ -1,41 +1,48 @@
-"""Consistency models (Song et al., 2023, arXiv:2303.01469), tuned from a diffusion model (Geng et al., 2024, arXiv:2406.14548).
+"""Consistency models (Song et al., 2023, arXiv:2303.01469), in segments (Heek et al., 2024, arXiv:2403.06807), distilled.
 
-All points of one path of the probability flow belong to one image. A consistency model maps each of them to it, so that a single
-call takes noise to an image. It is taught by pairs of points of one path,
+All points of one path of the probability flow lead to one image. A diffusion model follows the path in many small steps; a
+consistency model is taught to give the end of the path from any point of it, so that one call does what many did. Cut into
+segments, the path is easier: a model of two learns to reach the middle from above it and the image from below, in two calls.
 
-    L = E d( f_θ(x_t, t), f_θ⁻(x_r, r) ),    r < t,    x_t = α_t x_0 + σ_t ε,  x_r = α_r x_0 + σ_r ε,    f(x, 0) = x
+With s the end of t's segment, r one of `intervals` small steps below t, and the jump f(x, t) = (α_s x_0 + σ_s ε) by the network's
+guess of x_0 and ε (deterministic DDIM's step), neighbours on the teacher's path are to agree,
 
-where θ⁻ takes no gradient. With r = 0 this is the loss of a denoiser, which a diffusion model already has; so tuning starts with
-the diffusion model, and r moves from 0 towards t, halving the gap in every stage. With v-prediction, f = α x − σ v is the
-identity where there's no noise: the diffusion network is a consistency model in form from the start.
+    L = E ‖ f_θ(x_t, t) − f_θ⁻(x_r, r) ‖,    x_t = α_t x_0 + σ_t ε,   x_r = teacher(x_t, t → r),    f(x, s) = x
 
-Departures from the papers: discrete steps of a cosine schedule; the gap halves in stages of equal length; the distance is
-pseudo-Huber divided by the gap in angle (α = cos φ, σ = sin φ); no dropout.
+where θ⁻ takes no gradient. The last condition holds in form: where there's nothing left to jump, f is the identity. The teacher
+is the diffusion model whose weights training starts from; its step is Heun's, two calls. There is no chance in its path. The one
+through image and fresh noise, which needs no teacher, agrees with it on average only: far more pairs are needed.
+
+Departures from the papers: discrete steps of a cosine schedule; the teacher steps by Heun in the angle φ of α = cos φ, σ = sin φ;
+the distance is pseudo-Huber of the points at s themselves; θ⁻ is θ.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from zoo.diffusion.image_generator import ImageGenerator, spread_times
+from zoo.diffusion.image_generator import ImageGenerator
 from zoo.diffusion.schedule import NoiseSchedule, Shape
 from zoo.diffusion.unet import UNet
 from zoo.errors import InputError
 
 
 class ConsistencyModel(ImageGenerator):
-    """Consistency model of small images.
+    """Consistency model of small images, taught by a diffusion model.
 
     Args:
         image_shape: (channels, height, width).
         width, channel_mults, blocks, attention_levels, patch, dropout, timesteps, schedule: as in DDPM.
-        base: a DDPM checkpoint with v-prediction and the same network, whose weights training starts from; None starts afresh.
-        stages: how often the gap between t and r halves.
+        base: a DDPM checkpoint with v-prediction and the same network: the teacher, whose weights training starts from. Without
+            it the path goes through the image and the noise that was mixed into it.
+        segments: of the path; a sample takes as many network calls.
+        intervals: of the teacher's path, spread over all segments: a multiple of `segments`.
 
     Shapes:
-        images: [N, C, H, W] in [0, 1]; steps t: [N] in 0 … T − 1.
+        images: [N, C, H, W] in [0, 1]; steps t: [N] in 0 … T − 1, and −1 for the clean image.
     """
 
     def __init__(
@@ -51,13 +58,14 @@ class ConsistencyModel(ImageGenerator):
         timesteps: int = 1000,
         schedule: Shape = "cosine",
         base: str | None = None,
-        stages: int = 6,
+        segments: int = 2,
+        intervals: int = 10,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        if stages < 1:
-            raise InputError(f"stages must be at least 1, not {stages}")
-        self.image_shape, self.base, self.stages = tuple(image_shape), base, stages
+        if segments < 1 or intervals < 1 or intervals % segments:
+            raise InputError(f"intervals must be a multiple of segments, not {intervals} of {segments}")
+        self.image_shape, self.base, self.segments = tuple(image_shape), base, segments
         self.schedule = NoiseSchedule(timesteps, schedule)
         self.net = UNet(
             image_shape[0],
@@ -68,77 +76,99 @@ class ConsistencyModel(ImageGenerator):
             patch=patch,
             dropout=dropout,
         )
+        times = torch.tensor([*self.schedule.steps(intervals), -1])
+        self.times, self.ends = (
+            times,
+            times[:: intervals // segments],
+        )  # from noise down; the clean image is the last end
+        self._teacher: list[Any] = []  # in a list: it is no part of this module and of its checkpoints
 
     def start_from(self, base: Any) -> None:
         if getattr(base, "prediction", None) != "v" or len(base.schedule) != len(self.schedule):
             raise InputError(f"{self.base} is no diffusion model with v-prediction and {len(self.schedule)} steps")
         super().start_from(base)
+        self._teacher = [base.eval().requires_grad_(False)]
+
+    def angles(self, t: Tensor) -> Tensor:
+        """φ with α = cos φ, σ = sin φ for steps t [N], 0 for t = −1; [N, 1, 1, 1]."""
+        alpha, sigma = self.schedule.rates(t.clamp(min=0))
+        return torch.where((t < 0).reshape(-1, 1, 1, 1), 0.0, torch.atan2(sigma, alpha))
 
     def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
-        """The clean image at the end of the path through x_t [N, C, H, W] at steps t [N], in [-1, 1] or a little outside."""
-        alpha, sigma = self.schedule.rates(t)
-        return alpha * x_t - sigma * self.net(x_t, t).float()
+        """The end of t's segment on the path through x_t [N, C, H, W] at steps t [N]: in the last segment, the clean image.
+
+        Along the path x = cos φ · x_0 + sin φ · ε the velocity is v = dx/dφ; a guess of v is one of x_0 and ε, which turn x by
+        the angle to s: x_s = cos δ · x − sin δ · v, δ = φ_t − φ_s.
+        """
+        return self.turn(x_t, self.net(x_t, t).float(), self.angles(t) - self.angles(self.end_of(t)))
+
+    @staticmethod
+    def turn(x: Tensor, v: Tensor, angle: Tensor) -> Tensor:
+        """The point `angle` nearer to the image than x, if v stays what it is there."""
+        return angle.cos() * x - angle.sin() * v
+
+    def end_of(self, t: Tensor) -> Tensor:
+        """The last step of the segment that starts at or above steps t [N]; −1 is the clean image."""
+        ends = self.ends.to(t.device)
+        return ends[(ends[:, None] >= t).sum(0).clamp(max=len(ends) - 1)]
 
     @torch.inference_mode()
-    def trajectory(self, x: Tensor, *, steps: int = 2, generator: torch.Generator | None = None) -> list[Tensor]:
-        """The guesses of the clean image from noise x: after each but the last, noise is added again, each time less."""
+    def trajectory(self, x: Tensor) -> list[Tensor]:
+        """The ends of all segments from noise x on, [N, C, H, W] each; the last are the images, in [-1, 1]."""
         self.eval()
         states: list[Tensor] = []
-        for t in self.schedule.steps(steps):
-            at = torch.full((len(x),), t, device=x.device)
-            if states:
-                alpha, sigma = self.schedule.rates(at)
-                x = alpha * states[-1] + sigma * torch.randn(x.shape, device=x.device, generator=generator)
-            states.append(self(x, at).clamp(-1, 1))
-        return states
+        for t in self.ends[:-1].tolist():
+            x = self(x, torch.full((len(x),), t, device=x.device))
+            states.append(x)
+        return [*states[:-1], states[-1].clamp(-1, 1)]
 
-    def sample(
-        self,
-        n: int,
-        *,
-        seed: int | None = None,
-        labels: Tensor | None = None,
-        steps: int = 2,
-        batch_size: int = 250,
-    ) -> Tensor:
-        """Draw images [n, C, H, W] in [0, 1]; the same seed gives the same images on the same device.
+    def sample(self, n: int, *, seed: int | None = None, labels: Tensor | None = None, batch_size: int = 250) -> Tensor:
+        """Draw images [n, C, H, W] in [0, 1] by one network call a segment; the same seed gives the same images.
 
         Args:
-            steps: network calls; one is enough, a second mends what it missed.
             labels: refused, the model is unconditional.
         """
-        self.schedule.steps(steps)
+        return self.draw_images(
+            n, seed, labels, batch_size, lambda count, generator: self.trajectory(self.noise(count, generator))[-1]
+        )
 
-        def draw(count: int, generator: torch.Generator) -> Tensor:
-            return self.trajectory(self.noise(count, generator), steps=steps, generator=generator)[-1]
+    # Training --------------------------------------------------------------------------------------------------------
 
-        return self.draw_images(n, seed, labels, batch_size, draw)
-
-    def halvings(self) -> int:
-        """How often the gap has been halved: 0 at the start of a run, `stages` in its last part and after it."""
-        trainer = getattr(self, "_trainer", None)
-        if trainer is None or not self.training:
-            return self.stages
-        done = trainer.global_step / max(1, trainer.estimated_stepping_batches)
-        return min(self.stages, int(done * (self.stages + 1)))
-
-    def earlier(self, t: Tensor, halvings: int) -> Tensor:
-        """r for steps t: −1, the clean image, with no halving; halfway there with one; and so on, always before t."""
-        return t - ((t + 1).double() / 2**halvings).ceil().long()
+    def teach(self, x_t: Tensor, t: Tensor, r: Tensor) -> Tensor:
+        """x_r on the teacher's path through x_t: Heun's step, the mean of the velocities at both ends."""
+        teacher = self._teacher[0].to(x_t.device)
+        angle = self.angles(t) - self.angles(r)
+        v = teacher(x_t, t).float()
+        x_r = self.turn(x_t, v, angle)
+        v_r = teacher(x_r, r.clamp(min=0)).float()
+        back = angle.cos() * v_r - angle.sin() * x_r  # velocities turn with their points: what v_r would be at t
+        mean = 0.5 * (v + back)
+        clean = (r < 0).reshape(-1, 1, 1, 1)  # there the guess is the end: nothing is left to look back from
+        return torch.where(clean, x_r, self.turn(x_t, mean, angle))
 
     def loss(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        x_0, last = 2 * x - 1, len(self.schedule) - 1
-        t = (spread_times(len(x), x.device, generator) * (last + 1)).long().clamp(max=last)
-        r = self.earlier(t, self.halvings())
-        eps = torch.randn(x.shape, device=x.device, generator=generator)
-        (alpha, sigma), (alpha_r, sigma_r) = self.schedule.rates(t), self.schedule.rates(r.clamp(min=0))
-        clean = (r < 0).reshape(-1, 1, 1, 1)
+        """Pseudo-Huber distance, a pixel, between the ends that neighbours on one path lead to."""
+        intervals = len(self.times) - 1
+        shift = torch.rand(1, device=x.device, generator=generator)
+        i = ((torch.arange(len(x), device=x.device) / len(x) + shift) % 1 * intervals).long().clamp(max=intervals - 1)
+        times = self.times.to(x.device)
+        t, r = times[i], times[i + 1]
+        alpha, sigma = self.schedule.rates(t)
+        x_0, eps = 2 * x - 1, torch.randn(x.shape, device=x.device, generator=generator)
+        x_t = alpha * x_0 + sigma * eps
         with torch.no_grad():
-            target = torch.where(clean, x_0, self(alpha_r * x_0 + sigma_r * eps, r.clamp(min=0)))
-        gap = torch.atan2(sigma, alpha) - torch.where(clean, 0.0, torch.atan2(sigma_r, alpha_r))
-        error = (self(alpha * x_0 + sigma * eps, t) - target).flatten(1).square().sum(1)
-        c = 0.03 * error.new_tensor(x[0].numel()).sqrt()  # below it the distance is a square, above a length
-        return (((error + c**2).sqrt() - c) / gap.flatten()).mean() / x[0].numel() ** 0.5
+            x_r = (
+                self.teach(x_t, t, r)
+                if self._teacher
+                else self.turn(x_t, alpha * eps - sigma * x_0, self.angles(t) - self.angles(r))
+            )
+            arrived = (r == self.end_of(t)).reshape(-1, 1, 1, 1)
+            target = torch.where(arrived, x_r, self(x_r, r.clamp(min=0)))
+        error = (self(x_t, t) - target).flatten(1).square().sum(1)
+        c = 0.03 * math.sqrt(x[0].numel())  # below it the distance is a square, above a length
+        return ((error + c**2).sqrt() - c).mean() / math.sqrt(x[0].numel())
+
+    # Claims ----------------------------------------------------------------------------------------------------------
 
     def golden_inputs(self) -> dict[str, Tensor]:
         x_t = torch.randn(2, *self.image_shape, generator=torch.Generator().manual_seed(0))
