@@ -89,6 +89,14 @@ class ConsistencyModel(ImageGenerator):
         super().start_from(base)
         self._teacher = [base.eval().requires_grad_(False)]
 
+    def setup(self, stage: str) -> None:
+        """Start from the base, as all image generators do, and be taught by it, which a loaded checkpoint is, too."""
+        super().setup(stage)
+        if stage == "fit" and self.base is not None and not self._teacher:
+            import zoo
+
+            self._teacher = [zoo.load(self.base).requires_grad_(False)]
+
     def angles(self, t: Tensor) -> Tensor:
         """φ with α = cos φ, σ = sin φ for steps t [N], 0 for t = −1; [N, 1, 1, 1]."""
         alpha, sigma = self.schedule.rates(t.clamp(min=0))

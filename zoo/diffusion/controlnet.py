@@ -141,6 +141,12 @@ class ControlNet(ConditionalDDPM):
         self.branch.start_from(self.net)
         self.freeze("net", "label")
 
+    def setup(self, stage: str) -> None:
+        """Take over the base's weights, as all image generators do; a loaded checkpoint keeps its own, frozen as well."""
+        super().setup(stage)
+        if stage == "fit" and self.base is not None:
+            self.freeze("net", "label")
+
     def forward(self, x_t: Tensor, t: Tensor, labels: Tensor | None = None, control: Tensor | None = None) -> Tensor:
         """The guess of v (or ε); without a control, that of the base."""
         if control is None:

@@ -33,9 +33,9 @@ class ImageGenerator(ZooModule):
     base: str | None = None
 
     def setup(self, stage: str) -> None:
-        """Take over the base's weights; a run that resumes replaces them by its own right after."""
+        """Take over the base's weights, unless this is a loaded checkpoint; a run that resumes puts its own in their place."""
         super().setup(stage)
-        if stage == "fit" and self.base is not None:
+        if stage == "fit" and self.base is not None and self.name is None:
             import zoo
 
             self.start_from(zoo.load(self.base))

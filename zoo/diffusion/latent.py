@@ -65,9 +65,9 @@ class LatentDiffusion(ImageGenerator):
         self.freeze("autoencoder")
 
     def setup(self, stage: str) -> None:
-        """Take over the autoencoder's weights; a run that resumes replaces them by the same ones."""
+        """Take over the autoencoder's weights, unless a loaded checkpoint brought them along."""
         super().setup(stage)
-        if stage == "fit" and self.source is not None:
+        if stage == "fit" and self.source is not None and self.name is None:
             import zoo
 
             found = zoo.load(self.source)
@@ -76,7 +76,9 @@ class LatentDiffusion(ImageGenerator):
             self.autoencoder.load_state_dict(found.state_dict())
 
     def on_fit_start(self) -> None:
-        """Measure the codes' standard deviation on training images; it is stored with the weights."""
+        """Measure the codes' standard deviation on training images; it is stored with the weights, which then rely on it."""
+        if self.name is not None:
+            return
         x = self.trainer.datamodule.tensors("train")[0][:2000].float() / 255  # type: ignore[attr-defined]
         codes = torch.cat([self.autoencoder.encode(part) for part in x.split(500)])
         self.scale.fill_(codes.std().item())
