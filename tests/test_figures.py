@@ -105,4 +105,5 @@ def test_sudden_convergence(tmp_path):
     assert figure.edge_iou(square, edge_map(square)) == 1 and figure.edge_iou(square, 1 - edge_map(square)) == 0
     figure.draw(marks, edges, tmp_path / "convergence.png")
     assert (tmp_path / "convergence.png").stat().st_size > 5_000
-    assert "steps 0 and 2" in figure.extra("x", marks) or "steps 2 and 4" in figure.extra("x", marks)
+    text = figure.extra("x", marks)
+    assert ("steps 0 and 2" in text or "steps 2 and 4" in text) and "control.py x --steps 4 --every 2`" in text

@@ -75,7 +75,7 @@ def extra(name: str, marks: list[dict[str, Any]]) -> str:
         f"The branch trained anew, batches of 64, and {SHOWN} images drawn from the same noise to the same edges at even "
         f"intervals. The largest step up lies between steps {marks[jump - 1]['step']} and {marks[jump]['step']}: from an "
         f"intersection over union of {ious[jump - 1]:.2f} to {ious[jump]:.2f}; it ends at {ious[-1]:.2f}. "
-        f"`python scripts/figures/control.py {name}`\n\n"
+        f"`python scripts/figures/control.py {name} --steps {marks[-1]['step']} --every {marks[1]['step']}`\n\n"
         "![sudden convergence](convergence.png)\n"
     )
 

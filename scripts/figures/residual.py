@@ -93,7 +93,7 @@ def draw_curves(names: list[str], path: Path) -> None:
     figure.savefig(path, dpi=90)
 
 
-def extra(names: list[str], images: int) -> str:
+def extra(names: list[str], points: int, images: int, reach: float) -> str:
     """The card's own section, in Markdown."""
     rows = []
     for name in names:
@@ -103,7 +103,7 @@ def extra(names: list[str], images: int) -> str:
         [
             "## Shortcuts\n",
             "The same layers with shortcuts and without, trained alike.",
-            f"`python scripts/figures/residual.py {' '.join(names)}`\n",
+            f"`python scripts/figures/residual.py {' '.join(names)} --points {points} --images {images} --reach {reach:g}`\n",
             "| network | test error |",
             "|---|---|",
             *rows,
@@ -135,7 +135,9 @@ def main(argv: list[str] | None = None) -> int:
             found[name] = landscape(model, pixels, y.to(device), points=options.points, reach=options.reach)
         draw_landscapes(found, options.reach, into / "landscape.png")
         draw_curves(options.names, into / "curves.png")
-        (into / "extra.md").write_text(extra(options.names, options.images), encoding="utf-8")
+        (into / "extra.md").write_text(
+            extra(options.names, options.points, options.images, options.reach), encoding="utf-8"
+        )
     except ZooError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
