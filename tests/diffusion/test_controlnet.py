@@ -90,6 +90,14 @@ def test_edges_of_a_square_are_its_outline():
     assert not edge_map(torch.full((1, 1, 9, 9), 0.7)).any()
 
 
+def test_one_control_serves_all_images():
+    _, model = adopted()
+    torch.nn.init.ones_(model.branch.middle.weight)
+    each = model.sample(2, control=EDGES[:1].repeat(2, 1, 1, 1), steps=2, seed=0)
+    for one in (EDGES[0], EDGES[:1]):
+        assert torch.equal(model.sample(2, control=one, steps=2, seed=0), each)
+
+
 @pytest.mark.parametrize(
     ("control", "message"),
     [

@@ -176,7 +176,8 @@ class ControlNet(ConditionalDDPM):
         """Draw images [n, C, H, W] in [0, 1]; the same seed gives the same images on the same device.
 
         Args:
-            control: edge maps [n, 1, H, W], or one for all, as `edge_map` draws them; None samples the base.
+            control: edge maps [n, 1, H, W] as `edge_map` draws them, or one for all, [1, 1, H, W] or [1, H, W]; None samples the
+                base.
             labels, guidance, sampler, steps, eta, batch_size: as in ConditionalDDPM; guidance is away from "any class" with the
                 same control.
         """
@@ -224,9 +225,11 @@ class ControlNet(ConditionalDDPM):
         """
         size = (1, *self.image_shape[1:])
         if control.ndim == 3:
-            control = control[None].expand(n, *control.shape)
+            control = control[None]
         if control.ndim != 4 or tuple(control.shape[1:]) != size:
             raise InputError(f"the control is [{n}, {', '.join(map(str, size))}], not {list(control.shape)}: resize it")
+        if len(control) == 1:
+            control = control.expand(n, -1, -1, -1)
         if len(control) != n:
             raise InputError(f"{n} images need {n} controls, or one for all, not {len(control)}")
         if not torch.isfinite(control).all() or control.min() < 0 or control.max() > 1:
