@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.diffusion.image_generator import ImageGenerator
+from zoo.diffusion.image_generator import ImageGenerator, spread_times
 from zoo.diffusion.schedule import NoiseSchedule, Shape
 from zoo.diffusion.unet import UNet
 from zoo.errors import InputError
@@ -44,6 +44,9 @@ class ConsistencyModel(ImageGenerator):
     Shapes:
         images: [N, C, H, W] in [0, 1]; steps t: [N] in 0 … T − 1, and −1 for the clean image.
     """
+
+    times: Tensor
+    ends: Tensor
 
     def __init__(
         self,
@@ -76,11 +79,9 @@ class ConsistencyModel(ImageGenerator):
             patch=patch,
             dropout=dropout,
         )
-        times = torch.tensor([*self.schedule.steps(intervals), -1])
-        self.times, self.ends = (
-            times,
-            times[:: intervals // segments],
-        )  # from noise down; the clean image is the last end
+        times = torch.tensor([*self.schedule.steps(intervals), -1])  # from noise down to the clean image
+        self.register_buffer("times", times, persistent=False)
+        self.register_buffer("ends", times[:: intervals // segments], persistent=False)
         self._teacher: list[Any] = []  # in a list: it is no part of this module and of its checkpoints
 
     def start_from(self, base: Any) -> None:
@@ -117,8 +118,7 @@ class ConsistencyModel(ImageGenerator):
 
     def end_of(self, t: Tensor) -> Tensor:
         """The last step of the segment that starts at or above steps t [N]; −1 is the clean image."""
-        ends = self.ends.to(t.device)
-        return ends[(ends[:, None] >= t).sum(0).clamp(max=len(ends) - 1)]
+        return self.ends[(self.ends[:, None] >= t).sum(0).clamp(max=len(self.ends) - 1)]
 
     @torch.inference_mode()
     def trajectory(self, x: Tensor) -> list[Tensor]:
@@ -157,19 +157,14 @@ class ConsistencyModel(ImageGenerator):
     def loss(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Pseudo-Huber distance, a pixel, between the ends that neighbours on one path lead to."""
         intervals = len(self.times) - 1
-        shift = torch.rand(1, device=x.device, generator=generator)
-        i = ((torch.arange(len(x), device=x.device) / len(x) + shift) % 1 * intervals).long().clamp(max=intervals - 1)
-        times = self.times.to(x.device)
-        t, r = times[i], times[i + 1]
+        i = (spread_times(len(x), x.device, generator) * intervals).long().clamp(max=intervals - 1)
+        t, r = self.times[i], self.times[i + 1]
         alpha, sigma = self.schedule.rates(t)
         x_0, eps = 2 * x - 1, torch.randn(x.shape, device=x.device, generator=generator)
         x_t = alpha * x_0 + sigma * eps
         with torch.no_grad():
-            x_r = (
-                self.teach(x_t, t, r)
-                if self._teacher
-                else self.turn(x_t, alpha * eps - sigma * x_0, self.angles(t) - self.angles(r))
-            )
+            phi = self.angles(r)
+            x_r = self.teach(x_t, t, r) if self._teacher else phi.cos() * x_0 + phi.sin() * eps
             arrived = (r == self.end_of(t)).reshape(-1, 1, 1, 1)
             target = torch.where(arrived, x_r, self(x_r, r.clamp(min=0)))
         error = (self(x_t, t) - target).flatten(1).square().sum(1)

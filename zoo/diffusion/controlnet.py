@@ -30,9 +30,7 @@ from zoo.images import save_grid
 from zoo.module import seeded_generator
 from zoo.precision import quick_autocast
 
-UNCONTROLLED = (
-    1000  # images of the base whose edges are compared with those asked for: what chance and the class alone give
-)
+UNCONTROLLED = 1000  # images of the base whose edges are measured, too: what chance and the class alone give
 
 
 def edge_map(x: Tensor) -> Tensor:
