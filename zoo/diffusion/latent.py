@@ -109,7 +109,7 @@ class LatentDiffusion(ImageGenerator):
         seed: int | None = None,
         labels: Tensor | None = None,
         sampler: str = "ancestral",
-        steps: int = 50,
+        steps: int = 20,
         eta: float = 0.0,
         batch_size: int = 250,
     ) -> Tensor:
