@@ -4,12 +4,15 @@ import json
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import nn
 
 import zoo
 from tests.test_registry import with_transform
-from zoo import atomic, checkpoint
+from tests.tiny import TINY
+from zoo import atomic, checkpoint, int8
 from zoo.errors import CheckpointError, InputError
 
 
@@ -163,11 +166,54 @@ def test_tied_weights_are_stored_once_and_survive(tmp_path):
     assert other.out.weight is other.embed.weight
 
 
-def test_half_precision_weights_load_as_float32(tmp_path):
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.int8])
+def test_weights_stored_in_few_bits_load_as_float32(tmp_path, dtype):
     model = with_transform(zoo.create("lenet5"))
-    checkpoint.write(model, tmp_path / "half", dtype=torch.float16)
-    assert zoo.load(tmp_path / "half").dtype == torch.float32
-    assert zoo.verify(tmp_path / "half")
+    checkpoint.write(model, tmp_path / "small", dtype=dtype)
+    loaded = zoo.load(tmp_path / "small")
+    assert {p.dtype for p in loaded.parameters()} == {torch.float32}
+    assert zoo.verify(tmp_path / "small")
+    assert json.loads((tmp_path / "small" / "config.json").read_text())["weights"]["dtype"] == str(dtype)[6:]
+    first, again = (m.head.weight for m in (model, loaded))
+    assert torch.allclose(first, again, atol=first.abs().max().item() / 2**8)
+
+
+def test_tied_weights_in_int8(tmp_path):
+    model = zoo.create("gpt", **TINY["gpt"].init | {"width": 64, "tied": True})
+    checkpoint.write(model, tmp_path / "tied", dtype=torch.int8)
+    loaded = zoo.load(tmp_path / "tied")
+    assert loaded.head.weight is loaded.embedding.weight
+
+
+@given(st.integers(4096, 4300), st.integers(0, 2**31), st.floats(-40, 4))
+@settings(max_examples=30, deadline=None)
+def test_int8_is_off_by_half_a_step_of_each_block_at_most(numel, seed, log_scale):
+    w = torch.randn(numel, generator=torch.Generator().manual_seed(seed)) * 10**log_scale
+    w[:64] = 0
+    packed = int8.pack({"w": w, "short": w[:10].double(), "count": torch.arange(5000)})
+    assert packed["w"].dtype == torch.int8 and packed["w"].shape == w.shape
+    assert packed["short"].dtype == torch.float32 and packed["count"].dtype == torch.int64
+    unpacked = int8.unpack(packed)
+    assert unpacked.keys() == {"w", "short", "count"}
+    step = torch.repeat_interleave(packed["w:scales"], 64)[:numel]
+    assert ((unpacked["w"] - w).abs() <= 0.501 * step + torch.finfo(torch.float32).tiny).all()
+    assert torch.equal(int8.pack(unpacked)["w"], packed["w"])  # packing again changes nothing
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.pop("w"), "no int8 tensor"),
+        (lambda t: t.update({"w": t["w"].float()}), "no int8 tensor"),
+        (lambda t: t.update({"w:scales": t["w:scales"][:-1]}), "must be floats"),
+        (lambda t: t.update({"w:scales": t["w:scales"].int()}), "must be floats"),
+    ],
+)
+def test_int8_with_scales_that_belong_to_nothing_is_refused(change, message):
+    tensors = int8.pack({"w": torch.ones(70, 70)})
+    change(tensors)
+    with pytest.raises(CheckpointError, match=message):
+        int8.unpack(tensors)
 
 
 def test_a_folder_without_config_is_no_checkpoint(tmp_path):

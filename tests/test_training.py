@@ -13,8 +13,7 @@ from PIL import Image
 import zoo
 from datamodules.base import TensorLoader, sample_split
 from tests.conftest import ROOT
-from zoo import cards
-from zoo.precision import quick_autocast, quick_precision
+from zoo import cards, precision
 from zoo.training import History, Resume, WarmupDecay, precision_advice
 
 
@@ -181,22 +180,30 @@ def test_each_seed_shuffles_its_own_way(tmp_path, monkeypatch):
     assert seen == [["--seed_everything=3", "--data.init_args.seed=3"], ["--seed_everything=3"]]
 
 
-@pytest.mark.parametrize("amx", [True, False])
-@pytest.mark.parametrize("precision", ["bf16-mixed", "32-true"])
-def test_advice_on_bfloat16_where_it_is_slow(monkeypatch, amx, precision):
-    able = {"architecture": "x86_64", "amx_bf16": amx}
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
-    advice = precision_advice(L.Trainer(precision=precision, accelerator="cpu", logger=False, barebones=True))
-    assert (advice is not None) == (precision == "bf16-mixed" and not amx)
+@pytest.fixture(params=[True, False], ids=["quick", "slow"])
+def quick(request, monkeypatch):
+    """A processor on which bfloat16 takes half or twice of float32's time."""
+    seconds = {torch.float32: 2.0, torch.bfloat16: 1.0 if request.param else 4.0}
+    monkeypatch.setattr(precision, "seconds_of_product", seconds.__getitem__)
+    precision.bfloat16_is_slow.cache_clear()
+    yield request.param
+    precision.bfloat16_is_slow.cache_clear()
 
 
-@pytest.mark.parametrize("amx", [True, False])
-def test_evaluation_autocasts_where_bfloat16_is_quick(monkeypatch, amx):
-    able = {"architecture": "x86_64", "amx_bf16": amx}
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
-    context, words = quick_autocast("cpu")
+@pytest.mark.parametrize("asked", ["bf16-mixed", "32-true"])
+def test_advice_on_bfloat16_where_it_is_slow(quick, asked):
+    advice = precision_advice(L.Trainer(precision=asked, accelerator="cpu", logger=False, barebones=True))
+    assert (advice is not None) == (asked == "bf16-mixed" and not quick)
+
+
+def test_evaluation_autocasts_where_bfloat16_is_quick(monkeypatch, quick):
+    context, words = precision.quick_autocast("cpu")
     with context:
         product = torch.ones(2, 2) @ torch.ones(2, 2)
-    assert (product.dtype, words) == ((torch.bfloat16, "bf16 autocast") if amx else (torch.float32, "float32"))
+    assert (product.dtype, words) == ((torch.bfloat16, "bf16 autocast") if quick else (torch.float32, "float32"))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert quick_precision() == ("bf16-mixed" if amx else "32-true")
+    assert precision.quick_precision() == ("bf16-mixed" if quick else "32-true")
+
+
+def test_products_are_timed_in_the_precision_asked_for():
+    assert 0 < precision.seconds_of_product(torch.float32, 8) < 1

@@ -26,7 +26,7 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from zoo import registry
+from zoo import int8, registry
 from zoo.atomic import replacing
 from zoo.errors import CheckpointError, ZooError
 from zoo.images import Transform
@@ -217,7 +217,7 @@ def read(folder: Path) -> ZooModule:
         CheckpointError: for anything that is missing, damaged or doesn't fit.
     """
     config = read_config(folder)
-    tensors = read_tensors(folder / "model.safetensors", config["weights"]["sha256"])
+    tensors = int8.unpack(read_tensors(folder / "model.safetensors", config["weights"]["sha256"]))
     with bounded(tensors):
         model = build(config)
     load_tensors(model, tensors)
@@ -260,7 +260,7 @@ def _asked_elements(factory: str, args: tuple[Any, ...], kwargs: dict[str, Any])
 
 
 def weights_bytes(model: nn.Module, dtype: torch.dtype = torch.float32) -> bytes:
-    """The model's tensors as safetensors bytes, each tied weight once, floating point ones in `dtype`."""
+    """The model's tensors as safetensors bytes, each tied weight once, floating point ones in `dtype` (see zoo.int8)."""
     tensors: dict[str, Tensor] = {}
     seen: set[int] = set()
     for name, tensor in model.state_dict(keep_vars=True).items():
@@ -268,8 +268,8 @@ def weights_bytes(model: nn.Module, dtype: torch.dtype = torch.float32) -> bytes
             continue
         seen.add(id(tensor))
         value = tensor.detach().cpu().contiguous()
-        tensors[name] = value.to(dtype) if value.is_floating_point() else value
-    return to_safetensors(tensors, metadata={"format": "pt"})
+        tensors[name] = value.to(dtype) if value.is_floating_point() and dtype != torch.int8 else value
+    return to_safetensors(int8.pack(tensors) if dtype == torch.int8 else tensors, metadata={"format": "pt"})
 
 
 def init_arguments(module: Any) -> dict[str, Any]:

@@ -1,17 +1,31 @@
-"""Which precision a device is quick in: bfloat16 on GPUs and on processors with matrix units, float32 elsewhere."""
+"""Which precision a device is quick in: bfloat16 on GPUs and on processors with units for it, float32 elsewhere."""
 
+import time
 from contextlib import AbstractContextManager
+from functools import lru_cache
 
 import torch
 
 
+@lru_cache
 def bfloat16_is_slow(device_type: str) -> bool:
-    """Whether bfloat16 takes longer than float32: on an x86 processor without matrix units (AMX).
+    """Whether bfloat16 takes longer than float32, timed on a product of matrices the first time that it is asked.
 
-    With AVX-512's bfloat16 instructions alone it was measured at half of float32's speed, without them at a two-hundredth.
+    What a processor claims doesn't tell: one with AVX-512's bfloat16 instructions took half of float32's time, another one with
+    the same instructions twice of it, and one without them two hundred times as long.
     """
-    able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return device_type == "cpu" and able.get("architecture") == "x86_64" and not able.get("amx_bf16")
+    return device_type == "cpu" and seconds_of_product(torch.bfloat16) > seconds_of_product(torch.float32)
+
+
+def seconds_of_product(dtype: torch.dtype, size: int = 256) -> float:
+    """The shortest of five times that a product of two square matrices takes on the CPU."""
+    a = torch.full((size, size), 0.5, dtype=dtype)
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        torch.mm(a, a)
+        times.append(time.perf_counter() - start)
+    return min(times)
 
 
 def quick_autocast(device_type: str) -> tuple[AbstractContextManager, str]:

@@ -49,14 +49,14 @@ class Export:
 
     Args:
         averaged: the run keeps an exponential moving average (EMAWeightAveraging), and that is what is exported.
-        dtype: how the weights are stored; they are loaded as float32.
+        dtype: how the weights are stored; they are loaded as float32. "int8" has a scale for every 64 weights (zoo.int8).
         seeds: runs with seeds 0, 1, …; the first is published (never the best), all of them give mean and std.
         together: fit all seeds in one process, and evaluate them in one: for runs whose imports cost more than they do.
         fold: an argument that takes the seed's number, such as "data.fold": the seeds are the folds of a cross-validation.
     """
 
     averaged: bool = False
-    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+    dtype: Literal["float32", "float16", "bfloat16", "int8"] = "float32"
     seeds: int = 1
     together: bool = False
     fold: str | None = None
@@ -225,7 +225,7 @@ def precision_advice(trainer: L.Trainer) -> str | None:
     on_cpu = isinstance(trainer.accelerator, CPUAccelerator)
     if not on_cpu or not bfloat16_is_slow("cpu") or not str(trainer.precision).startswith("bf16"):
         return None
-    return "This processor has no matrix units for bfloat16: --trainer.precision=32-true is likely to be far faster."
+    return "This processor is slower in bfloat16 than in float32: --trainer.precision=32-true is likely to be faster."
 
 
 def fit(recipe: Path, run: Path, overrides: list[str]) -> tuple[ZooModule, L.LightningDataModule, RecipeCLI, History]:

@@ -1,0 +1,75 @@
+"""Storing a checkpoint in int8: smaller, measured again on its own file, and left alone where the metric moves."""
+
+import importlib
+import json
+import shutil
+
+import pytest
+
+import zoo
+from zoo.cards import Folder, card
+from zoo.errors import InputError
+from zoo.hub import CHECKPOINTS
+
+
+@pytest.fixture
+def script():
+    return importlib.import_module("scripts.shrink")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return shutil.copytree(CHECKPOINTS / "mlp-mnist", tmp_path / "mlp-mnist")
+
+
+@pytest.fixture
+def evaluation(tmp_path, monkeypatch, script):
+    """A script in place of the evaluation, which needs the data: it writes metrics that differ by a chosen share."""
+
+    def differs(share: float) -> None:
+        fake = tmp_path / "evaluate.py"
+        fake.write_text(
+            "import hashlib, json, pathlib, sys\n"
+            "folder = pathlib.Path(sys.argv[1])\n"
+            "metrics = json.loads((folder / 'metrics.json').read_text())\n"
+            "for metric in metrics:\n"
+            f"    metric['value'] *= 1 + {share}\n"
+            "    metric['sha256'] = hashlib.sha256((folder / 'model.safetensors').read_bytes()).hexdigest()\n"
+            "(folder / 'metrics.json').write_text(json.dumps(metrics))\n"
+        )
+        monkeypatch.setattr(script, "EVALUATE", fake)
+
+    return differs
+
+
+def test_a_folder_is_rewritten_and_still_whole(script, folder, evaluation):
+    evaluation(1e-4)
+    before = (folder / "model.safetensors").stat().st_size
+    assert script.main([str(folder)]) == 0
+    assert (folder / "model.safetensors").stat().st_size < 0.6 * before
+    assert zoo.verify(folder)
+    config = json.loads((folder / "config.json").read_text())
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert config["weights"]["dtype"] == "int8" and config["name"] == "mlp-mnist"
+    assert {metric["sha256"] for metric in metrics} == {config["weights"]["sha256"]}
+    assert (folder / "recipe.yaml").read_text().count("dtype: int8") == 1
+    assert (folder / "README.md").read_text() == card(Folder(folder))
+    with pytest.raises(InputError, match="already"):
+        script.shrink(folder, 1.0)
+
+
+def test_a_metric_that_moves_leaves_the_folder_alone(script, folder, evaluation, capsys):
+    evaluation(0.01)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert script.main([str(folder)]) == 2
+    assert "more than 0.20%" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert script.main([str(folder), "--tolerance", "0.02"]) == 0
+
+
+def test_a_mean_over_seeds_is_not_carried_over(script, folder):
+    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics[0] |= {"mean": 0.9, "std": 0.1, "n_seeds": 5}
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    with pytest.raises(InputError, match="several files"):
+        script.shrink(folder, 1.0)
