@@ -127,8 +127,8 @@ class ScoreSDE(ContinuousModel):
         *,
         seed: int | None = None,
         labels: Tensor | None = None,
-        sampler: str = "pc",
-        steps: int = 50,
+        sampler: str = "ode",
+        steps: int = 10,
         corrections: int = 1,
         snr: float = 0.16,
         batch_size: int = 250,
@@ -136,7 +136,8 @@ class ScoreSDE(ContinuousModel):
         """Draw images [n, C, H, W] in [0, 1]; the same seed gives the same images on the same device.
 
         Args:
-            sampler: "pc" (predictor-corrector), "sde" (the predictor alone) or "ode" (the probability flow, by Heun's method).
+            sampler: "ode" (the probability flow, by Heun's method), "pc" (predictor-corrector) or "sde" (the predictor alone); the
+                last two want fifty steps and more.
             steps: of the solver; "pc" takes 1 + corrections network calls in each, "ode" two.
             corrections, snr: Langevin steps after each step of "pc", and their signal-to-noise ratio.
             labels: refused, the model is unconditional.
