@@ -68,8 +68,7 @@ def test_a_metric_that_moves_leaves_the_folder_alone(script, folder, evaluation,
 
 
 def test_a_mean_over_seeds_is_not_carried_over(script, folder):
-    metrics = json.loads((folder / "metrics.json").read_text())
-    metrics[0] |= {"mean": 0.9, "std": 0.1, "n_seeds": 5}
-    (folder / "metrics.json").write_text(json.dumps(metrics))
+    facts = json.loads((folder / "provenance.json").read_text())
+    (folder / "provenance.json").write_text(json.dumps(facts | {"seconds_all_seeds": [1.0, 1.0]}))
     with pytest.raises(InputError, match="several files"):
         script.shrink(folder, 1.0)
