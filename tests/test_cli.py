@@ -91,6 +91,7 @@ def test_generate_streams_what_the_model_generates(writer, capsys):
         (["sample", "{generator}", "--guidance", "2"], "takes no --guidance"),
         (["sample", "{classifier}"], "doesn't draw samples"),
         (["predict", "{generator}", "a.png"], "doesn't classify"),
+        (["predict", "perceptron-iris", "a.png"], "doesn't classify files"),
         (["generate", "{classifier}", "a"], "doesn't write text"),
         (["predict", "{classifier}", "no-such.png"], "there is no file"),
         (["verify", "no-such-model"], "no model named"),

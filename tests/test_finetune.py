@@ -1,6 +1,7 @@
 """Fine-tuning from a checkpoint to a folder like any other, and the pieces: input, groups, freezing, what goes wrong."""
 
 import builtins
+import importlib
 import json
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import zoo
 from datamodules.base import sample_split
-from zoo import finetuning
+from zoo import cli, finetuning
 from zoo.convnets.classifier import ImageClassifier
 from zoo.errors import InputError
 from zoo.finetuning import GradualUnfreezing, adapt, overrides
@@ -68,7 +69,20 @@ def test_from_folder_of_images_to_checkpoint(folder, base, tmp_path, capsys):
     metrics = {entry["metric"]: entry for entry in json.loads((into / "metrics.json").read_text(encoding="utf-8"))}
     assert metrics["accuracy"]["value"] > 0.8 and metrics["accuracy"]["sha256"] == config["weights"]["sha256"]
     for file in into.iterdir():
-        assert str(folder).encode() not in file.read_bytes(), f"{file.name} names a path of this machine"
+        for path in (folder, base.parent, into.parent):
+            assert str(path).encode() not in file.read_bytes(), f"{file.name} names a path of this machine"
+    recipe = (into / "recipe.yaml").read_text(encoding="utf-8")
+    assert recipe.startswith(
+        "# python scripts/finetune.py lenet5-base --data image-folder --mode full --epochs 6 --lr 0.01 "
+    )
+    assert "--data.root FOLDER --data.batch_size 8 --trainer.accelerator cpu\n" in recipe
+    assert importlib.import_module("scripts.publish").main([str(into), "--owner", "me", "--dry-run"]) == 0
+    assert "rings: fit to be published as me/rings" in capsys.readouterr().out
+    assert cli.main(["evaluate", str(into)]) == 2  # the folder names no place of its images
+    assert "image-folder needs root" in capsys.readouterr().err
+    with pytest.warns(UserWarning, match="skipped"):
+        assert cli.main(["evaluate", str(into), "--root", str(folder)]) == 0
+    assert f"accuracy{'':16} {metrics['accuracy']['value']:.5g} " in capsys.readouterr().out
     with Image.open(into / "confusion.png") as picture:
         assert min(picture.size) > 200
     assert "base_model: lenet5-base" in (into / "README.md").read_text(encoding="utf-8")
@@ -98,12 +112,14 @@ def test_confusion_counts_every_image_once(folder, base):
         (["--data.root"], "needs a value"),
         (["--trainer.epochs", "3"], "no setting epochs"),
         (["--data", "mnst"], "mnist"),
+        (["--data.root", "{folder}", "--data.test_share", "some"], "image-folder can't be made with .*'some'"),
+        (["--data.augment", "{"], "--data.augment can't be '{'"),
     ],
 )
-def test_mistakes_end_with_one_sentence(arguments, words, base, capsys):
+def test_mistakes_end_with_one_sentence(arguments, words, base, folder, capsys):
     import re
 
-    assert finetuning.main([str(base), *arguments]) == 2
+    assert finetuning.main([str(base), *(word.replace("{folder}", str(folder)) for word in arguments)]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and re.search(words, error), error
 
@@ -194,6 +210,9 @@ def test_parameter_groups_hold_everything_once_and_slow_down_towards_the_image()
     ids = [id(p) for group in groups for p in group["params"]]
     assert sorted(ids) == sorted(id(p) for p in model.parameters())
     torch.optim.AdamW(groups)
+    for rates in ({"lr": 0.0}, {"lr": 1.0, "layer_decay": -0.5}, {"lr": 1.0, "layer_decay": 2.0}):
+        with pytest.raises(InputError, match="lr must be above 0 and layer_decay in"):
+            model.param_groups(**rates)
     model.freeze("backbone")
     assert [group["name"] for group in model.param_groups(1.0)] == ["head"]
     model.freeze()
@@ -239,6 +258,24 @@ def test_gradual_unfreezing_opens_part_after_part_from_the_top(known):
     L.Trainer(max_epochs=4, accelerator="cpu", callbacks=callbacks, **QUIET).fit(model, data)
     expected = [["head"], ["neck", "head"], ["stage2", "neck", "head"], ["stage1", "stage2", "neck", "head"]]
     assert trainable == expected and moved == expected
+
+
+def test_a_trainer_that_cannot_be_is_one_sentence():
+    with pytest.raises(InputError, match=r"lightning\.Trainer can't be made with .*'abacus'"):
+        finetuning.fit(small(), L.LightningDataModule(), trainer={"accelerator": "abacus"})
+
+
+def test_training_goes_on_after_a_prediction_between_two_epochs():
+    model, modes = small(), []
+
+    class Look(L.Callback):
+        def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+            modes.append((model.stage1.training, model.stage2.training))
+            model.predict(torch.zeros(1, 28, 28, dtype=torch.uint8))
+
+    data = DataLoader(TensorDataset(torch.randn(8, 1, 28, 28), torch.arange(8)), batch_size=4)
+    L.Trainer(max_epochs=2, accelerator="cpu", callbacks=[Look()], **QUIET).fit(model.freeze("stage1"), data)
+    assert modes == [(False, True)] * 2
 
 
 def test_gradual_unfreezing_needs_a_head():

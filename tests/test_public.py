@@ -55,6 +55,11 @@ def table() -> ModelTable:
     return ModelTable([entry("b", accuracy=0.9), entry("a", accuracy=0.99), entry("c", fcd=3.0), entry("d", fcd=2.0)])
 
 
+def test_a_data_module_says_what_it_needs():
+    with pytest.raises(InputError, match="image-folder needs root"):
+        zoo.datamodule("image-folder")
+
+
 def test_table_sorts_best_first_and_prints():
     assert [m.name for m in table().sort_by("accuracy")] == ["a", "b"]
     assert [m.name for m in table().sort_by("mnist/test/fcd")] == ["d", "c"]

@@ -13,7 +13,7 @@ from PIL import Image
 import zoo
 from datamodules.base import TensorLoader, sample_split
 from tests.conftest import ROOT
-from zoo import cards, precision
+from zoo import cards, precision, training
 from zoo.training import History, Resume, WarmupDecay, precision_advice
 
 
@@ -207,3 +207,30 @@ def test_evaluation_autocasts_where_bfloat16_is_quick(monkeypatch, quick):
 
 def test_products_are_timed_in_the_precision_asked_for():
     assert 0 < precision.seconds_of_product(torch.float32, 8) < 1
+
+
+def test_a_recipe_can_stop_early_and_train_batch_norm_only(digits, tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(f"""
+model:
+  class_path: zoo.mlp.mlp.MLP
+  init_args: {{num_classes: 3, in_channels: 3, hidden: [4], image_size: [4, 4], batch_norm: true}}
+data:
+  class_path: datamodules.image_folder.ImageFolder
+  init_args: {{root: {digits}, image_size: 4, batch_size: 8}}
+optimizer: {{class_path: torch.optim.SGD, init_args: {{lr: 0.0, momentum: 0.9}}}}
+card: {{summary: a test, paper: none, limits: all}}
+trainer:
+  max_epochs: 9
+  accelerator: cpu
+  enable_progress_bar: false
+  callbacks:
+    - class_path: lightning.pytorch.callbacks.EarlyStopping
+      init_args: {{monitor: val/loss, patience: 2, min_delta: 0.5}}  # batch norm's statistics move a little
+    - zoo.normalization.BatchNormOnly
+""")
+    model, _, cli, history = training.fit(recipe, tmp_path / "run", [])
+    assert [row["epoch"] for row in history.rows] == [0, 1, 2]
+    assert [len(group["params"]) for group in cli.trainer.optimizers[0].param_groups] == [len(list(model.parameters()))]
+    moved = [p in cli.trainer.optimizers[0].state for p in model.hidden[0].parameters()]
+    assert moved == [False, True, True]  # the linear layer, γ and β

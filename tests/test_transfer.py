@@ -81,3 +81,18 @@ def test_few_labels(cifar, monkeypatch):
     monkeypatch.setattr(script, "accuracy", lambda *_, **__: pytest.fail("everything was measured"))
     assert script.main([*arguments, "--into", str(cifar)]) == 0
     assert script.main([*arguments, "--into", str(cifar), "--steps", "2"]) == 2
+
+
+def test_the_probe_has_converged_on_embeddings_of_any_scale():
+    script = importlib.import_module("scripts.figures.transfer")
+    generator = torch.Generator().manual_seed(0)
+    y = torch.arange(4).repeat(25)
+    scale = 10.0 ** torch.arange(-3, 5)  # of the dimensions
+    z = (torch.randn(100, 8, generator=generator) + 0.5 * torch.randn(4, 8, generator=generator)[y]) * scale + scale
+    head = script.fit_probe(z, y)[-1]
+    x = ((z - z.mean(0)) / z.std(0, correction=0)).double()
+    wrong = torch.from_numpy(x.numpy() @ head.coef_.T + head.intercept_).softmax(1)
+    wrong -= torch.nn.functional.one_hot(y)  # the gradient of the cross-entropy to the logits
+    gradient = script.C * wrong.T @ x + torch.from_numpy(head.coef_)  # 0 where C Σ cross-entropy + |W|²/2 is least
+    at_zero = (0.25 - torch.nn.functional.one_hot(y)).double().T @ x
+    assert gradient.abs().max() < 1e-3 * at_zero.abs().max() and wrong.sum(0).abs().max() < 1e-2

@@ -1,5 +1,6 @@
 """The public functions that need torch: load, create, datamodule, verify, evaluate."""
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -69,9 +70,10 @@ def datamodule(name: str, **init: Any) -> L.LightningDataModule:
 
     Raises:
         UnknownNameError: a LookupError with the nearest names.
+        InputError: if an argument without a default is missing.
     """
     if name in registry.DATAMODULES:
-        return registry.datamodule_class(name)(**init)
+        return _made(name, init)
     try:
         config = checkpoint.read_config(locate(name))
     except UnknownNameError:
@@ -80,7 +82,15 @@ def datamodule(name: str, **init: Any) -> L.LightningDataModule:
         raise nearest(name, registry.DATAMODULES) from None
     if config["data"] is None:
         raise InputError(f"{name} doesn't say which data it was trained on")
-    return registry.datamodule_class(config["data"]["name"])(**{**config["data"]["init"], **init})
+    return _made(config["data"]["name"], config["data"]["init"] | init)
+
+
+def _made(name: str, init: dict[str, Any]) -> L.LightningDataModule:
+    cls = registry.datamodule_class(name)
+    needed = [key for key, p in inspect.signature(cls).parameters.items() if p.default is p.empty]
+    if missing := [key for key in needed if key not in init]:
+        raise InputError(f"the data module {name} needs {', '.join(missing)}: give it as an argument or option")
+    return cls(**init)
 
 
 def verify(name: str | Path) -> dict[str, float]:

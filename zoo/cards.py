@@ -23,6 +23,11 @@ REQUIRED = ("config.json", "model.safetensors", "recipe.yaml", "metrics.json", "
 
 # Training data by data module: the Hub's name for it, its licence as its source states it, and what follows for the user.
 DATA_LICENCES: dict[str, tuple[str | None, str, str]] = {
+    "image-folder": (
+        None,
+        "the owner's",
+        "whoever owns the images says what may be done with them and with the weights",
+    ),
     "mnist": ("ylecun/mnist", "CC BY-SA 3.0", "attribute, and share adapted images alike; the weights hold no images"),
     "tinyshakespeare": (
         "karpathy/tiny_shakespeare",
@@ -134,8 +139,9 @@ def card(folder: Folder) -> str:
     parts.append(f"{folder.words.get('summary', '').strip()}\n")
     parts.append(f"## Use\n\n```python\n{snippet(folder)}\n```\n")
     parts.append(f"## Measured\n\n{metric_table(folder.metrics)}\n")
+    root = " --root FOLDER" if folder.dataset == "image-folder" else ""
     parts.append(
-        f"From exactly this file (sha256 `{config['weights']['sha256'][:16]}…`): `python scripts/evaluate.py {folder.name}`.\n"
+        f"From exactly this file (sha256 `{config['weights']['sha256'][:16]}…`): `python scripts/evaluate.py {folder.name}{root}`.\n"
     )
     if (folder.path / "extra.md").exists():
         parts.append((folder.path / "extra.md").read_text(encoding="utf-8").rstrip() + "\n")

@@ -90,7 +90,8 @@ def parser() -> argparse.ArgumentParser:
     translating.add_argument("--map", type=Path, help="draw what each piece of the first translation looked at")
     verifying = add(verify)
     verifying.add_argument("names", nargs="*", help="default: all of this checkout")
-    add(evaluate, "name")
+    evaluating = add(evaluate, "name")
+    evaluating.add_argument("--root", help="folder of the data, where the default isn't it")
     downloading = add(download)
     downloading.add_argument("names", nargs="+")
     downloading.add_argument("--with-data", action="store_true", help="the data sets they were trained on, too")
@@ -137,9 +138,11 @@ def sample(options: argparse.Namespace) -> None:
 
 def predict(options: argparse.Namespace) -> None:
     """Classes and probabilities of image files."""
+    from zoo.protocols import Classifies
+
     model: Any = zoo.load(options.name)
-    if not hasattr(model, "predict"):
-        raise InputError(f"{options.name} is a {model.task} model: it doesn't classify")
+    if not isinstance(model, Classifies):
+        raise InputError(f"{options.name} is a {model.task} model: it doesn't classify files")
     width = max(len(file) for file in options.files)
     for file, row in zip(options.files, model.predict(list(options.files), top=options.top), strict=True):
         print(f"{file:{width}}  " + "  ".join(f"{label} {p:.3f}" for label, p in row))
@@ -212,7 +215,8 @@ def verify(options: argparse.Namespace) -> None:
 def evaluate(options: argparse.Namespace) -> None:
     """Measure the published metrics again, on the full test split."""
     published = zoo.info(options.name).metrics if options.name in zoo.list_models() else {}
-    for entry in zoo.evaluate(options.name):
+    data = zoo.datamodule(options.name, root=options.root) if options.root else None
+    for entry in zoo.evaluate(options.name, data):
         claim = published.get(f"{entry['dataset']}/{entry['split']}/{entry['metric']}")
         beside = f"   published {claim.value:.5g}" if claim else ""
         print(f"{entry['dataset']}/{entry['split']}/{entry['metric']:24} {entry['value']:.5g}{beside}   {entry['how']}")

@@ -19,6 +19,7 @@ import lightning as L
 import torch
 import yaml
 from lightning.pytorch.callbacks import BaseFinetuning, TQDMProgressBar
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -124,20 +125,22 @@ def fit(
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     model.configure_optimizers = configure_optimizers  # type: ignore[method-assign]  # as LightningCLI does it
-    runner = L.Trainer(
-        **{
-            "max_epochs": check_count(epochs, "epochs"),
-            "precision": "bf16-mixed" if torch.cuda.is_available() else "32-true",
-            "logger": False,
-            "enable_checkpointing": False,
-            "enable_model_summary": False,
-            "num_sanity_val_steps": 0,
-            "log_every_n_steps": 1,
-            "use_distributed_sampler": False,
-            "callbacks": [*bars, *extra, *(callbacks or [])],
-            **(trainer or {}),
-        }
-    )
+    arguments: dict[str, Any] = {
+        "max_epochs": check_count(epochs, "epochs"),
+        "precision": "bf16-mixed" if torch.cuda.is_available() else "32-true",
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_model_summary": False,
+        "num_sanity_val_steps": 0,
+        "log_every_n_steps": 1,
+        "use_distributed_sampler": False,
+        "callbacks": [*bars, *extra, *(callbacks or [])],
+        **(trainer or {}),
+    }
+    try:
+        runner = L.Trainer(**arguments)
+    except (TypeError, ValueError, MisconfigurationException) as error:
+        raise InputError(f"lightning.Trainer can't be made with {trainer}: {error}") from None
     runner.fit(model, datamodule=data)
     return runner
 
@@ -211,14 +214,14 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--fresh", action="store_true", help="replace an earlier result in the same folder")
     options, rest = parser.parse_known_args(argv)
     try:
-        run(options, rest, shlex.join(["python", "scripts/finetune.py", *argv]))
+        run(options, rest)
     except ZooError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-def run(options: argparse.Namespace, rest: list[str], command: str) -> Path:
+def run(options: argparse.Namespace, rest: list[str]) -> Path:
     """Fine-tune, write the folder, measure what was written; returns the folder."""
     plotting()  # what is missing is said before the training, not after
     settings = overrides(rest)
@@ -244,10 +247,8 @@ def run(options: argparse.Namespace, rest: list[str], command: str) -> Path:
     knobs = {"mode": options.mode, "epochs": options.epochs, "lr": options.lr, "layer_decay": options.layer_decay}
     runner = fit(model, data, trainer=settings["trainer"], callbacks=[history], **knobs)
     init = checkpoint.init_arguments(data)
-    if "root" in init:
-        command = command.replace(
-            shlex.quote(str(init.pop("root"))), "FOLDER"
-        )  # what may be published names no path of ours
+    init.pop("root", None)  # what may be published names no path of ours
+    command = command_of(base, options.data, knobs | {"seed": options.seed}, settings)
     paired = {"name": options.data, "init": init}
     with atomic.replacing(into) as staged:
         for file in staged.iterdir():
@@ -269,6 +270,18 @@ def run(options: argparse.Namespace, rest: list[str], command: str) -> Path:
         print(f"{entry['metric']} on {sizes['test']} held-out images: {entry['value']:.4g}")
     print(f'{into}: zoo.load("{into}") reads it, confusion.png shows what is taken for what')
     return into
+
+
+def command_of(base: str, data: str, knobs: dict[str, Any], settings: dict[str, dict[str, Any]]) -> str:
+    """The command line of the same run on any machine: the images are in FOLDER, the result goes to the default place."""
+    words = ["python", "scripts/finetune.py", base, "--data", data]
+    for key, value in knobs.items():
+        words += [f"--{key.replace('_', '-')}", str(value)]
+    for group, values in settings.items():
+        for key, value in values.items():
+            text = value if isinstance(value, str) else json.dumps(value)
+            words += [f"--{group}.{key}", "FOLDER" if key == "root" else text]
+    return shlex.join(words)
 
 
 def measure(folder: Path, data: L.LightningDataModule) -> list[dict[str, Any]]:
@@ -304,7 +317,12 @@ def make_data(name: str, settings: dict[str, Any], model: ImageClassifier) -> L.
         settings = {"transform": model.transform, "augment": augment} | settings
     if unknown := [key for key in settings if key not in known]:
         raise InputError(f"{name} has no setting {', '.join(unknown)}; it knows {', '.join(known)}")
-    return cls(**settings)
+    try:
+        return cls(**settings)
+    except ZooError:
+        raise
+    except (TypeError, ValueError) as error:  # whatever a value of another type provokes in a constructor
+        raise InputError(f"{name} can't be made with {settings}: {error}") from None
 
 
 def overrides(rest: list[str]) -> dict[str, dict[str, Any]]:
@@ -324,7 +342,10 @@ def overrides(rest: list[str]) -> dict[str, dict[str, Any]]:
             value = next(words, "")
             if not value or value.startswith("--"):
                 raise InputError(f"{option} needs a value")
-        found[group][key] = value if key == "root" else yaml.safe_load(value)  # a folder named 2024 stays a name
+        try:
+            found[group][key] = value if key == "root" else yaml.safe_load(value)  # a folder named 2024 stays a name
+        except yaml.YAMLError:
+            raise InputError(f"{option} can't be {value!r}: that is no valid YAML") from None
     check: Callable[..., Any] = L.Trainer.__init__
     if unknown := [key for key in found["trainer"] if key not in inspect.signature(check).parameters]:
         raise InputError(f"lightning.Trainer has no setting {', '.join(unknown)}")

@@ -53,6 +53,11 @@ class ZooModule(L.LightningModule):
             self.transform = Transform(**preprocess)
             self.classes = list(classes) if classes else None
 
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Train on after a verb such as `predict`, which a callback may have called and which leaves eval mode."""
+        if not self.training:
+            self.train()
+
     def golden_inputs(self) -> dict[str, Tensor]:
         """Fixed inputs whose outputs are stored with the weights; override where forward takes no image."""
         raise NotImplementedError(f"{type(self).__name__} has to define golden_inputs()")

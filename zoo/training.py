@@ -199,6 +199,12 @@ class RecipeCLI(LightningCLI):
         parser.add_argument("--export", type=Export, default=Export())
         parser.add_argument("--compile", type=Literal["no", "default", "reduce-overhead", "max-autotune"], default="no")
 
+    def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
+        if self.config.trainer.enable_progress_bar is False:  # Lightning refuses a bar of our own then
+            kept = [c for c in self.trainer_defaults["callbacks"] if not isinstance(c, ProgressBar)]
+            self.trainer_defaults["callbacks"] = kept
+        return super().instantiate_trainer(**kwargs)
+
     @staticmethod
     def configure_optimizers(lightning_module: Any, optimizer: Optimizer, lr_scheduler: Any = None) -> Any:
         if lr_scheduler is None:

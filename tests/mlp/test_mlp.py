@@ -87,6 +87,29 @@ def test_activations_are_made(activation):
 
 
 @pytest.mark.parametrize(
+    ("name", "formula", "derivative"),
+    [
+        ("identity", lambda x: x, lambda x, f: 1 + 0 * x),
+        ("step", lambda x: (x >= 0).double(), lambda x, f: 0 * x),
+        ("sigmoid", lambda x: 1 / (1 + (-x).exp()), lambda x, f: f * (1 - f)),
+        ("tanh", lambda x: 2 / (1 + (-2 * x).exp()) - 1, lambda x, f: 1 - f**2),
+        ("arctan", torch.arctan, lambda x, f: 1 / (x**2 + 1)),
+        ("relu", lambda x: x.clamp(min=0), lambda x, f: (x >= 0).double()),
+        ("leaky_relu", lambda x: torch.where(x < 0, 0.01 * x, x), lambda x, f: torch.where(x < 0, 0.01, 1.0)),
+        ("prelu", lambda x: torch.where(x < 0, 0.25 * x, x), lambda x, f: torch.where(x < 0, 0.25, 1.0)),
+        ("elu", lambda x: torch.where(x < 0, x.exp() - 1, x), lambda x, f: torch.where(x < 0, f + 1, 1.0)),
+        ("softplus", lambda x: (1 + x.exp()).log(), lambda x, f: 1 / (1 + (-x).exp())),
+    ],
+)
+def test_activations_have_the_values_and_derivatives_of_the_table(name, formula, derivative):
+    x = torch.tensor([-2.5, -1.0, -0.25, 0.5, 1.5, 3.0], dtype=torch.float64, requires_grad=True)
+    value = ACTIVATIONS[name]().double()(x)
+    torch.testing.assert_close(value, formula(x))
+    (gradient,) = torch.autograd.grad(value.sum(), x)
+    torch.testing.assert_close(gradient, derivative(x, value).double(), check_dtype=False)
+
+
+@pytest.mark.parametrize(
     ("init", "words"),
     [
         ({"activation": "sign"}, "softplus"),

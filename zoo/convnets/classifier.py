@@ -146,8 +146,10 @@ class ImageClassifier(ZooModule):
         as fast as the one above it (Howard and Ruder, 2018). What is frozen is left out.
 
         Raises:
-            InputError: if everything is frozen.
+            InputError: if everything is frozen, or for a rate that isn't positive or a decay outside (0, 1].
         """
+        if not lr > 0 or not 0 < layer_decay <= 1:
+            raise InputError(f"lr must be above 0 and layer_decay in (0, 1], not {lr!r} and {layer_decay!r}")
         groups = [
             {"name": name, "lr": lr * layer_decay**depth, "params": [p for p in layer.parameters() if p.requires_grad]}
             for depth, (name, layer) in enumerate(reversed(self.layers))

@@ -22,15 +22,36 @@ from zoo.errors import InputError
 from zoo.losses import LOSSES, classification_loss
 from zoo.module import check_count
 
-Activation = Literal["relu", "gelu", "tanh", "sigmoid", "leaky_relu", "elu", "selu", "silu", "softplus"]
+
+class ArcTan(nn.Module):
+    """arctan x, with the derivative 1 / (x² + 1)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.atan()
+
+
+class Step(nn.Module):
+    """0 below zero, 1 from there on. Its derivative is 0: what lies below such a layer doesn't learn by gradients."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x >= 0).to(x.dtype) + 0 * x  # the sum keeps the zero gradient
+
+
+Activation = Literal[
+    "identity", "step", "sigmoid", "tanh", "arctan", "relu", "leaky_relu", "prelu", "elu", "selu", "gelu", "silu", "softplus"
+]  # fmt: skip
 ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "relu": nn.ReLU,
-    "gelu": nn.GELU,
-    "tanh": nn.Tanh,
+    "identity": nn.Identity,
+    "step": Step,
     "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "arctan": ArcTan,
+    "relu": nn.ReLU,
     "leaky_relu": nn.LeakyReLU,
+    "prelu": nn.PReLU,
     "elu": nn.ELU,
     "selu": nn.SELU,
+    "gelu": nn.GELU,
     "silu": nn.SiLU,
     "softplus": nn.Softplus,
 }
