@@ -136,8 +136,8 @@ class ScoreSDE(ContinuousModel):
         """Draw images [n, C, H, W] in [0, 1]; the same seed gives the same images on the same device.
 
         Args:
-            sampler: "ode" (the probability flow, by Heun's method), "pc" (predictor-corrector) or "sde" (the predictor alone); the
-                last two want fifty steps and more.
+            sampler: "ode" (the probability flow, by Heun's method), "pc" (predictor-corrector) or "sde" (the predictor alone),
+                which want fifty steps and more.
             steps: of the solver; "pc" takes 1 + corrections network calls in each, "ode" two.
             corrections, snr: Langevin steps after each step of "pc", and their signal-to-noise ratio.
             labels: refused, the model is unconditional.
