@@ -51,6 +51,20 @@ def test_interpolation_ends_at_its_images_codes():
     torch.testing.assert_close(path[[0, -1]], model.decode(model.encode(torch.stack([a, b]))), rtol=0, atol=1e-4)
     with pytest.raises(InputError, match="two images"):
         model.interpolate(a, torch.rand(1, 4, 4))
+    with pytest.raises(InputError, match="steps must be a whole number of at least 1, not 0"):
+        model.interpolate(a, b, steps=0)
+
+
+def test_interpolation_from_an_image_to_itself_stays_there():
+    model, a = small(), torch.rand(1, 8, 8)
+    path = model.interpolate(a, a, steps=3)
+    torch.testing.assert_close(path, model.decode(model.encode(a[None])).expand(3, -1, -1, -1), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("z", [torch.zeros(1, 1, 8, 4), torch.zeros(1, 8, 8), torch.full((1, 1, 8, 8), torch.nan)])
+def test_codes_of_another_shape_or_without_values_are_refused(z):
+    with pytest.raises(InputError, match="codes"):
+        small().decode(z)
 
 
 def test_sampling_in_batches_draws_as_many_and_stays_deterministic():
@@ -68,6 +82,8 @@ def test_sampling_in_batches_draws_as_many_and_stays_deterministic():
         ({"eta": 1.5}, "eta lies in 0..1"),
         ({"labels": torch.zeros(2)}, "takes no labels"),
         ({"sampler": "euler"}, "ancestral"),
+        ({"sampler": "dpm"}, "Did you mean ddim.* Known: ancestral, ddim, dpm-solver"),
+        ({"sampler": None}, "no sampler named None"),
     ],
 )
 def test_bad_sampling_options_say_what_to_do(options, message):
@@ -76,7 +92,8 @@ def test_bad_sampling_options_say_what_to_do(options, message):
 
 
 def test_images_out_of_range_are_refused():
-    for bad in (torch.rand(1, 1, 9, 9), torch.full((1, 1, 8, 8), 2.0), torch.full((1, 1, 8, 8), float("nan"))):
+    x = torch.rand(1, 1, 8, 8)
+    for bad in (torch.rand(1, 1, 9, 9), x + 2, x * torch.nan, x[:0], x[0, 0, 0, 0]):
         with pytest.raises(InputError):
             small().encode(bad)
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.diffusion.captions import DIGITS, LENGTH, PAD, VOCABULARY, adjectives, describe, shorten, tokens_of
-from zoo.diffusion.image_generator import spread_times
+from zoo.diffusion.image_generator import check_guidance, spread_times
 from zoo.diffusion.latent import LatentDiffusion
 from zoo.diffusion.samplers import sampler as named_sampler
 from zoo.diffusion.unet import UNet
@@ -148,16 +148,14 @@ class TextLatentDiffusion(LatentDiffusion):
             InputError: for guidance without a prompt, and for words that the model doesn't know.
         """
         check_count(n)
+        check_count(batch_size, "batch_size")
         if labels is not None:
             raise InputError("this model reads prompts: say prompt='a seven' in place of labels")
-        if guidance is not None and (prompt is None or not 0 <= guidance < float("inf")):
-            raise InputError(f"guidance {guidance!r} needs a prompt to guide to, and is a number from 0 on")
+        weight = check_guidance(guidance, prompt, "prompt")
         if not 0 <= eta <= 1:
             raise InputError(f"eta lies in 0..1, not {eta!r}")
         tokens = None if prompt is None else tokens_of(prompt, n).to(self.device)
-        return self.sample_tokens(
-            n, tokens, 1.0 if guidance is None else guidance, seed, sampler, steps, eta, batch_size
-        )
+        return self.sample_tokens(n, tokens, weight, seed, sampler, steps, eta, batch_size)
 
     @torch.inference_mode()
     def sample_tokens(
