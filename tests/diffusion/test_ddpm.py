@@ -67,6 +67,20 @@ def test_codes_of_another_shape_or_without_values_are_refused(z):
         small().decode(z)
 
 
+def test_colour_images_at_full_resolution(tmp_path):
+    """Three channels, three levels, no folding: the form for photographs, and the size of its file."""
+    torch.manual_seed(0)
+    form = {"channel_mults": (1, 2, 2), "blocks": 2, "attention_levels": (1,), "patch": 1}
+    model, x = DDPM((3, 32, 32), 8, timesteps=50, **form).eval(), torch.rand(2, 3, 32, 32)
+    assert torch.isfinite(model.loss(x)) and model.decode(model.encode(x, steps=2), steps=2).shape == x.shape
+    images = model.sample(2, seed=0, steps=2)
+    assert images.shape == (2, 3, 32, 32) and 0 <= images.min() and images.max() <= 1
+    again = zoo.load(str(model.save_pretrained(tmp_path / "colour")))
+    assert torch.equal(again.sample(2, seed=0, steps=2), images)
+    wide = sum(p.numel() for p in DDPM((3, 32, 32), 64, **form).parameters())
+    assert 6e6 < wide < 8 * 2**20  # below 16 MiB in float16
+
+
 def test_sampling_in_batches_draws_as_many_and_stays_deterministic():
     model = small()
     images = model.sample(7, seed=1, batch_size=3, steps=3)

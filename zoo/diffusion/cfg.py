@@ -28,7 +28,6 @@ from zoo.diffusion.schedule import Shape
 from zoo.errors import InputError
 from zoo.images import save_grid
 from zoo.module import check_count, seeded_generator
-from zoo.precision import quick_autocast
 
 GAIN = 20.0  # of the embedded classes: Adam moves each number by its rate, and from zero that would take thousands of steps
 
@@ -236,7 +235,7 @@ class ConditionalDDPM(DDPM):
         from zoo.metrics.generation import evaluate_images
 
         labels = data.tensors("train")[1][:10_000]
-        context, precision = quick_autocast(self.device.type)
+        context, precision = self.quickly()
         with context:
             images = self.sample(len(labels), labels=labels, seed=0)
         how = f"labels of the first 10,000 training images, guidance 1, default sampler, seed 0, {precision}"

@@ -28,7 +28,6 @@ from zoo.diffusion.unet import UNet
 from zoo.errors import InputError
 from zoo.images import save_grid
 from zoo.module import check_count, seeded_generator
-from zoo.precision import quick_autocast
 
 UNCONTROLLED = 1000  # images of the base whose edges are measured, too: what chance and the class alone give
 
@@ -259,7 +258,7 @@ class ControlNet(ConditionalDDPM):
 
         x, labels = (part[:10_000] for part in data.tensors("train"))
         edges = edge_map(x.float() / 255)
-        context, precision = quick_autocast(self.device.type)
+        context, precision = self.quickly()
         with context:
             images = self.sample(len(x), labels=labels, control=edges, seed=0)
             free = self.sample(UNCONTROLLED, labels=labels[:UNCONTROLLED], seed=0)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -110,10 +111,16 @@ class ImageGenerator(ZooModule):
         """Sample quality of 10,000 images of the default sampler against the test split; see zoo.metrics."""
         from zoo.metrics.generation import evaluate_images
 
-        context, precision = quick_autocast(self.device.type)
+        context, precision = self.quickly()
         with context:
             images = self.sample(10_000, seed=0)
         return evaluate_images(images, str(data.name), how=f"default sampler, seed 0, {precision}")
+
+    def quickly(self) -> tuple[AbstractContextManager, str]:
+        """Go to the GPU if there is one, to draw thousands of images; a context for it, and the words of its precision."""
+        if torch.cuda.is_available():
+            self.to("cuda")
+        return quick_autocast(self.device.type)
 
     def preview(self, path: Path) -> Path:
         return save_grid(self.sample(64, seed=0), path, columns=16)

@@ -27,7 +27,6 @@ from zoo.diffusion.unet import UNet
 from zoo.errors import InputError
 from zoo.images import save_grid
 from zoo.module import check_count, seeded_generator
-from zoo.precision import quick_autocast
 
 
 class TextEncoder(nn.Module):
@@ -214,7 +213,7 @@ class TextLatentDiffusion(LatentDiffusion):
 
         x, labels = (part[:10_000] for part in data.tensors("train"))
         tokens = describe(x.float() / 255, labels)
-        context, precision = quick_autocast(self.device.type)
+        context, precision = self.quickly()
         with context:
             images = self.sample_tokens(len(x), tokens.to(self.device), seed=0).float().cpu()
         how = f"captions of the first 10,000 training images, guidance 1, default sampler, seed 0, {precision}"
