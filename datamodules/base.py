@@ -124,6 +124,7 @@ class TensorDataModule(lightning.LightningDataModule):
     licence: ClassVar[str]
     licence_note: ClassVar[str]
     homepage: ClassVar[str]
+    folder: ClassVar[str]  # of the raw files, below the root
 
     def __init__(
         self,
@@ -168,6 +169,10 @@ class TensorDataModule(lightning.LightningDataModule):
 
     def load(self, part: str) -> tuple[Tensor, Tensor]:
         """Images uint8 [N, C, H, W] and labels int64 [N] of the official "train" or "test" part."""
+        raise NotImplementedError
+
+    def missing(self) -> list[str]:
+        """Raw files that `prepare_data` would have to fetch, empty if all are here."""
         raise NotImplementedError
 
     def setup(self, stage: str | None = None) -> None:

@@ -47,8 +47,7 @@ class CIFAR10(TensorDataModule):
     }
 
     def prepare_data(self) -> None:
-        root = data_root(self.root)
-        missing = [name for part in self.files.values() for name in part if not (root / self.folder / name).is_file()]
+        root, missing = data_root(self.root), self.missing()
         if not missing:
             return
         try:
@@ -58,6 +57,10 @@ class CIFAR10(TensorDataModule):
         except DataNotFoundError as error:
             raise DataNotFoundError(f"{root / self.folder} lacks {', '.join(missing)}, and {error}") from error
         unpack(archive, root, [f"{self.folder}/{name}" for name in missing])
+
+    def missing(self) -> list[str]:
+        folder = data_root(self.root) / self.folder
+        return [name for part in self.files.values() for name in part if not (folder / name).is_file()]
 
     def load(self, part: str) -> tuple[Tensor, Tensor]:
         records = torch.cat([read_records(data_root(self.root) / self.folder / name) for name in self.files[part]])

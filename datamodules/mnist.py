@@ -46,6 +46,10 @@ class MNIST(TensorDataModule):
         for file in self.sha256:
             self._path(file)
 
+    def missing(self) -> list[str]:
+        folder = data_root(self.root) / self.folder
+        return [file for file in self.sha256 if not any((folder / name).is_file() for name in (file, f"{file}.gz"))]
+
     def load(self, part: str) -> tuple[Tensor, Tensor]:
         stem = {"train": "train", "test": "t10k"}[part]
         images = read_idx(self._path(f"{stem}-images-idx3-ubyte"), dimensions=3)

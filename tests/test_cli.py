@@ -89,6 +89,7 @@ def test_generate_streams_what_the_model_generates(writer, capsys):
         (["sample", "{generator}", "--sampler", "dimm"], "Did you mean ddim"),
         (["sample", "{generator}", "--labels", "3"], "labels"),
         (["sample", "{generator}", "--guidance", "2"], "takes no --guidance"),
+        (["sample", "{generator}", "--steps", "2", "--prompt", "a seven"], "takes no --prompt\n"),
         (["sample", "{classifier}"], "doesn't draw samples"),
         (["predict", "{generator}", "a.png"], "doesn't classify"),
         (["predict", "perceptron-iris", "a.png"], "doesn't classify files"),

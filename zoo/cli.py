@@ -4,6 +4,7 @@ Errors that a person can act on end with exit code 2 and one line; anything else
 """
 
 import argparse
+import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -129,10 +130,10 @@ def sample(options: argparse.Namespace) -> None:
 
         labels = options.labels * (options.n if len(options.labels) == 1 and options.n > 0 else 1)
         chosen["labels"] = torch.tensor(labels)
-    try:
-        images = model.sample(options.n, seed=options.seed, **chosen)
-    except TypeError:
-        raise InputError(f"{options.name} takes no {' or '.join('--' + key for key in chosen)}") from None
+    taken = inspect.signature(model.sample).parameters
+    if refused := [f"--{key}" for key in chosen if key not in taken]:
+        raise InputError(f"{options.name} takes no {' or '.join(refused)}")
+    images = model.sample(options.n, seed=options.seed, **chosen)
     print(zoo.save_grid(images, options.output))
 
 

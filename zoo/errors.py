@@ -3,19 +3,23 @@
 import difflib
 from collections.abc import Iterable
 
+SHORT = 8  # names of a table that a message holds in any case
+
 
 class ZooError(Exception):
     """Base of all errors that the zoo raises on purpose; the command line prints them without a traceback."""
 
 
 class UnknownNameError(ZooError, LookupError):
-    """A name that is not in a table; the message holds the nearest names."""
+    """A name that is not in a table; the message holds the nearest names, and all of a short table."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-        hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(known) or 'none'}."
-        super().__init__(f"there is no {kind} named {name!r}. {hint}")
+        near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
+        hints = [f"Did you mean {' or '.join(near)}?"] if near else []
+        if not near or len(known) <= SHORT:
+            hints.append(f"Known: {', '.join(known) or 'none'}.")
+        super().__init__(f"there is no {kind} named {name!r}. {' '.join(hints)}")
 
 
 class CheckpointError(ZooError, ValueError):

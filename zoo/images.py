@@ -1,5 +1,6 @@
 """From anything that is an image to the tensor a model takes, and from samples to a picture file."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -71,6 +72,58 @@ class Transform:
 
     def to_dict(self) -> dict[str, Any]:
         return {key: list(v) if isinstance(v, list | tuple) else v for key, v in asdict(self).items()}
+
+
+def check_images(x: Tensor, shape: Sequence[int]) -> Tensor:
+    """x if it is images [N, *shape] in [0, 1], as generative models take and give them.
+
+    Raises:
+        InputError: for another shape, or values that are not in [0, 1].
+    """
+    _check_batch(x, shape, "images")
+    if not torch.isfinite(x).all() or x.min() < 0 or x.max() > 1:
+        raise InputError("images hold finite values in 0..1")
+    return x
+
+
+def check_codes(z: Tensor, shape: Sequence[int]) -> Tensor:
+    """z if it is codes [N, *shape].
+
+    Raises:
+        InputError: for another shape, or values that aren't finite.
+    """
+    _check_batch(z, shape, "codes")
+    if not torch.isfinite(z).all():
+        raise InputError("the codes hold NaN or infinite values")
+    return z
+
+
+def _check_batch(x: Tensor, shape: Sequence[int], what: str) -> None:
+    empty = x.shape[:1] == (0,)
+    if empty or x.ndim != 1 + len(shape) or tuple(x.shape[1:]) != tuple(shape):
+        least = " with N of at least 1" if empty else ""
+        raise InputError(f"{what} are [N, {', '.join(map(str, shape))}]{least}, not {list(x.shape)}")
+
+
+def check_ends(a: Tensor, b: Tensor, steps: int) -> Tensor:
+    """The two images [2, C, H, W] between which a path of so many steps is to run.
+
+    Raises:
+        InputError: for images of different shapes, or steps that are no whole number of at least 1.
+    """
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        raise InputError(f"steps must be a whole number of at least 1, not {steps!r}")
+    if a.shape != b.shape or a.ndim != 3:
+        raise InputError(f"interpolate takes two images [C, H, W] of one shape, not {list(a.shape)}, {list(b.shape)}")
+    return torch.stack([a, b])
+
+
+def great_circle(start: Tensor, end: Tensor, steps: int) -> Tensor:
+    """The path [steps, D] between codes [D] that turns evenly: Gaussian codes lie near a sphere, the straight line inside it."""
+    cosine = start @ end / (start.norm() * end.norm()).clamp(min=1e-12)
+    angle = torch.arccos(cosine.clamp(-1, 1)).clamp(1e-4, math.pi - 1e-4)  # its sine is divided by
+    share = torch.linspace(0, 1, steps, device=start.device)[:, None]
+    return (((1 - share) * angle).sin() * start + (share * angle).sin() * end) / angle.sin()
 
 
 def _to_uint8(image: ImageLike) -> Tensor:

@@ -3,8 +3,9 @@
     python scripts/figures/diffusion.py ddpm-mnist              # everything, some ten minutes on two cores
     python scripts/figures/diffusion.py ddpm-mnist --images 300 --quick     # a look at it
 
-Writes samplers.json, reverse.png, nearest.png, interpolation.png and extra.md into the checkpoint's folder; `scripts/cards.py`
-puts extra.md into the card. Distances fall with the number of images, so the floor is measured at the same number.
+Writes samplers.json, reverse.png, nearest.png, reconstruction.png, interpolation.png and extra.md into the checkpoint's folder;
+`scripts/cards.py` puts extra.md into the card. Distances fall with the number of images, so the floor is measured at the same
+number.
 """
 
 import argparse
@@ -35,6 +36,7 @@ GRID = [
     ("dpm-solver++", 0.0, (5, 10, 20, 50)),
     ("heun", 0.0, (5, 10)),
 ]
+ROUNDS = (10, 30, 100)  # steps each way of the reconstructions
 
 
 def sampler_table(
@@ -85,6 +87,16 @@ def nearest(model: Any, dataset: str, path: Path) -> None:
     save_grid(torch.cat([images, closest]), path, columns=16)
 
 
+def reconstruction(model: Any, dataset: str, path: Path) -> dict[int, float]:
+    """Packaged test images, and below them what deterministic DDIM makes of their codes; returns the mean error by steps."""
+    from datamodules.base import sample_split
+
+    x = sample_split(dataset)[0][:12].float() / 255
+    rows = {steps: model.decode(model.encode(x, steps=steps), steps=steps) for steps in ROUNDS}
+    save_grid(torch.cat([x, *rows.values()]), path, columns=len(x))
+    return {steps: (again - x).abs().mean().item() for steps, again in rows.items()}
+
+
 def interpolation(model: Any, dataset: str, path: Path) -> None:
     """Paths between packaged test images through the codes of deterministic DDIM."""
     from datamodules.base import sample_split
@@ -112,9 +124,13 @@ def extra(name: str, table: dict[str, Any]) -> str:
         lines.append(
             f"| {r['sampler']} | {eta} | {r['steps']} | {r['calls']} | {r['fcd']:.2f} | {ratio:.1f} | {r['ms']:.0f} |"
         )
+    errors = table["rounds"].items()
+    rounds = ", ".join(f"{steps} steps (mean error of a pixel {error:.3f})" for steps, error in errors)
     lines += [
         "\nThe reverse process, deterministic DDIM, noise on the left:\n\n![reverse process](reverse.png)",
         "\nSamples (above) and the training images nearest to them in feature space (below):\n\n![nearest](nearest.png)",
+        f"\nTest images (first row), and what deterministic DDIM makes of their codes, there and back in {rounds}:"
+        "\n\n![reconstruction](reconstruction.png)",
         "\nBetween pairs of test images, along the great circle of their codes:\n\n![interpolation](interpolation.png)\n",
     ]
     return "\n".join(lines)
@@ -131,9 +147,10 @@ def main() -> int:
         dataset = model.data["name"]
         reverse_process(model, folder / "reverse.png")
         nearest(model, dataset, folder / "nearest.png")
+        rounds = reconstruction(model, dataset, folder / "reconstruction.png")
         interpolation(model, dataset, folder / "interpolation.png")
         grid = [("ddim", 0.0, (5,)), ("dpm-solver++", 0.0, (5,))] if options.quick else GRID
-        table = sampler_table(model, dataset, options.images, grid)
+        table = sampler_table(model, dataset, options.images, grid) | {"rounds": rounds}
     except ZooError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

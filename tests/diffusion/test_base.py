@@ -60,3 +60,14 @@ def fit(model):
         "enable_checkpointing": False,
     }
     L.Trainer(max_steps=1, limit_val_batches=0, accelerator="cpu", **quiet).fit(model, datamodule=data)
+
+
+def test_thousands_of_images_are_drawn_on_the_gpu_if_there_is_one(monkeypatch):
+    model, moved = DDPM((1, 8, 8), 8), []
+    monkeypatch.setattr(model, "to", moved.append)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    model.quickly()
+    assert moved == []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    model.quickly()
+    assert moved == ["cuda"]

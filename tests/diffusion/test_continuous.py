@@ -160,11 +160,20 @@ def test_verbs_and_what_they_refuse(make):
         lambda: model.log_prob(torch.rand(2, 1, 4, 4)),
         lambda: model.encode(3 * x),
         lambda: model.interpolate(x[0], torch.rand(1, 4, 4)),
+        lambda: model.interpolate(x[0], x[1], steps=0),
+        lambda: model.decode(torch.zeros(2, 1, 8, 4)),
+        lambda: model.decode(torch.full((2, 1, 8, 8), torch.nan)),
     ):
         with pytest.raises(InputError):
             call()
     with pytest.raises(LookupError, match=r"Known|Did you mean"):
         model.sample(2, **({"method": "rk5"} if isinstance(model, FlowMatching) else {"sampler": "pd"}))
+
+
+@pytest.mark.parametrize("options", [{"snr": float("nan")}, {"snr": 0.0}, {"corrections": -1}, {"corrections": 1.5}])
+def test_bad_corrections_are_refused(options):
+    with pytest.raises(InputError, match="corrections is a whole number"):
+        ScoreSDE((1, 8, 8), 8).sample(2, **options)
 
 
 def test_bad_betas_are_refused():

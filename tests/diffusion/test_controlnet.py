@@ -106,6 +106,7 @@ def test_one_control_serves_all_images():
         (torch.zeros(3, 1, 8, 8), "need 2 controls"),
         (torch.full((2, 1, 8, 8), 2.0), "finite values in 0..1"),
         (torch.full((2, 1, 8, 8), float("nan")), "finite"),
+        (torch.zeros(2, 1, 8, 8).numpy(), "a tensor as edge_map"),
     ],
 )
 def test_bad_controls_are_refused(control, message):
@@ -120,3 +121,5 @@ def test_one_control_serves_all_and_another_kind_of_base_is_refused():
         model.start_from(torch.nn.Linear(1, 1))
     with pytest.raises(InputError, match="needs labels"):
         model.sample(2, control=EDGES[:2], guidance=2.0)
+    with pytest.raises(InputError, match="batch_size must be"):
+        model.sample(2, control=EDGES[:2], batch_size=0)

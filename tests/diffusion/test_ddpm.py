@@ -51,6 +51,34 @@ def test_interpolation_ends_at_its_images_codes():
     torch.testing.assert_close(path[[0, -1]], model.decode(model.encode(torch.stack([a, b]))), rtol=0, atol=1e-4)
     with pytest.raises(InputError, match="two images"):
         model.interpolate(a, torch.rand(1, 4, 4))
+    with pytest.raises(InputError, match="steps must be a whole number of at least 1, not 0"):
+        model.interpolate(a, b, steps=0)
+
+
+def test_interpolation_from_an_image_to_itself_stays_there():
+    model, a = small(), torch.rand(1, 8, 8)
+    path = model.interpolate(a, a, steps=3)
+    torch.testing.assert_close(path, model.decode(model.encode(a[None])).expand(3, -1, -1, -1), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("z", [torch.zeros(1, 1, 8, 4), torch.zeros(1, 8, 8), torch.full((1, 1, 8, 8), torch.nan)])
+def test_codes_of_another_shape_or_without_values_are_refused(z):
+    with pytest.raises(InputError, match="codes"):
+        small().decode(z)
+
+
+def test_colour_images_at_full_resolution(tmp_path):
+    """Three channels, three levels, no folding: the form for photographs, and the size of its file."""
+    torch.manual_seed(0)
+    form = {"channel_mults": (1, 2, 2), "blocks": 2, "attention_levels": (1,), "patch": 1}
+    model, x = DDPM((3, 32, 32), 8, timesteps=50, **form).eval(), torch.rand(2, 3, 32, 32)
+    assert torch.isfinite(model.loss(x)) and model.decode(model.encode(x, steps=2), steps=2).shape == x.shape
+    images = model.sample(2, seed=0, steps=2)
+    assert images.shape == (2, 3, 32, 32) and 0 <= images.min() and images.max() <= 1
+    again = zoo.load(str(model.save_pretrained(tmp_path / "colour")))
+    assert torch.equal(again.sample(2, seed=0, steps=2), images)
+    wide = sum(p.numel() for p in DDPM((3, 32, 32), 64, **form).parameters())
+    assert 6e6 < wide < 8 * 2**20  # below 16 MiB in float16
 
 
 def test_sampling_in_batches_draws_as_many_and_stays_deterministic():
@@ -68,6 +96,8 @@ def test_sampling_in_batches_draws_as_many_and_stays_deterministic():
         ({"eta": 1.5}, "eta lies in 0..1"),
         ({"labels": torch.zeros(2)}, "takes no labels"),
         ({"sampler": "euler"}, "ancestral"),
+        ({"sampler": "dpm"}, "Did you mean ddim.* Known: ancestral, ddim, dpm-solver"),
+        ({"sampler": None}, "no sampler named None"),
     ],
 )
 def test_bad_sampling_options_say_what_to_do(options, message):
@@ -76,7 +106,8 @@ def test_bad_sampling_options_say_what_to_do(options, message):
 
 
 def test_images_out_of_range_are_refused():
-    for bad in (torch.rand(1, 1, 9, 9), torch.full((1, 1, 8, 8), 2.0), torch.full((1, 1, 8, 8), float("nan"))):
+    x = torch.rand(1, 1, 8, 8)
+    for bad in (torch.rand(1, 1, 9, 9), x + 2, x * torch.nan, x[:0], x[0, 0, 0, 0]):
         with pytest.raises(InputError):
             small().encode(bad)
 

@@ -75,8 +75,15 @@ def test_what_does_not_fit_is_refused():
     model, classifier = DDPM((1, 8, 8), 8, timesteps=50), NoisyClassifier((1, 8, 8), 3, width=8, timesteps=50)
     with pytest.raises(InputError, match="another noise schedule"):
         sample_guided(DDPM((1, 8, 8), 8, timesteps=60), classifier, torch.tensor([0]))
-    for bad in (torch.tensor([3]), torch.tensor([-1]), torch.tensor([0.5])):
+    for bad in (torch.tensor([3]), torch.tensor([-1])):
         with pytest.raises(InputError, match="from 0 to 2"):
             sample_guided(model, classifier, bad)
-    with pytest.raises(InputError, match="strength"):
-        sample_guided(model, classifier, torch.tensor([0]), strength=-1.0)
+    with pytest.raises(InputError, match="whole numbers"):
+        sample_guided(model, classifier, torch.tensor([0.5]))
+    for strength in (-1.0, float("inf")):
+        with pytest.raises(InputError, match="strength"):
+            sample_guided(model, classifier, torch.tensor([0]), strength=strength)
+    for options in ({"labels": []}, {"labels": [0], "batch_size": 0}):
+        with pytest.raises(InputError, match="at least 1"):
+            sample_guided(model, classifier, **options)
+    assert sample_guided(model, classifier, [0, 2], steps=1).shape == (2, 1, 8, 8)

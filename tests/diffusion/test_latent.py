@@ -61,6 +61,8 @@ def test_bad_input_is_refused():
         lambda: model.sample(2, steps=61),
         lambda: model.sample(2, eta=2.0),
         lambda: model.decode(torch.zeros(1, 2, 3, 3)),
+        lambda: model.decode(torch.full((1, *model.latent_shape), torch.nan)),
+        lambda: model.autoencoder.encode(torch.full((1, *model.image_shape), 3.0)),
         lambda: KLAutoencoder((1, 6, 6)),
     ):
         with pytest.raises(InputError):

@@ -105,5 +105,6 @@ def test_points_are_drawn_by_seed_and_bad_steps_refused():
     assert isinstance(model, protocols.SamplesPoints)
     points = model.sample_points(5, seed=1, steps=2)
     assert points.shape == (5, 2) and torch.equal(points, model.sample_points(5, seed=1, steps=2))
-    with pytest.raises(InputError, match="whole number of at least 1"):
-        model.sample_points(5, steps=0)
+    for annealed in (True, False):
+        with pytest.raises(InputError, match="whole number of at least 1"):
+            model.sample_points(5, steps=0, annealed=annealed)

@@ -68,7 +68,9 @@ def test_captions_lose_words_at_their_rates_and_stay_sentences():
 @pytest.mark.parametrize(
     ("prompt", "message"),
     [
-        ("a thick purple seven", "'purple'; known: a, thin"),
+        ("a thick purple seven", "the unknown 'purple'; known: a, thin"),
+        (7, "is a text such as"),
+        (["one", 2], "is a text such as"),
         ("a thin slanted upright nine digit", "at most 4"),
         (["one", "two", "three"], "need 2 prompts"),
     ],
@@ -131,8 +133,15 @@ def test_samples_follow_prompts_and_seeds(condition):
         images, model.sample(3, prompt="a thick two", seed=1, steps=3, guidance=2.0, batch_size=2)
     )
     assert not torch.equal(images, model.sample(3, prompt="a thin nine", seed=1, steps=3, guidance=2.0, batch_size=2))
-    for bad in ({"guidance": 2.0}, {"labels": torch.zeros(3)}, {"eta": 2.0}, {"prompt": "a two", "guidance": -1.0}):
-        with pytest.raises(InputError):
+    for bad, message in (
+        ({"guidance": 2.0}, "guidance 2.0 needs prompt"),
+        ({"labels": torch.zeros(3)}, "in place of labels"),
+        ({"eta": 2.0}, "eta lies in"),
+        ({"prompt": "a two", "guidance": -1.0}, "guidance is a number from 0 on, not -1.0"),
+        ({"prompt": "a two", "guidance": "strong"}, "guidance is a number from 0 on, not 'strong'"),
+        ({"prompt": "a two", "batch_size": 0}, "batch_size must be"),
+    ):
+        with pytest.raises(InputError, match=message):
             model.sample(3, **bad)
     with pytest.raises(InputError, match="cross-attention"):
         TextLatentDiffusion(condition="concat")

@@ -156,6 +156,9 @@ def test_verbs(flow):
     torch.testing.assert_close(flow.decode(flow.encode(x)), x, rtol=0, atol=1e-6)  # to the grey level
     path = flow.interpolate(x[0], x[1], steps=4)
     torch.testing.assert_close(path[[0, -1]], x[:2], rtol=0, atol=1.01 / 255)
+    torch.testing.assert_close(
+        flow.interpolate(x[0], x[0], steps=3), x[:1].expand(3, -1, -1, -1), rtol=0, atol=1.01 / 255
+    )
     images = flow.sample(5, seed=1, batch_size=2)
     assert torch.equal((images * 255).round() / 255, images) and torch.equal(
         images, flow.sample(5, seed=1, batch_size=2)
@@ -164,11 +167,15 @@ def test_verbs(flow):
     for call in (
         lambda: flow.log_prob(torch.rand(2, 1, 5, 5)),
         lambda: flow.log_prob(2 * x),
+        lambda: flow.log_prob(x[:0]),
         lambda: flow.log_prob(x, samples=0),
         lambda: flow.decode(torch.zeros(2, 3)),
         lambda: flow.sample(2, labels=torch.zeros(2)),
         lambda: flow.sample(2, temperature=-1.0),
         lambda: flow.interpolate(x[0], torch.rand(1, 2, 2)),
+        lambda: flow.interpolate(x[0], x[1], steps=0),
+        lambda: flow.sample(2, batch_size=0),
+        lambda: flow.decode(torch.full((2, flow.dim), torch.nan)),
     ):
         with pytest.raises(InputError):
             call()

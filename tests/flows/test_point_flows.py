@@ -54,6 +54,8 @@ def test_codes_come_back_and_seeds_count(flow):
             flow.log_prob(bad)
     with pytest.raises(InputError, match="at least 1"):
         flow.sample_points(0)
+    with pytest.raises(InputError, match="steps must be"):
+        flow.interpolate(x[0], x[1], steps=0)
 
 
 def test_a_fresh_flow_is_the_prior():

@@ -7,18 +7,27 @@ from torchvision.transforms.functional import gaussian_blur
 
 import zoo
 from datamodules.base import sample_split
+from zoo.convnets.classifier import ImageClassifier
+from zoo.hub import CHECKPOINTS
 from zoo.metrics import reference
 from zoo.metrics.features import embed, to_uint8
 from zoo.metrics.frechet import frechet_distance, gaussian_statistics
 from zoo.metrics.generation import evaluate_images
 from zoo.metrics.kernel import kernel_distance
 
-DATASETS = sorted(reference.EXTRACTORS)
+DATASETS = [name for name, extractor in sorted(reference.EXTRACTORS.items()) if (CHECKPOINTS / extractor).is_dir()]
 pytestmark = pytest.mark.parametrize("dataset", DATASETS)
 
 
 def sample(dataset: str) -> Tensor:
     return sample_split(dataset)[0].float() / 255
+
+
+def width_of(extractor: ImageClassifier) -> int:
+    """Length of an extractor's features."""
+    assert extractor.transform
+    shape = len(extractor.transform.mean), *extractor.transform.size
+    return embed(extractor, torch.zeros(1, *shape, dtype=torch.uint8)).shape[1]
 
 
 def noisy(x: Tensor, strength: float) -> Tensor:
@@ -37,7 +46,8 @@ def covered(x: Tensor, pixels: float) -> Tensor:
 
 def test_reference_is_whole_and_its_parts_agree(dataset):
     ref = reference.read(dataset)
-    assert ref.features.shape == (10_000, 128) and ref.features.dtype == torch.float16
+    width = width_of(zoo.load(reference.EXTRACTORS[dataset]))
+    assert ref.features.shape == (10_000, width) and ref.features.dtype == torch.float16
     assert ref.mean.dtype == ref.covariance.dtype == torch.float64
     mean, covariance = gaussian_statistics(ref.features)
     rounding = frechet_distance(mean, covariance, ref.mean, ref.covariance)  # of the features to 16 bits
@@ -79,7 +89,9 @@ def test_fcd_equals_torchmetrics_with_the_shipped_extractor(dataset):
 
     extractor = zoo.load(reference.EXTRACTORS[dataset])
     real, fake = (to_uint8(x) for x in (sample(dataset), noisy(sample(dataset), 0.1)))
-    metric = FrechetInceptionDistance(feature=Embedding(extractor), input_img_size=(1, 28, 28)).set_dtype(torch.float64)
+    metric = FrechetInceptionDistance(Embedding(extractor), input_img_size=tuple(real.shape[1:])).set_dtype(
+        torch.float64
+    )
     metric.update(real, real=True)
     metric.update(fake, real=False)
     ours = frechet_distance(*gaussian_statistics(embed(extractor, real)), *gaussian_statistics(embed(extractor, fake)))
@@ -89,7 +101,7 @@ def test_fcd_equals_torchmetrics_with_the_shipped_extractor(dataset):
 def test_protocol_on_real_and_on_empty_images(dataset, monkeypatch, tmp_path):
     monkeypatch.setenv("ZOO_DATA", str(tmp_path))  # the check for copies is tested elsewhere
     good = {e["metric"]: e["value"] for e in evaluate_images(sample(dataset), dataset)}
-    blank = {e["metric"]: e["value"] for e in evaluate_images(torch.zeros(500, 1, 28, 28), dataset)}
+    blank = {e["metric"]: e["value"] for e in evaluate_images(torch.zeros_like(sample(dataset)), dataset)}
     assert good["fcd"] < good["fcd_pca_gaussian"] < blank["fcd"]
     assert good["kid"] < blank["kid"]
     assert good["precision"] > 0.8 and good["density"] > 0.8 and blank["coverage"] < 0.01
@@ -118,10 +130,9 @@ def test_reference_follows_from_the_data(dataset):
 class Embedding(nn.Module):
     """The shipped extractor as torchmetrics wants it: from uint8 images to features."""
 
-    num_features = 128
-
-    def __init__(self, extractor: nn.Module) -> None:
+    def __init__(self, extractor: ImageClassifier) -> None:
         super().__init__()
+        self.num_features = width_of(extractor)
         self.extractor = [extractor]  # hidden from .to(): torchmetrics would cast it to float64
 
     def forward(self, x: Tensor) -> Tensor:

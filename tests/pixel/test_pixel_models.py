@@ -118,6 +118,7 @@ def test_verbs(make):
         lambda: model.sample(2, temperature=-1.0),
         lambda: model.log_prob(torch.rand(2, 1, 4, 4)),
         lambda: model.log_prob(x + 1),
+        lambda: model.log_prob(x[:0]),
     ):
         with pytest.raises(InputError):
             call()

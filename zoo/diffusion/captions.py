@@ -80,6 +80,8 @@ def tokens_of(prompts: str | Sequence[str], n: int | None = None) -> Tensor:
     """
     if isinstance(prompts, str):
         prompts = [prompts] * (1 if n is None else n)
+    elif not isinstance(prompts, Sequence) or not all(isinstance(prompt, str) for prompt in prompts):
+        raise InputError(f"a prompt is a text such as 'a thick seven', or a list of texts, not {prompts!r}")
     if n is not None and len(prompts) != n:
         raise InputError(f"{n} images need {n} prompts, or one for all, not {len(prompts)}")
     rows = []
@@ -87,7 +89,7 @@ def tokens_of(prompts: str | Sequence[str], n: int | None = None) -> Tensor:
         words = re.findall(r"\w+", prompt.lower())
         if unknown := [word for word in words if word not in _ID]:
             raise InputError(
-                f"the prompt {prompt!r} has {', '.join(map(repr, unknown))}; known: {', '.join(WORDS[1:])}"
+                f"the prompt {prompt!r} has the unknown {', '.join(map(repr, unknown))}; known: {', '.join(WORDS[1:])}"
             )
         if len(words) > LENGTH - 1:
             raise InputError(f"the prompt {prompt!r} has {len(words)} words; at most {LENGTH - 1} fit")

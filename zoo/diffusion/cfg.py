@@ -21,14 +21,13 @@ import torch
 from torch import Tensor, nn
 
 from zoo.diffusion.ddpm import DDPM
-from zoo.diffusion.image_generator import spread_times
+from zoo.diffusion.image_generator import check_guidance, check_labels, spread_times
 from zoo.diffusion.samplers import Denoise
 from zoo.diffusion.samplers import sampler as named_sampler
 from zoo.diffusion.schedule import Shape
 from zoo.errors import InputError
 from zoo.images import save_grid
 from zoo.module import check_count, seeded_generator
-from zoo.precision import quick_autocast
 
 GAIN = 20.0  # of the embedded classes: Adam moves each number by its rate, and from zero that would take thousands of steps
 
@@ -152,6 +151,7 @@ class ConditionalDDPM(DDPM):
             InputError: for guidance without labels, and for labels that the model doesn't know.
         """
         wanted, weight = self.check_condition(n, labels, guidance)
+        check_count(batch_size, "batch_size")
         if not 0 <= eta <= 1:
             raise InputError(f"eta lies in 0..1, not {eta!r}")
         generator = seeded_generator(self.device, seed)
@@ -174,35 +174,14 @@ class ConditionalDDPM(DDPM):
     def check_condition(
         self, n: int, labels: Tensor | Sequence[int] | int | None, guidance: float | None
     ) -> tuple[Tensor | None, float]:
-        """The labels int64 [n] or None, and the guidance weight, of n images.
+        """The labels int64 [n] on the model's device or None, and the guidance weight, of n images.
 
         Raises:
             InputError: for guidance without labels or below 0, and for labels that the model doesn't know.
         """
         check_count(n)
-        if labels is None and guidance is not None:
-            raise InputError(f"guidance {guidance!r} needs labels to guide to: sample(n, labels=..., guidance=...)")
-        if guidance is not None and not (isinstance(guidance, int | float) and 0 <= guidance < float("inf")):
-            raise InputError(f"guidance is a number from 0 on, not {guidance!r}")
-        return None if labels is None else self.check_labels(labels, n), 1.0 if guidance is None else float(guidance)
-
-    def check_labels(self, labels: Tensor | Sequence[int] | int, n: int) -> Tensor:
-        """Labels int64 [n] on the model's device.
-
-        Raises:
-            InputError: for another number of them, or classes that the model doesn't have.
-        """
-        found = torch.as_tensor(labels, device=self.device)
-        if found.is_floating_point() or found.dtype == torch.bool or found.ndim > 1:
-            raise InputError(f"labels are whole numbers [n], not {found.dtype} {list(found.shape)}")
-        if found.ndim == 0:
-            found = found.expand(n)
-        if len(found) != n:
-            raise InputError(f"{n} images need {n} labels, or one for all, not {len(found)}")
-        if found.min() < 0 or found.max() >= self.num_classes:
-            bad = sorted({int(label) for label in found if not 0 <= label < self.num_classes})
-            raise InputError(f"labels run from 0 to {self.num_classes - 1}, there is no {', '.join(map(str, bad))}")
-        return found.long()
+        weight = check_guidance(guidance, labels, "labels")
+        return None if labels is None else check_labels(labels, n, self.num_classes).to(self.device), weight
 
     @torch.inference_mode()
     def trajectory(
@@ -256,7 +235,7 @@ class ConditionalDDPM(DDPM):
         from zoo.metrics.generation import evaluate_images
 
         labels = data.tensors("train")[1][:10_000]
-        context, precision = quick_autocast(self.device.type)
+        context, precision = self.quickly()
         with context:
             images = self.sample(len(labels), labels=labels, seed=0)
         how = f"labels of the first 10,000 training images, guidance 1, default sampler, seed 0, {precision}"

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from zoo.diffusion.image_generator import ImageGenerator
 from zoo.diffusion.ode import CALLS, hutchinson, integrate, integrate_density, solver
-from zoo.errors import InputError
+from zoo.images import check_codes, check_ends, great_circle
 from zoo.module import check_count, seeded_generator
 
 LEVELS = 256
@@ -58,7 +58,8 @@ class ContinuousModel(ImageGenerator):
     def trajectory(self, z: Tensor, *, steps: int = 25, method: str = "heun") -> list[Tensor]:
         """The states of the ODE from noise z to data, in the scale [-1, 1]."""
         self.eval()
-        return list(integrate(self.velocity, z.to(self.device), self.times(steps), method))
+        z = check_codes(z, self.image_shape).to(self.device)
+        return list(integrate(self.velocity, z, self.times(steps), method))
 
     def decode(self, z: Tensor, *, steps: int = 25, method: str = "heun") -> Tensor:
         """Images [N, C, H, W] in [0, 1] of codes z."""
@@ -74,15 +75,8 @@ class ContinuousModel(ImageGenerator):
 
     def interpolate(self, a: Tensor, b: Tensor, *, steps: int = 8) -> Tensor:
         """A path [steps, C, H, W] from image a to image b [C, H, W], along the great circle between their codes."""
-        if a.shape != b.shape or a.ndim != 3:
-            raise InputError(
-                f"interpolate takes two images [C, H, W] of one shape, not {list(a.shape)}, {list(b.shape)}"
-            )
-        start, end = self.encode(torch.stack([a, b])).flatten(1)
-        angle = torch.arccos((start @ end / (start.norm() * end.norm())).clamp(-1, 1)).clamp(min=1e-4)
-        share = torch.linspace(0, 1, steps, device=self.device)[:, None]
-        path = ((1 - share) * angle).sin() / angle.sin() * start + (share * angle).sin() / angle.sin() * end
-        return self.decode(path.reshape(steps, *self.image_shape))
+        start, end = self.encode(check_ends(a, b, steps)).flatten(1)
+        return self.decode(great_circle(start, end, steps).reshape(steps, *self.image_shape))
 
     @torch.no_grad()
     def log_prob(self, x: Tensor, *, steps: int = 25, method: str = "rk4", seed: int = 0) -> Tensor:

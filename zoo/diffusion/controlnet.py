@@ -27,8 +27,7 @@ from zoo.diffusion.schedule import Shape
 from zoo.diffusion.unet import UNet
 from zoo.errors import InputError
 from zoo.images import save_grid
-from zoo.module import seeded_generator
-from zoo.precision import quick_autocast
+from zoo.module import check_count, seeded_generator
 
 UNCONTROLLED = 1000  # images of the base whose edges are measured, too: what chance and the class alone give
 
@@ -183,6 +182,7 @@ class ControlNet(ConditionalDDPM):
             options: dict[str, Any] = {"sampler": sampler, "steps": steps, "eta": eta, "batch_size": batch_size}
             return super().sample(n, seed=seed, labels=labels, guidance=guidance, **options)
         wanted, weight = self.check_condition(n, labels, guidance)
+        check_count(batch_size, "batch_size")
         if not 0 <= eta <= 1:
             raise InputError(f"eta lies in 0..1, not {eta!r}")
         hints = self.check_control(control, n)
@@ -221,6 +221,8 @@ class ControlNet(ConditionalDDPM):
         Raises:
             InputError: for another size or number, or values outside [0, 1].
         """
+        if not isinstance(control, Tensor):
+            raise InputError(f"the control is a tensor as edge_map(images) gives it, not a {type(control).__name__}")
         size = (1, *self.image_shape[1:])
         if control.ndim == 3:
             control = control[None]
@@ -256,7 +258,7 @@ class ControlNet(ConditionalDDPM):
 
         x, labels = (part[:10_000] for part in data.tensors("train"))
         edges = edge_map(x.float() / 255)
-        context, precision = quick_autocast(self.device.type)
+        context, precision = self.quickly()
         with context:
             images = self.sample(len(x), labels=labels, control=edges, seed=0)
             free = self.sample(UNCONTROLLED, labels=labels[:UNCONTROLLED], seed=0)

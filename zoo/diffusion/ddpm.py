@@ -24,6 +24,7 @@ from zoo.diffusion.samplers import sampler as named_sampler
 from zoo.diffusion.schedule import NoiseSchedule, Shape
 from zoo.diffusion.unet import UNet
 from zoo.errors import InputError
+from zoo.images import check_codes, check_ends, great_circle
 from zoo.module import seeded_generator
 
 
@@ -139,10 +140,9 @@ class DDPM(ImageGenerator):
     @torch.inference_mode()
     def encode(self, x: Tensor, *, steps: int = 100) -> Tensor:
         """The noise that deterministic DDIM would turn into images x [N, C, H, W] in [0, 1]: DDIM run backwards."""
-        self.check_images(x)
+        z = 2 * self.check_images(x) - 1
         self.eval()
         times = self.schedule.steps(steps)[::-1]
-        z = 2 * x.to(self.device) - 1
         for now, later in zip([0, *times], times, strict=False):
             (alpha, sigma), (alpha_s, sigma_s) = (self.schedule.rates(torch.tensor([t])) for t in (now, later))
             x_0 = self._denoise_at()(z, now)
@@ -151,19 +151,13 @@ class DDPM(ImageGenerator):
 
     def decode(self, z: Tensor, *, steps: int = 100) -> Tensor:
         """Images [N, C, H, W] in [0, 1] from noise z by deterministic DDIM."""
+        z = check_codes(z, self.image_shape).to(self.device)
         return ((self.trajectory(z, sampler="ddim", steps=steps)[-1] + 1) / 2).clamp(0, 1)
 
     def interpolate(self, a: Tensor, b: Tensor, *, steps: int = 8) -> Tensor:
         """A path [steps, C, H, W] from image a to image b [C, H, W], along the great circle between their codes."""
-        if a.shape != b.shape or a.ndim != 3:
-            raise InputError(
-                f"interpolate takes two images [C, H, W] of one shape, not {list(a.shape)}, {list(b.shape)}"
-            )
-        start, end = self.encode(torch.stack([a, b])).flatten(1)
-        angle = torch.arccos((start @ end / (start.norm() * end.norm())).clamp(-1, 1))
-        share = torch.linspace(0, 1, steps, device=self.device)[:, None]
-        path = ((1 - share) * angle).sin() / angle.sin() * start + (share * angle).sin() / angle.sin() * end
-        return self.decode(path.reshape(steps, *self.image_shape))
+        start, end = self.encode(check_ends(a, b, steps)).flatten(1)
+        return self.decode(great_circle(start, end, steps).reshape(steps, *self.image_shape))
 
     # Training --------------------------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.diffusion.ddpm import DDPM
-from zoo.diffusion.image_generator import spread_times
+from zoo.diffusion.image_generator import check_labels, spread_times
 from zoo.diffusion.samplers import Denoise
 from zoo.diffusion.samplers import sampler as named_sampler
 from zoo.diffusion.schedule import NoiseSchedule, Shape
@@ -175,7 +175,7 @@ def guided_denoise(model: DDPM, classifier: NoisyClassifier, labels: Tensor, str
 def sample_guided(
     model: DDPM,
     classifier: NoisyClassifier,
-    labels: Tensor,
+    labels: Tensor | Sequence[int],
     *,
     strength: float = 1.0,
     seed: int | None = None,
@@ -190,10 +190,10 @@ def sample_guided(
     """
     if not torch.equal(model.schedule.alpha_bar.cpu(), classifier.schedule.alpha_bar.cpu()):
         raise InputError("the classifier was trained on another noise schedule than the diffusion model's")
-    if labels.ndim != 1 or labels.is_floating_point() or labels.min() < 0 or labels.max() >= classifier.num_classes:
-        raise InputError(f"labels are whole numbers [N] from 0 to {classifier.num_classes - 1}")
-    if not strength >= 0:
-        raise InputError(f"strength must be 0 or more, not {strength!r}")
+    labels = check_labels(labels, check_count(len(labels), "the number of labels"), classifier.num_classes)
+    check_count(batch_size, "batch_size")
+    if not 0 <= strength < float("inf"):
+        raise InputError(f"strength is a number from 0 on, not {strength!r}")
     model.eval()
     classifier.eval()
     generator, images = seeded_generator(model.device, seed), []

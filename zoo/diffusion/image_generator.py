@@ -1,7 +1,8 @@
 """What the diffusion models of images share: the loop over batches of samples, the steps, the measures, the picture."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from zoo.diffusion.unet import UNet
 from zoo.errors import InputError
-from zoo.images import save_grid
+from zoo.images import check_images, save_grid
 from zoo.module import ZooModule, check_count, seeded_generator
 from zoo.precision import quick_autocast
 
@@ -83,11 +84,7 @@ class ImageGenerator(ZooModule):
         Raises:
             InputError: for another shape, or values that are not in [0, 1].
         """
-        if x.ndim != 4 or tuple(x.shape[1:]) != self.image_shape:
-            raise InputError(f"images are [N, {', '.join(map(str, self.image_shape))}], not {list(x.shape)}")
-        if not torch.isfinite(x).all() or x.min() < 0 or x.max() > 1:
-            raise InputError("images hold finite values in 0..1")
-        return x.to(self.device)
+        return check_images(x, self.image_shape).to(self.device)
 
     # Training --------------------------------------------------------------------------------------------------------
 
@@ -114,13 +111,55 @@ class ImageGenerator(ZooModule):
         """Sample quality of 10,000 images of the default sampler against the test split; see zoo.metrics."""
         from zoo.metrics.generation import evaluate_images
 
-        context, precision = quick_autocast(self.device.type)
+        context, precision = self.quickly()
         with context:
             images = self.sample(10_000, seed=0)
         return evaluate_images(images, str(data.name), how=f"default sampler, seed 0, {precision}")
 
+    def quickly(self) -> tuple[AbstractContextManager, str]:
+        """Go to the GPU if there is one, to draw thousands of images; a context for it, and the words of its precision."""
+        if torch.cuda.is_available():
+            self.to("cuda")
+        return quick_autocast(self.device.type)
+
     def preview(self, path: Path) -> Path:
         return save_grid(self.sample(64, seed=0), path, columns=16)
+
+
+def check_guidance(guidance: float | None, condition: object, name: str) -> float:
+    """The guidance weight, 1 if there is none.
+
+    Raises:
+        InputError: for guidance without the condition of this name, or below 0.
+    """
+    if guidance is None:
+        return 1.0
+    if condition is None:
+        raise InputError(f"guidance {guidance!r} needs {name} to guide to: sample(n, {name}=..., guidance=...)")
+    if not (isinstance(guidance, int | float) and 0 <= guidance < math.inf):
+        raise InputError(f"guidance is a number from 0 on, not {guidance!r}")
+    return float(guidance)
+
+
+def check_labels(labels: Tensor | Sequence[int] | int, n: int, num_classes: int) -> Tensor:
+    """Labels int64 [n], from one for each image or one for all.
+
+    Raises:
+        InputError: for another number of them, or classes that the model doesn't have.
+    """
+    try:
+        found = torch.as_tensor(labels)
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError(f"labels are whole numbers [n], not {labels!r}") from None
+    if found.is_floating_point() or found.dtype == torch.bool or found.ndim > 1:
+        raise InputError(f"labels are whole numbers [n], not {found.dtype} {list(found.shape)}")
+    if found.ndim == 0:
+        found = found.expand(n)
+    if len(found) != n:
+        raise InputError(f"{n} images need {n} labels, or one for all, not {len(found)}")
+    if bad := sorted({label for label in found.tolist() if not 0 <= label < num_classes}):
+        raise InputError(f"labels run from 0 to {num_classes - 1}, there is no {', '.join(map(str, bad))}")
+    return found.long()
 
 
 def spread_times(n: int, device: torch.device, generator: torch.Generator | None) -> Tensor:

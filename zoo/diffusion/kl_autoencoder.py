@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import InputError
-from zoo.images import save_grid
+from zoo.images import check_codes, check_images, save_grid
 from zoo.module import ZooModule, seeded_generator
 
 
@@ -99,15 +99,12 @@ class KLAutoencoder(ZooModule):
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
         """Mean codes of images in [0, 1]."""
-        if x.ndim != 4 or tuple(x.shape[1:]) != self.image_shape:
-            raise InputError(f"images are [N, {', '.join(map(str, self.image_shape))}], not {list(x.shape)}")
-        return self.eval().posterior(2 * x.to(self.device) - 1)[0].float()
+        return self.eval().posterior(2 * check_images(x, self.image_shape).to(self.device) - 1)[0].float()
 
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:
         """Images in [0, 1] of codes."""
-        if z.ndim != 4 or tuple(z.shape[1:]) != self.latent_shape:
-            raise InputError(f"codes are [N, {', '.join(map(str, self.latent_shape))}], not {list(z.shape)}")
+        z = check_codes(z, self.latent_shape)
         return ((self.eval().decoder(z.to(self.device)).float() + 1) / 2).clamp(0, 1)
 
     def reconstruct(self, x: Tensor) -> Tensor:

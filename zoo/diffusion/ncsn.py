@@ -202,6 +202,7 @@ class PointNCSN(ScoreModel):
             annealed: False takes all steps at the smallest level, which is what annealing mends.
         """
         check_count(n)
+        check_count(steps, "steps")
         generator = seeded_generator(self.device, seed)
         x = self.BOX * (2 * torch.rand(n, self.dim, device=self.device, generator=generator) - 1)
         if annealed:

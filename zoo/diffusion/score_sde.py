@@ -144,8 +144,10 @@ class ScoreSDE(ContinuousModel):
         """
         if sampler not in self.samplers:
             raise UnknownNameError("sampler", sampler, self.samplers)
-        if corrections < 0 or snr <= 0:
-            raise InputError(f"corrections is 0 or more and snr above 0, not {corrections!r} and {snr!r}")
+        if not isinstance(corrections, int) or corrections < 0 or not 0 < snr < math.inf:
+            raise InputError(
+                f"corrections is a whole number from 0 on and snr above 0, not {corrections!r} and {snr!r}"
+            )
         self.times(steps)
 
         def draw(count: int, generator: torch.Generator) -> Tensor:

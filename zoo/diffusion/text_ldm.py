@@ -20,14 +20,13 @@ import torch
 from torch import Tensor, nn
 
 from zoo.diffusion.captions import DIGITS, LENGTH, PAD, VOCABULARY, adjectives, describe, shorten, tokens_of
-from zoo.diffusion.image_generator import spread_times
+from zoo.diffusion.image_generator import check_guidance, spread_times
 from zoo.diffusion.latent import LatentDiffusion
 from zoo.diffusion.samplers import sampler as named_sampler
 from zoo.diffusion.unet import UNet
 from zoo.errors import InputError
 from zoo.images import save_grid
 from zoo.module import check_count, seeded_generator
-from zoo.precision import quick_autocast
 
 
 class TextEncoder(nn.Module):
@@ -148,16 +147,14 @@ class TextLatentDiffusion(LatentDiffusion):
             InputError: for guidance without a prompt, and for words that the model doesn't know.
         """
         check_count(n)
+        check_count(batch_size, "batch_size")
         if labels is not None:
             raise InputError("this model reads prompts: say prompt='a seven' in place of labels")
-        if guidance is not None and (prompt is None or not 0 <= guidance < float("inf")):
-            raise InputError(f"guidance {guidance!r} needs a prompt to guide to, and is a number from 0 on")
+        weight = check_guidance(guidance, prompt, "prompt")
         if not 0 <= eta <= 1:
             raise InputError(f"eta lies in 0..1, not {eta!r}")
         tokens = None if prompt is None else tokens_of(prompt, n).to(self.device)
-        return self.sample_tokens(
-            n, tokens, 1.0 if guidance is None else guidance, seed, sampler, steps, eta, batch_size
-        )
+        return self.sample_tokens(n, tokens, weight, seed, sampler, steps, eta, batch_size)
 
     @torch.inference_mode()
     def sample_tokens(
@@ -216,7 +213,7 @@ class TextLatentDiffusion(LatentDiffusion):
 
         x, labels = (part[:10_000] for part in data.tensors("train"))
         tokens = describe(x.float() / 255, labels)
-        context, precision = quick_autocast(self.device.type)
+        context, precision = self.quickly()
         with context:
             images = self.sample_tokens(len(x), tokens.to(self.device), seed=0).float().cpu()
         how = f"captions of the first 10,000 training images, guidance 1, default sampler, seed 0, {precision}"

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from zoo.errors import InputError
 from zoo.flows.bijections import Bijection, standard_normal
-from zoo.images import save_grid
+from zoo.images import check_codes, check_ends, check_images, great_circle, save_grid
 from zoo.module import ZooModule, check_count, seeded_generator
 
 LEVELS = 256
@@ -83,8 +83,7 @@ class ImageFlow(ZooModule):
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:
         """8-bit images in [0, 1] of codes z [N, D]."""
-        if z.ndim != 2 or z.shape[1] != self.dim:
-            raise InputError(f"codes are [N, {self.dim}], not {list(z.shape)}")
+        z = check_codes(z, (self.dim,))
         self.eval()
         y = self.flow.inverse(z.to(self.device)).nan_to_num(0.0)  # type: ignore[operator]
         return (y * LEVELS).floor().clamp(0, LEVELS - 1) / (LEVELS - 1)
@@ -105,6 +104,7 @@ class ImageFlow(ZooModule):
             temperature: scale of the codes; below 1 the images are likelier and less varied.
         """
         check_count(n)
+        check_count(batch_size, "batch_size")
         if labels is not None:
             raise InputError(f"{self.name or 'this model'} is unconditional: it takes no labels")
         if not temperature >= 0:
@@ -115,16 +115,8 @@ class ImageFlow(ZooModule):
 
     def interpolate(self, a: Tensor, b: Tensor, *, steps: int = 8) -> Tensor:
         """A path [steps, C, H, W] from image a to image b [C, H, W] that turns and grows evenly among the codes."""
-        if a.shape != b.shape or a.ndim != 3:
-            raise InputError(
-                f"interpolate takes two images [C, H, W] of one shape, not {list(a.shape)}, {list(b.shape)}"
-            )
-        start, end = self.encode(torch.stack([a, b]))
-        angle = torch.arccos((start @ end / (start.norm() * end.norm())).clamp(-1, 1)).clamp(min=1e-4)
-        share = torch.linspace(0, 1, steps, device=self.device)[:, None]
-        return self.decode(
-            ((1 - share) * angle).sin() / angle.sin() * start + (share * angle).sin() / angle.sin() * end
-        )
+        start, end = self.encode(check_ends(a, b, steps))
+        return self.decode(great_circle(start, end, steps))
 
     # Training --------------------------------------------------------------------------------------------------------
 
@@ -190,8 +182,4 @@ class ImageFlow(ZooModule):
         return save_grid(self.sample(64, seed=0), path, columns=16)
 
     def _check(self, x: Tensor) -> Tensor:
-        if x.ndim != 4 or tuple(x.shape[1:]) != self.image_shape:
-            raise InputError(f"images are [N, {', '.join(map(str, self.image_shape))}], not {list(x.shape)}")
-        if not torch.isfinite(x).all() or x.min() < 0 or x.max() > 1:
-            raise InputError("images hold finite values in 0..1")
-        return x.to(self.device)
+        return check_images(x, self.image_shape).to(self.device)

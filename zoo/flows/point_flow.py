@@ -59,6 +59,7 @@ class PointFlow(ZooModule):
 
     def interpolate(self, a: Tensor, b: Tensor, *, steps: int = 8) -> Tensor:
         """The path [steps, dim] from point a to point b [dim] that is straight among the codes."""
+        check_count(steps, "steps")
         if a.shape != b.shape or a.ndim != 1:
             raise InputError(f"interpolate takes two points [{self.dim}], not {list(a.shape)} and {list(b.shape)}")
         start, end = self.encode(torch.stack([a, b]))

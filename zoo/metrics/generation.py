@@ -59,7 +59,7 @@ def evaluate_images(
 
     Args:
         images: [N, C, H, W] in [0, 1] (or uint8), best 10,000; or a list of several draws, which then give mean and std.
-        dataset: "mnist" or "fashion-mnist".
+        dataset: "mnist", "fashion-mnist" or "cifar10".
         labels: the classes [N] that were asked of a conditional model, for its label accuracy; only with one draw.
         how: how the images were drawn, appended to how each value was measured.
         train: the training images, uint8 [T, C, H, W]; read from disk by default.

@@ -2,31 +2,40 @@
 
     python -m zoo.metrics.reference mnist fashion-mnist      # measure again, from the data sets
     python -m zoo.metrics.reference mnist --classes-only     # after the oracle alone was trained again
+    python -m zoo.metrics.reference cifar10 --freeze resnet20-cifar10     # first make the extractor, a copy of a classifier
 
-It holds the statistics and features of the 10,000 test images, and two anchors that give a Fréchet distance its meaning: the
-floor, which real training images reach against the test images, and the distance of samples of a Gaussian with the pixels' own
-mean and covariance, which any generator should beat. The file names the sha256 of the extractor and of the oracle, a second
+A classifier is trained again as soon as a better recipe is found; an extractor never, or distances lose their scale. So it is a
+checkpoint of its own, NAME.fcd: trained by its own recipe, or copied from a published classifier by `--freeze`, which writes its
+folder and measures the data set with it (`python scripts/cards.py` then lists it).
+
+The file holds the statistics and features of the 10,000 test images, and two anchors that give a Fréchet distance its meaning:
+the floor, which real training images reach against the test images, and the distance of samples of a Gaussian with the pixels'
+own mean and covariance, which any generator should beat. It names the sha256 of the extractor and of the oracle, a second
 classifier that names classes, that it was made with; with others it is refused.
 """
 
 import argparse
+import json
 import os
+import shutil
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import safetensors
 import torch
+import yaml
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
+from datamodules.base import TensorDataModule
 from datamodules.files import data_root
-from datamodules.mnist import MNIST
-from zoo import api, registry
+from zoo import api
+from zoo.atomic import replacing
 from zoo.checkpoint import read_config
 from zoo.convnets.classifier import ImageClassifier
 from zoo.errors import CheckpointError, InputError, UnknownNameError, ZooError
-from zoo.hub import locate
+from zoo.hub import CHECKPOINTS, locate
 from zoo.metrics.diversity import class_histogram
 from zoo.metrics.features import class_probabilities, embed
 from zoo.metrics.frechet import frechet_distance, gaussian_statistics
@@ -37,8 +46,25 @@ FILE = "reference.safetensors"
 SAMPLES = 10_000  # images of a draw, as many as a test split has
 DRAWS = 3
 
-EXTRACTORS = {"fashion-mnist": "cnn-fashion-mnist.fcd", "mnist": "cnn-mnist.fcd"}  # whose embedding measures distance
-ORACLES = {"fashion-mnist": "lenet5-fashion-mnist", "mnist": "lenet5-mnist"}  # trained differently; names the classes
+EXTRACTORS = {  # whose embedding measures distance
+    "cifar10": "resnet20-cifar10.fcd",
+    "fashion-mnist": "cnn-fashion-mnist.fcd",
+    "mnist": "cnn-mnist.fcd",
+}
+ORACLES = {  # trained differently; names the classes
+    "cifar10": "speednet-cifar10",
+    "fashion-mnist": "lenet5-fashion-mnist",
+    "mnist": "lenet5-mnist",
+}
+SUMMARY = (
+    "{source}, frozen: its {width} features before the head are the space in which the zoo measures generated images of "
+    "{dataset} (FCD, KID, precision and recall). It classifies as well as {source} did when it was copied, but is kept as it is "
+    "so that distances stay comparable."
+)
+LIMITS = (
+    "Distances in its feature space compare the generators of {dataset} in this zoo and nothing else; a network trained again, "
+    "even by this recipe, has another scale."
+)
 
 
 @dataclass(frozen=True)
@@ -80,6 +106,38 @@ def read(dataset: str) -> Reference:
         CheckpointError: if the file is missing, damaged, or was made with other networks.
     """
     return _read(dataset, made_with(dataset))
+
+
+def freeze(dataset: str, source: str) -> Path:
+    """Make the extractor of a data set: a copy of a published classifier's folder under the extractor's name and card.
+
+    Raises:
+        InputError: if there is an extractor already, or if the source classifies other images.
+        CheckpointError: if the source's folder is unfinished.
+    """
+    from zoo.cards import REQUIRED, Folder, write_card
+
+    target = CHECKPOINTS / extractor_of(dataset)
+    if target.exists():
+        raise InputError(f"{target} is there: remove it first, and measure anew what was measured with it")
+    model, origin = api.load(source), Folder(locate(source))
+    if not isinstance(model, ImageClassifier) or model.transform is None or origin.dataset != dataset:
+        raise InputError(f"{source} is a {model.task} model of {origin.dataset}, no image classifier of {dataset}")
+    one = torch.zeros(1, len(model.transform.mean), *model.transform.size, dtype=torch.uint8)
+    words = {"source": origin.name, "width": embed(model, one).shape[1], "dataset": dataset}
+    card = origin.words | {"summary": SUMMARY.format(**words), "limits": LIMITS.format(**words)}
+    settings = (origin.path / "recipe.yaml").read_text(encoding="utf-8").partition("\ncard:")[0].partition("\n")[2]
+    text = yaml.safe_dump({"card": card}, sort_keys=False, allow_unicode=True, width=120)
+    with replacing(target) as staged:
+        for file in (*REQUIRED, "history.csv", "preview.png"):  # no figures of its own, no place on the Hub
+            if (origin.path / file).is_file():
+                shutil.copyfile(origin.path / file, staged / file)
+        config = json.dumps(origin.config | {"name": target.name}, indent=2)
+        (staged / "config.json").write_text(config + "\n", encoding="utf-8")
+        recipe = f"# python scripts/train.py {target.name}\n{settings}\n{text}"
+        (staged / "recipe.yaml").write_text(recipe, encoding="utf-8")
+        write_card(staged)
+    return target
 
 
 def build(dataset: str) -> Path:
@@ -126,13 +184,23 @@ def made_with(dataset: str) -> dict[str, str]:
     return {
         "protocol": PROTOCOL,
         "dataset": dataset,
-        "extractor_sha256": read_config(locate(extractor_of(dataset)))["weights"]["sha256"],
+        "extractor_sha256": read_config(_folder(dataset))["weights"]["sha256"],
         "oracle_sha256": read_config(locate(ORACLES[dataset]))["weights"]["sha256"],
     }
 
 
+def _folder(dataset: str) -> Path:
+    """The extractor's folder."""
+    name = extractor_of(dataset)
+    try:
+        return locate(name)
+    except UnknownNameError:
+        how = f"python -m zoo.metrics.reference {dataset} --freeze CLASSIFIER"
+        raise CheckpointError(f"{name}, which measures images of {dataset}, isn't made yet: `{how}` does") from None
+
+
 def _read(dataset: str, made: dict[str, str]) -> Reference:
-    path = locate(extractor_of(dataset)) / FILE
+    path = _folder(dataset) / FILE
     rebuild = f"make it with `python -m zoo.metrics.reference {dataset}`"
     if not path.is_file():
         raise CheckpointError(f"{path} is missing: {rebuild}")
@@ -152,7 +220,7 @@ def _read(dataset: str, made: dict[str, str]) -> Reference:
 
 
 def _write(dataset: str, reference: Reference, made: dict[str, str]) -> Path:
-    path = locate(extractor_of(dataset)) / FILE
+    path = _folder(dataset) / FILE
     staged = path.with_suffix(".tmp")
     staged.write_bytes(to_safetensors({key: v.contiguous() for key, v in vars(reference).items()}, made))
     os.replace(staged, path)
@@ -170,26 +238,24 @@ def load_pair(dataset: str) -> tuple[ImageClassifier, ImageClassifier]:
 
 def images_of(dataset: str) -> tuple[Tensor, Tensor]:
     """All images of the official training part and of the test part, uint8 [N, C, H, W]."""
-    data = api.datamodule(dataset)
-    assert isinstance(data, MNIST)  # so are all that have an extractor
+    data = _data(dataset)
     parts = [data.tensors(split)[0] for split in ("train", "val", "test")]
     return torch.cat(parts[:2]), parts[2]
 
 
 def is_on_disk(dataset: str) -> bool:
     """Whether the raw files of a data set are here, packed or not, so that reading them needs no download."""
-    folder, names = folder_of(dataset), _data_class(dataset).sha256
-    return all((folder / name).is_file() or (folder / f"{name}.gz").is_file() for name in names)
+    return not _data(dataset).missing()
 
 
 def folder_of(dataset: str) -> Path:
     """Where the raw files of a data set are."""
-    return data_root() / _data_class(dataset).folder
+    return data_root() / _data(dataset).folder
 
 
-def _data_class(dataset: str) -> type[MNIST]:
-    data = registry.datamodule_class(dataset)
-    assert issubclass(data, MNIST)  # so are all that have an extractor
+def _data(dataset: str) -> TensorDataModule:
+    data = api.datamodule(dataset)
+    assert isinstance(data, TensorDataModule)  # so are all that have an extractor
     return data
 
 
@@ -208,9 +274,15 @@ def main(argv: list[str] | None = None) -> int:
         prog="python -m zoo.metrics.reference", description="Measure reference statistics."
     )
     parser.add_argument("datasets", nargs="+", metavar="DATASET", help=", ".join(EXTRACTORS))
-    parser.add_argument("--classes-only", action="store_true", help="only the class shares, for a new oracle")
+    ways = parser.add_mutually_exclusive_group()
+    ways.add_argument("--classes-only", action="store_true", help="only the class shares, for a new oracle")
+    ways.add_argument("--freeze", metavar="CLASSIFIER", help="first copy this checkpoint to be the extractor")
     options = parser.parse_args(argv)
     try:
+        if options.freeze:
+            if len(options.datasets) > 1:
+                raise InputError(f"--freeze makes the extractor of one data set, not of {', '.join(options.datasets)}")
+            print(f"made {freeze(options.datasets[0], options.freeze)}")
         for dataset in options.datasets:
             path = build_histogram(dataset) if options.classes_only else build(dataset)
             reference = read(dataset)

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zoo.errors import InputError
-from zoo.images import save_grid
+from zoo.images import check_images, save_grid
 from zoo.module import ZooModule, check_count, seeded_generator
 
 
@@ -162,8 +162,4 @@ class PixelModel(ZooModule):
         return save_grid(self.sample(48, seed=0), path, columns=16)
 
     def _check(self, x: Tensor) -> Tensor:
-        if x.ndim != 4 or tuple(x.shape[1:]) != self.image_shape:
-            raise InputError(f"images are [N, {', '.join(map(str, self.image_shape))}], not {list(x.shape)}")
-        if not torch.isfinite(x).all() or x.min() < 0 or x.max() > 1:
-            raise InputError("images hold finite values in 0..1")
-        return x.to(self.device)
+        return check_images(x, self.image_shape).to(self.device)
