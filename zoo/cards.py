@@ -191,7 +191,12 @@ def front_matter(folder: Folder) -> str:
     return data.to_yaml()
 
 
-SNIPPETS = {  # by data set, else by task and language, else by task
+SNIPPETS = {  # by architecture, else by data set, else by task and language, else by task
+    "cfg-ddpm": 'images = model.sample(10, labels=list(range(10)), guidance=3.0, seed=0)    # without labels: any digit\nzoo.save_grid(images, "grid.png")',
+    "text-ldm": 'images = model.sample(16, prompt="a thick slanted seven", seed=0)   # guidance=… for more of the prompt\nzoo.save_grid(images, "grid.png")',
+    "controlnet": 'digits = zoo.load("ddpm-mnist").sample(1, seed=0)     # edges of any image will do: white lines on black [1, 1, 28, 28]\nedges = zoo.diffusion.controlnet.edge_map(digits)\nzoo.save_grid(model.sample(16, control=edges, seed=0), "grid.png")',
+    "t2i-adapter": 'digits = zoo.load("ddpm-mnist").sample(1, seed=0)     # edges of any image will do: white lines on black [1, 1, 28, 28]\nedges = zoo.diffusion.controlnet.edge_map(digits)\nzoo.save_grid(model.sample(16, control=edges, seed=0), "grid.png")',
+    "cvae": 'images = model.sample(10, labels=list(range(10)), seed=0)\nzoo.save_grid(images, "grid.png")',
     "names": 'print(model.predict("Takahashi", top=3))         # [(language, probability), …]; a list of names will do too',
     "sst2": 'print(model.predict("a quiet, moving film", top=2))  # [(label, probability), …]; a list of texts will do too',
     "moby-dick": 'print(model.generate("call me ishmael. ", 300, temperature=0.7, seed=0))',
@@ -226,7 +231,7 @@ SNIPPETS = {  # by data set, else by task and language, else by task
 def snippet(folder: Folder) -> str:
     """Three lines that use the model; they run as they stand."""
     task = folder.config["task"]
-    keys = (folder.dataset, f"{task}.{folder.config['init'].get('source')}", task)
+    keys = (folder.config["architecture"], folder.dataset, f"{task}.{folder.config['init'].get('source')}", task)
     use = next((SNIPPETS[key] for key in keys if key in SNIPPETS), "")
     return f'import zoo\n\nmodel = zoo.load("{folder.name}")' + (f"\n{use}" if use else "")
 

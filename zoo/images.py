@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from zoo.errors import InputError
 
 ImageLike = str | Path | Image.Image | np.ndarray | Tensor
+Labels = Tensor | Sequence[int] | int | None  # of conditional models: a class for each image, or one for all
 CHANNELS = {"L": 1, "RGB": 3}
 
 
@@ -103,6 +104,30 @@ def _check_batch(x: Tensor, shape: Sequence[int], what: str) -> None:
     if empty or x.ndim != 1 + len(shape) or tuple(x.shape[1:]) != tuple(shape):
         least = " with N of at least 1" if empty else ""
         raise InputError(f"{what} are [N, {', '.join(map(str, shape))}]{least}, not {list(x.shape)}")
+
+
+def check_labels(labels: Labels, n: int, num_classes: int) -> Tensor:
+    """Labels int64 [n], from one for each image or one for all.
+
+    Raises:
+        InputError: without labels, for another number of them, or classes that the model doesn't have.
+    """
+    if labels is None:
+        raise InputError(f"this model is conditional: give labels, {n} classes in 0..{num_classes - 1}")
+    try:
+        found = torch.as_tensor(labels)
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError(f"labels are whole numbers [n], not {labels!r}") from None
+    if found.is_floating_point() or found.dtype == torch.bool or found.ndim > 1:
+        raise InputError(f"labels are whole numbers [n], not {found.dtype} {list(found.shape)}")
+    if found.ndim == 0:
+        found = found.expand(n)
+    if len(found) != n:
+        raise InputError(f"{n} images need {n} labels, or one for all, not {len(found)}")
+    if found.min() < 0 or found.max() >= num_classes:
+        bad = sorted({label for label in found.tolist() if not 0 <= label < num_classes})
+        raise InputError(f"labels run from 0 to {num_classes - 1}, there is no {', '.join(map(str, bad))}")
+    return found.long()
 
 
 def check_ends(a: Tensor, b: Tensor, steps: int) -> Tensor:

@@ -23,9 +23,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.adversarial.networks import MLPDiscriminator, MLPGenerator
-from zoo.autoencoders.coder import check_labels, refuse_labels
+from zoo.autoencoders.coder import refuse_labels
 from zoo.errors import InputError
-from zoo.images import save_grid
+from zoo.images import Labels, check_labels, save_grid
 from zoo.module import ZooModule, check_count, seeded_generator
 
 
@@ -98,9 +98,7 @@ class GAN(ZooModule):
     # Verbs -----------------------------------------------------------------------------------------------------------
 
     @torch.inference_mode()
-    def sample(
-        self, n: int, *, seed: int | None = None, labels: Tensor | None = None, batch_size: int = 1000
-    ) -> Tensor:
+    def sample(self, n: int, *, seed: int | None = None, labels: Labels = None, batch_size: int = 1000) -> Tensor:
         """Draw images [n, C, H, W] in [0, 1]; the same seed gives the same images on the same device.
 
         Args:
@@ -119,7 +117,7 @@ class GAN(ZooModule):
         return self.decode(z, labels=labels, batch_size=batch_size)
 
     @torch.inference_mode()
-    def decode(self, z: Tensor, *, labels: Tensor | None = None, batch_size: int = 1000) -> Tensor:
+    def decode(self, z: Tensor, *, labels: Labels = None, batch_size: int = 1000) -> Tensor:
         """Images [N, C, H, W] in [0, 1] of noise z [N, latent_dim]."""
         if z.ndim != 2 or z.shape[1] != self.latent_dim:
             raise InputError(f"codes are [N, {self.latent_dim}], not {list(z.shape)}")
@@ -134,7 +132,7 @@ class GAN(ZooModule):
         return ((torch.cat(images).float() + 1) / 2).clamp(0, 1)
 
     @torch.inference_mode()
-    def discriminate(self, x: Tensor, *, labels: Tensor | None = None) -> Tensor:
+    def discriminate(self, x: Tensor, *, labels: Labels = None) -> Tensor:
         """What the discriminator says of images x [N, C, H, W] in [0, 1], [N]: larger is more real."""
         if x.ndim != 4 or tuple(x.shape[1:]) != self.image_shape:
             raise InputError(f"images are [N, {', '.join(map(str, self.image_shape))}], not {list(x.shape)}")
@@ -257,7 +255,7 @@ class GAN(ZooModule):
             raise InputError(f"this model is conditional: give labels in 0..{self.num_classes - 1}")
         return F.one_hot(labels.to(self.device), self.num_classes).float()
 
-    def _checked(self, labels: Tensor | None, n: int) -> Tensor | None:
+    def _checked(self, labels: Labels, n: int) -> Tensor | None:
         if self.num_classes:
             return check_labels(labels, n, self.num_classes)
         refuse_labels(labels, self.name)

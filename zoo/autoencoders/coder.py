@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import InputError
-from zoo.images import save_grid
+from zoo.images import Labels, save_grid
 from zoo.module import ZooModule, check_count
 
 
@@ -151,25 +151,7 @@ def importance_weighted(log_weights: Callable[[int], Tensor], samples: int, at_o
     return torch.logsumexp(sums, 0) - math.log(samples)
 
 
-def refuse_labels(labels: Tensor | None, name: str | None) -> None:
+def refuse_labels(labels: Labels, name: str | None) -> None:
     """Raise InputError for labels given to an unconditional model."""
     if labels is not None:
         raise InputError(f"{name or 'this model'} is unconditional: it takes no labels")
-
-
-def check_labels(labels: Tensor | None, n: int, num_classes: int) -> Tensor:
-    """Classes [n] for a conditional model.
-
-    Raises:
-        InputError: without labels, or for another number of them, no whole numbers, or a class that there isn't.
-    """
-    if labels is None:
-        raise InputError(f"this model is conditional: give labels, {n} classes in 0..{num_classes - 1}")
-    if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.dtype == torch.bool:
-        raise InputError(f"labels are a tensor of whole numbers, not {getattr(labels, 'dtype', type(labels).__name__)}")
-    if labels.shape != (n,):
-        raise InputError(f"labels must be one class for each of the {n} images, not {list(labels.shape)}")
-    if len(labels) and (labels.min() < 0 or labels.max() >= num_classes):
-        found = f"{int(labels.min())}..{int(labels.max())}"
-        raise InputError(f"labels lie in 0..{num_classes - 1}, these in {found}")
-    return labels.long()

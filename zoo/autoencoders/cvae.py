@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.autoencoders.coder import check_labels
 from zoo.autoencoders.dense import Activation, activation_of
 from zoo.autoencoders.vae import VAE
 from zoo.errors import InputError
+from zoo.images import Labels, check_labels
 from zoo.module import check_count, seeded_generator
 
 
@@ -76,18 +76,18 @@ class CVAE(VAE):
     # Verbs: those of VAE, with labels --------------------------------------------------------------------------------
 
     @torch.inference_mode()
-    def encode(self, x: Tensor, *, labels: Tensor | None = None) -> Tensor:  # type: ignore[override]
+    def encode(self, x: Tensor, *, labels: Labels = None) -> Tensor:  # type: ignore[override]
         """Posterior means [N, latent_dim] of images of these classes."""
         self.check_images(x)
         return self.eval().posterior(x.to(self.device), self._checked(labels, len(x)))[0]
 
     @torch.inference_mode()
-    def decode(self, z: Tensor, *, labels: Tensor | None = None) -> Tensor:  # type: ignore[override]
+    def decode(self, z: Tensor, *, labels: Labels = None) -> Tensor:  # type: ignore[override]
         """Pixel means [N, C, H, W] of codes, as these classes."""
         self.check_codes(z)
         return self.eval()._decoded(z.to(self.device), self._checked(labels, len(z)))
 
-    def reconstruct(self, x: Tensor, *, labels: Tensor | None = None) -> Tensor:  # type: ignore[override]
+    def reconstruct(self, x: Tensor, *, labels: Labels = None) -> Tensor:  # type: ignore[override]
         """Images of these classes after a round through their codes."""
         return self.decode(self.encode(x, labels=labels), labels=labels)
 
@@ -112,7 +112,7 @@ class CVAE(VAE):
         return self.decode(start * (1 - share) + end * share, labels=y[:1].expand(steps))
 
     @torch.inference_mode()
-    def sample(self, n: int, *, seed: int | None = None, labels: Tensor | None = None) -> Tensor:
+    def sample(self, n: int, *, seed: int | None = None, labels: Labels = None) -> Tensor:
         """Decode n codes drawn from the prior, as the classes `labels` [n], or as classes drawn at random.
 
         Raises:
@@ -140,7 +140,7 @@ class CVAE(VAE):
     def _decoded(self, z: Tensor, labels: Tensor | None) -> Tensor:
         return self.logits(z, labels).sigmoid().reshape(-1, *self.image_shape)
 
-    def _checked(self, labels: Tensor | None, n: int) -> Tensor | None:
+    def _checked(self, labels: Labels, n: int) -> Tensor | None:
         return check_labels(labels, n, self._num_classes).to(self.device)
 
 

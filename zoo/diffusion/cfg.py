@@ -21,12 +21,12 @@ import torch
 from torch import Tensor, nn
 
 from zoo.diffusion.ddpm import DDPM
-from zoo.diffusion.image_generator import check_guidance, check_labels, spread_times
+from zoo.diffusion.image_generator import check_guidance, spread_times
 from zoo.diffusion.samplers import Denoise
 from zoo.diffusion.samplers import sampler as named_sampler
 from zoo.diffusion.schedule import Shape
 from zoo.errors import InputError
-from zoo.images import save_grid
+from zoo.images import check_labels, save_grid
 from zoo.module import check_count, seeded_generator
 
 GAIN = 20.0  # of the embedded classes: Adam moves each number by its rate, and from zero that would take thousands of steps

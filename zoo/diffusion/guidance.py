@@ -19,12 +19,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.diffusion.ddpm import DDPM
-from zoo.diffusion.image_generator import check_labels, spread_times
+from zoo.diffusion.image_generator import spread_times
 from zoo.diffusion.samplers import Denoise
 from zoo.diffusion.samplers import sampler as named_sampler
 from zoo.diffusion.schedule import NoiseSchedule, Shape
 from zoo.diffusion.unet import UNet
 from zoo.errors import InputError
+from zoo.images import check_labels
 from zoo.module import ZooModule, check_count, seeded_generator
 
 

@@ -1,7 +1,7 @@
 """What the diffusion models of images share: the loop over batches of samples, the steps, the measures, the picture."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -139,27 +139,6 @@ def check_guidance(guidance: float | None, condition: object, name: str) -> floa
     if not (isinstance(guidance, int | float) and 0 <= guidance < math.inf):
         raise InputError(f"guidance is a number from 0 on, not {guidance!r}")
     return float(guidance)
-
-
-def check_labels(labels: Tensor | Sequence[int] | int, n: int, num_classes: int) -> Tensor:
-    """Labels int64 [n], from one for each image or one for all.
-
-    Raises:
-        InputError: for another number of them, or classes that the model doesn't have.
-    """
-    try:
-        found = torch.as_tensor(labels)
-    except (TypeError, ValueError, RuntimeError):
-        raise InputError(f"labels are whole numbers [n], not {labels!r}") from None
-    if found.is_floating_point() or found.dtype == torch.bool or found.ndim > 1:
-        raise InputError(f"labels are whole numbers [n], not {found.dtype} {list(found.shape)}")
-    if found.ndim == 0:
-        found = found.expand(n)
-    if len(found) != n:
-        raise InputError(f"{n} images need {n} labels, or one for all, not {len(found)}")
-    if bad := sorted({label for label in found.tolist() if not 0 <= label < num_classes}):
-        raise InputError(f"labels run from 0 to {num_classes - 1}, there is no {', '.join(map(str, bad))}")
-    return found.long()
 
 
 def spread_times(n: int, device: torch.device, generator: torch.Generator | None) -> Tensor:
