@@ -95,7 +95,7 @@ def test_bad_input_is_named():
     for bad, said in (([1.0, 2.0], "3 numbers"), ([[1.0, 2.0, math.nan]], "NaN"), (torch.zeros(1, 1, 3), "3 numbers")):
         with pytest.raises(InputError, match=said):
             model.predict(bad)
-    for arguments in ({"loss": "log"}, {"activation": "step"}, {"level": 1.0}, {"in_channels": 0}, {"hidden": (0,)}):
+    for arguments in ({"loss": "log"}, {"activation": "stairs"}, {"level": 1.0}, {"in_channels": 0}, {"hidden": (0,)}):
         with pytest.raises(InputError):
             RegressionMLP(**arguments)
     with pytest.raises(InputError, match="closed form"):
