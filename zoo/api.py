@@ -43,7 +43,7 @@ def load(
     if num_classes is not None or in_channels is not None:
         for method, value in (("reset_head", num_classes), ("reset_input", in_channels)):
             if value is not None and not hasattr(model, method):
-                raise InputError(f"{model.name} is a {model.task} model: it has no classes or channels to replace")
+                raise InputError(f"{model.name} is made for {model.task}: it has no classes or channels to replace")
             if value is not None:
                 getattr(model, method)(value)
         model.eval()

@@ -122,7 +122,7 @@ def sample(options: argparse.Namespace) -> None:
     """Draw images and save them as a PNG grid."""
     model: Any = zoo.load(options.name)
     if not hasattr(model, "sample"):
-        raise InputError(f"{options.name} is a {model.task} model: it doesn't draw samples")
+        raise InputError(f"{options.name} is made for {model.task}: it doesn't draw samples")
     keys = ("sampler", "steps", "guidance", "prompt")
     chosen = {key: getattr(options, key) for key in keys if getattr(options, key) is not None}
     if options.labels:
@@ -143,7 +143,7 @@ def predict(options: argparse.Namespace) -> None:
 
     model: Any = zoo.load(options.name)
     if not isinstance(model, Classifies):
-        raise InputError(f"{options.name} is a {model.task} model: it doesn't classify files")
+        raise InputError(f"{options.name} is made for {model.task}: it doesn't classify files")
     width = max(len(file) for file in options.files)
     for file, row in zip(options.files, model.predict(list(options.files), top=options.top), strict=True):
         print(f"{file:{width}}  " + "  ".join(f"{label} {p:.3f}" for label, p in row))
@@ -153,7 +153,7 @@ def generate(options: argparse.Namespace) -> None:
     """Continue a prompt; the text appears while it is written."""
     model: Any = zoo.load(options.name)
     if not hasattr(model, "stream"):
-        raise InputError(f"{options.name} is a {model.task} model: it doesn't write text")
+        raise InputError(f"{options.name} is made for {model.task}: it doesn't write text")
     if options.beams is not None:
         print(options.prompt + model.generate(options.prompt, options.n, beams=options.beams))
         return
@@ -170,7 +170,7 @@ def fill(options: argparse.Namespace) -> None:
     """The likeliest pieces for each [MASK] of a text, a line each."""
     model: Any = zoo.load(options.name)
     if not hasattr(model, "fill_mask"):
-        raise InputError(f"{options.name} is a {model.task} model: it doesn't fill holes")
+        raise InputError(f"{options.name} is made for {model.task}: it doesn't fill holes")
     for text in options.texts:
         rows = model.fill_mask(text, top=options.top)
         for row in rows if isinstance(rows[0], list) else [rows]:
@@ -181,7 +181,7 @@ def compose(options: argparse.Namespace) -> None:
     """Write music to a MIDI file, the primer first where there is one."""
     model: Any = zoo.load(options.name)
     if not hasattr(model, "compose"):
-        raise InputError(f"{options.name} is a {model.task} model: it doesn't write music")
+        raise InputError(f"{options.name} is made for {model.task}: it doesn't write music")
     import torch
 
     from zoo.recurrent.midi import read_midi, write_midi
@@ -195,7 +195,7 @@ def translate(options: argparse.Namespace) -> None:
     """Translate sentences, a line each."""
     model: Any = zoo.load(options.name)
     if not hasattr(model, "translate"):
-        raise InputError(f"{options.name} is a {model.task} model: it doesn't translate")
+        raise InputError(f"{options.name} is made for {model.task}: it doesn't translate")
     if options.map and not hasattr(model, "attention_map"):
         raise InputError(f"{options.name} has no attention to draw: leave --map out")
     for text in options.texts:

@@ -227,7 +227,7 @@ def run(options: argparse.Namespace, rest: list[str]) -> Path:
     settings = overrides(rest)
     model = load(options.name)
     if not isinstance(model, ImageClassifier):
-        raise InputError(f"{options.name} is a {model.task} model: only image classifiers are fine-tuned here")
+        raise InputError(f"{options.name} is made for {model.task}: only image classifiers are fine-tuned here")
     base = model.name or str(options.name)
     into = options.into or Path("runs") / f"{base}-{Path(str(settings['data'].get('root', options.data))).name}"
     if (into / "config.json").exists() and not options.fresh:

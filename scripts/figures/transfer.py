@@ -49,7 +49,7 @@ def accuracy(
     L.seed_everything(seed, verbose=False)
     model = zoo.load(name)
     if not isinstance(model, ImageClassifier):
-        raise InputError(f"{name} is a {model.task} model: only image classifiers are tried here")
+        raise InputError(f"{name} is made for {model.task}: only image classifiers are tried here")
     if method == "linear probe":
         model.to("cuda" if torch.cuda.is_available() else "cpu")
         (x, y), (test_x, test_y) = data.tensors("train"), data.tensors("test")

@@ -122,7 +122,7 @@ def freeze(dataset: str, source: str) -> Path:
         raise InputError(f"{target} is there: remove it first, and measure anew what was measured with it")
     model, origin = api.load(source), Folder(locate(source))
     if not isinstance(model, ImageClassifier) or model.transform is None or origin.dataset != dataset:
-        raise InputError(f"{source} is a {model.task} model of {origin.dataset}, no image classifier of {dataset}")
+        raise InputError(f"{source} is made for {model.task} of {origin.dataset}, no image classifier of {dataset}")
     one = torch.zeros(1, len(model.transform.mean), *model.transform.size, dtype=torch.uint8)
     words = {"source": origin.name, "width": embed(model, one).shape[1], "dataset": dataset}
     card = origin.words | {"summary": SUMMARY.format(**words), "limits": LIMITS.format(**words)}
@@ -232,7 +232,7 @@ def load_pair(dataset: str) -> tuple[ImageClassifier, ImageClassifier]:
     pair = api.load(extractor_of(dataset)), api.load(ORACLES[dataset])
     for model in pair:
         if not isinstance(model, ImageClassifier):
-            raise InputError(f"{model.name} is a {model.task} model, but features come from an image classifier")
+            raise InputError(f"{model.name} is made for {model.task}, but features come from an image classifier")
     return pair  # type: ignore[return-value]  # checked above
 
 
