@@ -75,21 +75,26 @@ def draw_landscapes(found: dict[str, Tensor], reach: float, path: Path) -> None:
 
 
 def draw_curves(names: list[str], path: Path) -> None:
-    """Training loss and held-out error of every epoch."""
-    figure = Figure(figsize=(7, 3), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    """Training loss of every epoch, and held-out error where images were held out."""
+    histories = {}
     for name in names:
         with (locate(name) / "history.csv").open(encoding="utf-8") as file:
-            rows = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
-        left.plot([r["epoch"] + 1 for r in rows], [r["train/loss"] for r in rows], label=name)
-        held = [r for r in rows if "val/accuracy" in r]
-        right.plot([r["epoch"] + 1 for r in held], [100 - 100 * r["val/accuracy"] for r in held], label=name)
-    left.set_yscale("log")
-    left.set_ylabel("training loss")
-    right.set_ylabel("validation error, %")
-    for axes in (left, right):
+            histories[name] = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+    shown = {"train/loss": "training loss"}
+    if any("val/accuracy" in row for rows in histories.values() for row in rows):
+        shown["val/accuracy"] = "validation error, %"
+    figure = Figure(figsize=(3.5 * len(shown), 3), layout="constrained")
+    panels = figure.subplots(1, len(shown), squeeze=False)[0]
+    for axes, (key, label) in zip(panels, shown.items(), strict=True):
+        for name, rows in histories.items():
+            found = [(row["epoch"] + 1, row[key]) for row in rows if key in row]
+            axes.plot(
+                [e for e, _ in found], [100 - 100 * v if key == "val/accuracy" else v for _, v in found], label=name
+            )
         axes.set_xlabel("epoch")
-    left.legend()
+        axes.set_ylabel(label)
+    panels[0].set_yscale("log")
+    panels[0].legend()
     figure.savefig(path, dpi=90)
 
 

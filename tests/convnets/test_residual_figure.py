@@ -1,9 +1,11 @@
 """The loss landscape: its centre is the network's loss, its directions have the filters' lengths, nothing is left changed."""
 
+import pytest
 import torch
+from PIL import Image
 from torch.nn import functional as F
 
-from scripts.figures.residual import directions, draw_landscapes, landscape
+from scripts.figures.residual import directions, draw_curves, draw_landscapes, landscape
 from zoo.convnets.resnet import CIFARResNet
 from zoo.precision import quick_autocast
 
@@ -30,3 +32,13 @@ def test_directions_are_as_long_as_the_filters_and_leave_norm_layers_alone():
         weight = model.get_parameter(name).detach()
         torch.testing.assert_close(direction.flatten(1).norm(dim=1), weight.flatten(1).norm(dim=1))
     assert not torch.equal(found["head.weight"], directions(model, 1)["head.weight"])
+
+
+@pytest.mark.parametrize("held_out", [True, False])
+def test_curves_have_a_panel_for_what_was_measured(tmp_path, held_out):
+    header, values = ("epoch,train/loss,val/accuracy", (",0.5", ",0.6")) if held_out else ("epoch,train/loss", ("", ""))
+    (tmp_path / "history.csv").write_text(f"{header}\n0,2.0{values[0]}\n1,1.0{values[1]}\n")
+    (tmp_path / "config.json").write_text("{}")
+    draw_curves([str(tmp_path)], tmp_path / "curves.png")
+    width, height = Image.open(tmp_path / "curves.png").size
+    assert width / height == pytest.approx((7 if held_out else 3.5) / 3, rel=0.02)
