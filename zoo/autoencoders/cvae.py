@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from zoo.autoencoders.dense import Activation, activation_of
 from zoo.autoencoders.vae import VAE
 from zoo.errors import InputError
-from zoo.images import Labels, check_labels
+from zoo.images import Labels, check_ends, check_labels
 from zoo.module import check_count, seeded_generator
 
 
@@ -99,15 +99,11 @@ class CVAE(VAE):
         Args:
             labels: (class, class) of a and b, which must be equal: there is nothing between two classes.
         """
-        check_count(steps, "steps")
-        if a.shape != b.shape or a.ndim != 3:
-            raise InputError(
-                f"interpolate takes two images [C, H, W] of one shape, not {list(a.shape)}, {list(b.shape)}"
-            )
+        images = check_ends(a, b, steps)
         if labels is None or len(labels) != 2 or labels[0] != labels[1]:
             raise InputError(f"interpolate takes labels=(k, k), the one class of both images, not {labels!r}")
         y = torch.full((2,), int(labels[0]))
-        start, end = self.encode(torch.stack([a, b]), labels=y)
+        start, end = self.encode(images, labels=y)
         share = torch.linspace(0, 1, steps, device=start.device)[:, None]
         return self.decode(start * (1 - share) + end * share, labels=y[:1].expand(steps))
 
