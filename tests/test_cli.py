@@ -4,7 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from tests.conftest import ROOT
 from tests.test_registry import with_transform
@@ -90,6 +92,7 @@ def test_generate_streams_what_the_model_generates(writer, capsys):
         (["sample", "{generator}", "--labels", "3"], "labels"),
         (["sample", "{generator}", "--guidance", "2"], "takes no --guidance"),
         (["sample", "{generator}", "--steps", "2", "--prompt", "a seven"], "takes no --prompt\n"),
+        (["sample", "{generator}", "--control", "no-such.png"], "takes no --control\n"),
         (["sample", "{classifier}"], "doesn't draw samples"),
         (["predict", "{generator}", "a.png"], "doesn't classify"),
         (["predict", "perceptron-iris", "a.png"], "doesn't classify files"),
@@ -105,6 +108,36 @@ def test_mistakes_end_with_code_2_and_one_line(arguments, message, folders, caps
     assert main(filled) == 2
     error = capsys.readouterr().err
     assert message in error and error.startswith("zoo: ") and error.count("\n") == 1
+
+
+def test_samples_follow_the_edges_of_an_image_file(tmp_path, capsys):
+    from PIL import Image, ImageDraw
+
+    import zoo
+    from zoo.diffusion.controlnet import edge_map
+
+    model = zoo.create("controlnet", width=8, blocks=1, timesteps=20)
+    with torch.no_grad():  # branch and output begin at zero
+        for parameter in model.parameters():
+            parameter.add_(0.1)
+    folder = str(model.save_pretrained(tmp_path / "controlnet-here"))
+    drawing = Image.new("RGB", (56, 56))
+    ImageDraw.Draw(drawing).rectangle((12, 12, 40, 30), fill="white")
+    drawing.save(tmp_path / "a.png")
+    grid = tmp_path / "grid.png"
+    options = ["-n", "2", "--steps", "2", "-o", str(grid)]
+    assert main(["sample", folder, "--control", str(tmp_path / "a.png"), *options]) == 0
+    drawn = np.asarray(Image.open(grid))
+    edges = edge_map(
+        torch.from_numpy(np.asarray(drawing.convert("L").resize((28, 28)), dtype=np.float32) / 255)[None, None]
+    )
+    zoo.save_grid(zoo.load(folder).sample(2, control=edges, steps=2, seed=0), tmp_path / "expected.png")
+    assert np.array_equal(drawn, np.asarray(Image.open(tmp_path / "expected.png")))
+    assert main(["sample", folder, *options]) == 0
+    assert not np.array_equal(drawn, np.asarray(Image.open(grid)))
+    capsys.readouterr()
+    assert main(["sample", folder, "--control", str(tmp_path / "no.png"), *options]) == 2
+    assert "there is no file" in capsys.readouterr().err
 
 
 def test_the_installed_command_has_no_traceback():

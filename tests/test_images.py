@@ -35,6 +35,15 @@ def test_path_pil_array_and_tensor_agree(transform, mode, size, tmp_path):
     assert torch.equal(transform(torch.stack([tensor, tensor])), torch.stack([expected, expected]))
 
 
+@pytest.mark.parametrize(("transform", "mode"), [(GREY, "LA"), (RGB, "RGBA"), (GREY, "RGBA"), (RGB, "LA")])
+def test_transparency_is_dropped_from_arrays_as_from_files(transform, mode, tmp_path):
+    image = picture(40, 30, mode="RGBA").convert(mode)
+    image.save(tmp_path / "a.png")
+    assert np.asarray(image).shape[-1] == len(mode)
+    assert torch.equal(transform(np.asarray(image)), transform(tmp_path / "a.png"))
+    assert torch.equal(transform(np.stack([image, image]))[1], transform(image))
+
+
 def test_resizing_agrees_with_torchvision_within_one_level():
     from torchvision.transforms.v2.functional import resize
 

@@ -63,6 +63,7 @@ def parser() -> argparse.ArgumentParser:
         "--guidance", type=float, help="conditional diffusion models: how strongly the condition pulls"
     )
     sampling.add_argument("--prompt", help="text-conditional models: what to draw")
+    sampling.add_argument("--control", type=Path, help="edge-controlled models: an image file whose edges to follow")
     predicting = add(predict, "name")
     predicting.add_argument("files", nargs="+", help="image files")
     predicting.add_argument("--top", type=int, default=3)
@@ -130,9 +131,17 @@ def sample(options: argparse.Namespace) -> None:
 
         labels = options.labels * (options.n if len(options.labels) == 1 and options.n > 0 else 1)
         chosen["labels"] = torch.tensor(labels)
+    if options.control:
+        chosen["control"] = options.control
     taken = inspect.signature(model.sample).parameters
     if refused := [f"--{key}" for key in chosen if key not in taken]:
         raise InputError(f"{options.name} takes no {' or '.join(refused)}")
+    if options.control:
+        from zoo.diffusion.controlnet import edge_map
+        from zoo.images import Transform
+
+        grey = Transform(model.image_shape[1:], "L", [0.0], [1.0])  # [1, H, W] in [0, 1]
+        chosen["control"] = edge_map(grey(options.control)[None])
     images = model.sample(options.n, seed=options.seed, **chosen)
     print(zoo.save_grid(images, options.output))
 

@@ -171,6 +171,8 @@ def _to_uint8(image: ImageLike) -> Tensor:
         return x[None] if grey else x.permute(2, 0, 1)
     if isinstance(image, np.ndarray):  # arrays are channels-last, as Pillow and matplotlib give them
         x = torch.from_numpy(np.array(image))
+        if x.ndim >= 3 and x.shape[-1] in (2, 4) and x.shape[-3] not in (1, 3):
+            x = x[..., :-1]  # transparency is dropped, as that of a file
         if x.ndim >= 3 and x.shape[-1] in (1, 3) and x.shape[-3] not in (1, 3):
             x = x.movedim(-1, -3)
     elif isinstance(image, Tensor):

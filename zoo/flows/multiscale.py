@@ -74,15 +74,17 @@ class GatedBlock(nn.Module):
         super().__init__()
         self.net = nn.Sequential(
             nn.GroupNorm(1, channels),
-            nn.ELU(),
+            nn.SiLU(),
             nn.Conv2d(channels, channels, 3, padding=1),
-            nn.ELU(),
+            nn.SiLU(),
             nn.Conv2d(channels, 2 * channels, 1),
-            nn.GLU(dim=1),
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.net(x)
+        a, b = self.net(x).chunk(2, dim=1)
+        return (
+            x + a * b.contiguous(memory_format=torch.channels_last).sigmoid()
+        )  # of a slice it takes five times as long
 
 
 class ConvCoupling(Bijection):
@@ -108,7 +110,7 @@ class ConvCoupling(Bijection):
             nn.PixelUnshuffle(fold),
             nn.Conv2d(channels * fold**2, width, 3, padding=1),
             *(GatedBlock(width) for _ in range(blocks)),
-            nn.ELU(),
+            nn.SiLU(),
             last,
             nn.PixelShuffle(fold),
         ).to(memory_format=torch.channels_last)
