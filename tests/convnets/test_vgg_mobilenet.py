@@ -6,7 +6,7 @@ from torch import nn
 from torchvision import models
 
 from tests.convnets.test_resnet import copy_in_order, shaken
-from zoo.convnets.mobilenet import MobileNetV2, eights
+from zoo.convnets.mobilenet import Depthwise, MobileNetV2, eights
 from zoo.convnets.vgg import CONVOLUTIONS, VGG
 from zoo.errors import InputError
 
@@ -56,6 +56,18 @@ def test_mobilenet_equals_torchvision(width):
     x = torch.randn(1, 3, 48, 48)
     with torch.inference_mode():
         torch.testing.assert_close(model(x), reference(x), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("size", [7, 8])
+def test_a_stride_taken_afterwards_changes_nothing(stride, size):
+    layer = Depthwise(8, 8, 3, stride, 1, groups=8, bias=False, dtype=torch.float64)
+    x = torch.randn(2, 8, size, size, dtype=torch.float64, requires_grad=True)
+    results = []
+    for training in (True, False):
+        y = layer.train(training)(x)
+        results.append((y, *torch.autograd.grad(y.square().sum(), [x, layer.weight])))
+    torch.testing.assert_close(*results)
 
 
 def test_mobilenet_for_small_images():
