@@ -8,7 +8,8 @@ off its neighbours, and, once 2×2 pixels are folded into channels, by halves of
 Half of the channels are done after the first scale; the others go on at a quarter of the pixels.
 
 Departures from the paper: gated residual blocks with layer normalisation in the couplings, in place of deeper ones with weight
-and batch normalisation, so that training and evaluation compute the same; AdamW with a cosine schedule.
+and batch normalisation, so that training and evaluation compute the same; a narrower margin of the logit, 0.003 for 0.05; AdamW
+with a cosine schedule.
 """
 
 from zoo.errors import InputError
@@ -25,7 +26,8 @@ class ImageRealNVP(ImageFlow):
         width: channels of the couplings' networks; half as many again at the second scale.
         couplings: coupling layers of each kind and scale, an even number.
         blocks: residual blocks of each network.
-        margin: λ of the logit, which keeps black and white finite.
+        margin: λ of the logit, which keeps black and white finite. Black, spread over 1/256, is a band of 1/14 of what all grey
+            levels span; with 0.05 it would be 1/82, and training would spend thousands of steps on widening it.
 
     Shapes:
         images: [N, C, H, W] in [0, 1]; codes z: [N, C·H·W].
@@ -38,7 +40,7 @@ class ImageRealNVP(ImageFlow):
         *,
         couplings: int = 4,
         blocks: int = 2,
-        margin: float = 0.05,
+        margin: float = 0.003,
     ) -> None:
         super().__init__(image_shape)
         self.save_hyperparameters()
