@@ -126,8 +126,9 @@ def extra(name: str, table: dict[str, Any]) -> str:
     lines = [
         "## With few labels\n",
         f"Accuracy on the full test split, mean ± standard deviation of {seeds} draws of the labelled images (and seeds), "
-        f"{table['steps']} steps of training; the probe is a logistic regression on standardised embeddings (C = {C:g}), fitted "
-        f"to convergence. `python scripts/figures/transfer.py {name}`\n",
+        f"{table['steps']} steps of training, trained and "
+        f"evaluated in {quick_autocast('cuda' if torch.cuda.is_available() else 'cpu')[1]}; the probe is a logistic regression on standardised embeddings (C = {C:g}), fitted "
+        f"to convergence. `python scripts/figures/transfer.py {name} --steps {table['steps']} --seeds {seeds}`\n",
         "| data | labels a class | " + " | ".join(METHODS) + " |",
         "|---" * (2 + len(METHODS)) + "|",
     ]
@@ -140,6 +141,12 @@ def extra(name: str, table: dict[str, Any]) -> str:
                 cells.append(f"{values.mean():.1%}{spread}" if len(values) else "")
             if any(cells):
                 lines.append(f"| {dataset} | {n} | " + " | ".join(cells) + " |")
+    for dataset, what in DATA.items():
+        if what["of"] in name and any(key.startswith(f"{dataset}/") for key in table["accuracy"]):
+            lines.append(
+                f"\n{dataset} are classes that the network had learnt with all their images: its probe shows what it knows, and"
+            )
+            lines.append("its fine-tuning what a few steps on a few images make it forget.")
     return "\n".join([*lines, "\n![accuracy over labels](transfer.png)\n"])
 
 
