@@ -126,9 +126,9 @@ def extra(name: str, table: dict[str, Any]) -> str:
     lines = [
         "## With few labels\n",
         f"Accuracy on the full test split, mean ± standard deviation of {seeds} draws of the labelled images (and seeds), "
-        f"{table['steps']} steps of training, trained and "
-        f"evaluated in {quick_autocast('cuda' if torch.cuda.is_available() else 'cpu')[1]}; the probe is a logistic regression on standardised embeddings (C = {C:g}), fitted "
-        f"to convergence. `python scripts/figures/transfer.py {name} --steps {table['steps']} --seeds {seeds}`\n",
+        f"{table['steps']} steps of training, in {quick_autocast('cuda' if torch.cuda.is_available() else 'cpu')[1]}; the probe "
+        f"is a logistic regression on standardised embeddings (C = {C:g}), fitted to convergence. "
+        f"`python scripts/figures/transfer.py {name} --steps {table['steps']} --seeds {seeds}`\n",
         "| data | labels a class | " + " | ".join(METHODS) + " |",
         "|---" * (2 + len(METHODS)) + "|",
     ]
