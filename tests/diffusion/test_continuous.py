@@ -17,14 +17,15 @@ SHAPE = (1, 4, 4)
 
 
 def gaussian_sde(monkeypatch, S: float = S) -> ScoreSDE:
-    """The SDE with the noise that a perfect network would say."""
+    """The SDE with what a perfect network would say."""
     model = ScoreSDE(SHAPE, 8, patch=1).eval()
 
-    def noise(x, t):
-        alpha, sigma = (rate.reshape(-1, 1, 1, 1).to(x) for rate in model.rates(t))
-        return sigma * (x - alpha * M) / (alpha**2 * S**2 + sigma**2)
+    def v(x, phi):
+        alpha, sigma = (rate.reshape(-1, 1, 1, 1).to(x) for rate in (phi.cos(), phi.sin()))
+        standard = (x - alpha * M) / (alpha**2 * S**2 + sigma**2)
+        return alpha * sigma * standard - sigma * (M + alpha * S**2 * standard)
 
-    monkeypatch.setattr(model, "forward", noise)
+    monkeypatch.setattr(model, "forward", v)
     return model
 
 
@@ -108,11 +109,8 @@ def test_bits_per_dim_of_images_are_those_of_the_density(make, spread, monkeypat
     model = make(monkeypatch, spread)
     x = (((M + spread * torch.randn(200, *SHAPE)).clamp(-1, 1) + 1) / 2 * 255).round() / 255
     y = (255 * x + torch.rand(x.shape)) / 256
-    alpha, sigma = (
-        (rate.item() for rate in model.rates(torch.tensor(model.data_time)))
-        if isinstance(model, ScoreSDE)
-        else (1.0, 0.0)
-    )
+    phi = model.data_time if isinstance(model, ScoreSDE) else 0.0
+    alpha, sigma = math.cos(phi), math.sin(phi)
     density = torch.distributions.Normal(alpha * M, math.hypot(alpha * spread, sigma))
     exact = density.log_prob(2 * y - 1).mean() + math.log(2) - math.log(256)
     assert model.bits_per_dim(x).mean().item() == pytest.approx(-exact.item() / math.log(2), abs=0.02)
@@ -135,6 +133,24 @@ def test_rates_preserve_variance_and_follow_beta():
     (slope,) = torch.autograd.grad(alpha.log().sum(), t)
     expected = torch.tensor([-0.5 * model.beta(float(s)) for s in t.detach()], dtype=torch.float64)
     torch.testing.assert_close(slope, expected)
+    torch.testing.assert_close(model.angle(t).cos(), alpha)
+
+
+def test_the_angle_turns_the_flow_of_the_sde_into_its_own(monkeypatch):
+    """dx/dt = −½β (x + s), as the paper has it, is v times the speed of the angle."""
+    model, x = gaussian_sde(monkeypatch), torch.randn(5, *SHAPE)
+    for at in (0.01, 0.2, 0.7, 1.0):
+        t = torch.tensor(at).requires_grad_()
+        phi = model.angle(t)
+        (speed,) = torch.autograd.grad(phi, t)
+        flow = -0.5 * model.beta(at) * (x + model.score(x, at))
+        torch.testing.assert_close(speed * model.velocity(x, phi.item()), flow, rtol=1e-3, atol=1e-3)
+
+
+def test_few_steps_of_the_sde_leave_no_noise(monkeypatch):
+    """Ten steps draw pixels that are all but certain to less than a grey level; even steps in t left a hundred of noise."""
+    x = 2 * gaussian_sde(monkeypatch, 0.002).sample(500, seed=0, steps=10) - 1
+    assert (x - M).square().mean().sqrt().item() < 2 / 255
 
 
 def test_flow_matching_learns_the_mean_velocity():

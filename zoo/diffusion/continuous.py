@@ -6,7 +6,7 @@ Bits per dimension of 8-bit images follow as for the flows of zoo/flows/image_fl
 """
 
 import math
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,8 +31,8 @@ class ContinuousModel(ImageGenerator):
         images: [N, C, H, W] in [0, 1]; states x: the same in [-1, 1] at data_time; codes z: noise, the same shape.
     """
 
-    noise_time: ClassVar[float]
-    data_time: ClassVar[float]
+    noise_time: float
+    data_time: float
 
     def velocity(self, x: Tensor, t: float) -> Tensor:
         """dx/dt at states x [N, C, H, W] and one time."""

@@ -20,7 +20,6 @@ data in [-1, 1].
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -43,8 +42,8 @@ class FlowMatching(ContinuousModel):
         images: [N, C, H, W] in [0, 1]; times t: [N] in 0 (noise) … 1 (data).
     """
 
-    noise_time: ClassVar[float] = 0.0
-    data_time: ClassVar[float] = 1.0
+    noise_time = 0.0
+    data_time = 1.0
 
     def __init__(
         self,

@@ -9,9 +9,16 @@ score of x_t the process runs backwards, as a stochastic equation or as an ordin
 The first, with Langevin steps in between that mend the solver's errors, is the predictor-corrector sampler. The second encodes
 images and counts their bits. The score is learnt by denoising, s = −ε_θ/σ, with weight σ².
 
+Near the data β and the score change so fast that few even steps in t leave noise behind. Measured by the angle of the noise,
+α = cos φ and σ = sin φ, the same flow is a plain turn from noise into data, at an even pace,
+
+    dx/dφ = v(x, φ) = cos φ · ε_θ − sin φ · x_θ,    φ from π/2 (noise) to 0 (data)
+
+so the ODE is solved in φ, and its last step goes straight to x_θ = cos φ · x − sin φ · v.
+
 Departures from the paper: the U-Net of ddpm.py; times are spread evenly over a batch; one step size of the corrector for each
-image and not for the batch; the network's output is v, of which ε = σ x + α v, and it is told the angle of the noise, so that
-training may start from the weights of ddpm.py.
+image and not for the batch; the probability flow in φ; the network's output is v, of which ε = σ x + α v, so that training may
+start from the weights of ddpm.py.
 """
 
 import itertools
@@ -24,10 +31,14 @@ from torch import Tensor
 
 from zoo.diffusion.continuous import ContinuousModel
 from zoo.diffusion.image_generator import spread_times, steps_of
+from zoo.diffusion.ode import integrate
 from zoo.diffusion.unet import UNet
 from zoo.errors import InputError, UnknownNameError
+from zoo.images import check_codes
+from zoo.module import check_count
 
 EARLIEST = 1e-5  # in training; below it σ is too small to divide by
+LAST = 1e-3  # where the reverse SDE and the counting of bits end
 
 
 class ScoreSDE(ContinuousModel):
@@ -40,11 +51,9 @@ class ScoreSDE(ContinuousModel):
         base: a DDPM checkpoint with v-prediction and the same network, whose weights training starts from; None starts afresh.
 
     Shapes:
-        images: [N, C, H, W] in [0, 1]; times t: [N] in 0 (data) … 1 (noise).
+        images: [N, C, H, W] in [0, 1]; angles φ: [N] in 0 (data) … π/2 (noise); times t: 0 … 1.
     """
 
-    noise_time: ClassVar[float] = 1.0
-    data_time: ClassVar[float] = 1e-3
     samplers: ClassVar[tuple[str, ...]] = ("pc", "sde", "ode")
 
     def __init__(
@@ -66,6 +75,7 @@ class ScoreSDE(ContinuousModel):
         if not 0 < beta_min < beta_max:
             raise InputError(f"beta rises from beta_min above 0 to beta_max, not from {beta_min} to {beta_max}")
         self.image_shape, self.beta_min, self.beta_max, self.base = tuple(image_shape), beta_min, beta_max, base
+        self.noise_time, self.data_time = (self.angle(torch.tensor(t)).item() for t in (1.0, LAST))
         self.net = UNet(
             image_shape[0],
             width,
@@ -76,27 +86,47 @@ class ScoreSDE(ContinuousModel):
             dropout=dropout,
         )
 
-    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
-        """The guess of the noise ε in states [N, C, H, W] at times [N]."""
-        alpha, sigma = self.rates(t)
-        v = self.net(x_t, steps_of(alpha, sigma)).float()
-        return sigma.reshape(-1, 1, 1, 1) * x_t + alpha.reshape(-1, 1, 1, 1) * v
+    def forward(self, x: Tensor, phi: Tensor) -> Tensor:
+        """The guess of v in states [N, C, H, W] at angles [N]."""
+        return self.net(x, steps_of(phi.cos(), phi.sin())).float()
 
     def rates(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """α(t) and σ(t), in the shape of t: log α = −½ ∫β."""
         log_alpha = -0.25 * t**2 * (self.beta_max - self.beta_min) - 0.5 * t * self.beta_min
         return log_alpha.exp(), (-torch.expm1(2 * log_alpha)).sqrt()
 
+    def angle(self, t: Tensor) -> Tensor:
+        """φ(t), in the shape of t."""
+        alpha, sigma = self.rates(t)
+        return torch.atan2(sigma, alpha)
+
     def beta(self, t: float) -> float:
         return self.beta_min + t * (self.beta_max - self.beta_min)
+
+    def noise_in(self, x: Tensor, t: Tensor) -> Tensor:
+        """The guess of the noise ε in states [N, C, H, W] at times [N]."""
+        alpha, sigma = (rate.reshape(-1, 1, 1, 1) for rate in self.rates(t))
+        return sigma * x + alpha * self(x, self.angle(t))
 
     def score(self, x: Tensor, t: float) -> Tensor:
         """∇ log p_t(x)."""
         at = torch.full((len(x),), t, device=x.device)
-        return -self(x, at).float() / self.rates(at)[1].reshape(-1, 1, 1, 1)
+        return -self.noise_in(x, at) / self.rates(at)[1].reshape(-1, 1, 1, 1)
 
-    def velocity(self, x: Tensor, t: float) -> Tensor:
-        return -0.5 * self.beta(t) * (x + self.score(x, t))
+    def velocity(self, x: Tensor, phi: float) -> Tensor:
+        """dx/dφ at states x [N, C, H, W] and one angle."""
+        return self(x, torch.full((len(x),), phi, device=x.device))
+
+    @torch.inference_mode()
+    def trajectory(self, z: Tensor, *, steps: int = 25, method: str = "heun") -> list[Tensor]:
+        """The states of the ODE from noise z to data in the scale [-1, 1]; the last step is to the image that is guessed."""
+        check_count(steps, "steps")
+        self.eval()
+        z = check_codes(z, self.image_shape).to(self.device)
+        angles = [self.noise_time * (1 - k / steps) for k in range(steps)]
+        states = [z, *integrate(self.velocity, z, angles, method)]
+        x, phi = states[-1], angles[-1]
+        return [*states[1:], math.cos(phi) * x - math.sin(phi) * self.velocity(x, phi)]
 
     @torch.inference_mode()
     def reverse_sde(
@@ -104,7 +134,7 @@ class ScoreSDE(ContinuousModel):
     ) -> Iterator[Tensor]:
         """The states of the reverse SDE by Euler's method with Langevin steps after each step; the last one is denoised."""
         self.eval()
-        times = self.times(steps)
+        times = torch.linspace(1, LAST, steps + 1, dtype=torch.float64).tolist()
         for t, after in itertools.pairwise(times):
             drift = self.beta(t) * (t - after)
             x = x + drift * (0.5 * x + self.score(x, t))
@@ -138,7 +168,7 @@ class ScoreSDE(ContinuousModel):
         Args:
             sampler: "ode" (the probability flow, by Heun's method), "pc" (predictor-corrector) or "sde" (the predictor alone),
                 which want fifty steps and more.
-            steps: of the solver; "pc" takes 1 + corrections network calls in each, "ode" two.
+            steps: of the solver; "pc" takes 1 + corrections network calls in each, "ode" two but for the last.
             corrections, snr: Langevin steps after each step of "pc", and their signal-to-noise ratio.
             labels: refused, the model is unconditional.
         """
@@ -148,7 +178,7 @@ class ScoreSDE(ContinuousModel):
             raise InputError(
                 f"corrections is a whole number from 0 on and snr above 0, not {corrections!r} and {snr!r}"
             )
-        self.times(steps)
+        check_count(steps, "steps")
 
         def draw(count: int, generator: torch.Generator) -> Tensor:
             z = self.noise(count, generator)
@@ -163,4 +193,4 @@ class ScoreSDE(ContinuousModel):
         x_0, t = 2 * x - 1, spread_times(len(x), x.device, generator).clamp(min=EARLIEST)
         eps = torch.randn(x.shape, device=x.device, generator=generator)
         alpha, sigma = (rate.reshape(-1, 1, 1, 1) for rate in self.rates(t))
-        return (self(alpha * x_0 + sigma * eps, t).float() - eps).square().mean()
+        return (self.noise_in(alpha * x_0 + sigma * eps, t) - eps).square().mean()
