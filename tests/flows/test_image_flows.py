@@ -4,11 +4,13 @@ import math
 
 import pytest
 import torch
+from scipy.stats import truncnorm
 
 from tests.flows.oracles import check_bijection, shaken
 from zoo import protocols
 from zoo.errors import InputError
-from zoo.flows.bijections import Bijection, Chain
+from zoo.flows.bijections import Bijection, Chain, Logit
+from zoo.flows.dequantisation import NormalEnds
 from zoo.flows.glow import ActNorm, Glow, InvertibleConv
 from zoo.flows.image_flow import ImageFlow
 from zoo.flows.maf import ImageMAF
@@ -138,6 +140,35 @@ def test_dequantisation_bounds_the_probability_and_more_draws_tighten_it():
     torch.testing.assert_close(
         flow.bits_per_dim(x, samples=2000), (-exact / (4 * math.log(2))).float(), rtol=0, atol=0.03
     )
+
+
+def test_noise_of_any_density_bounds_the_same_probability():
+    """∫ p((k + u)/256)/256 du over the unit square, from draws of another density."""
+    flow, k = Ramp(), torch.tensor([[0, 255, 0, 255], [0, 0, 2, 255]]).reshape(2, 1, 2, 2)
+    flow.noise = NormalEnds(0.01)
+    exact = ((2 * k.double() + 1) / 256**2).log().flatten(1).sum(1)
+    loose = torch.stack([flow.log_prob(k / 255) for _ in range(4000)]).double().mean(0)
+    tight = flow.log_prob(k / 255, samples=100_000).double()
+    assert (loose < exact - 1e-2).all()
+    torch.testing.assert_close(tight, exact, rtol=0, atol=0.05)
+
+
+def test_normal_noise_is_normal_behind_the_logit_and_its_density_integrates_to_one():
+    noise, margin = NormalEnds(1e-4), 1e-4
+    quantile = (torch.arange(20_000, dtype=torch.float64) + 0.5) / 20_000
+    for level in (0, 255):
+        k = torch.full((20_000, 1), float(level), dtype=torch.float64)
+        u, log_q = noise(k, quantile[:, None])
+        assert u.min() >= 0 and u.max() <= 1 and log_q.shape == (20_000,)
+        logit = Logit(margin)((k + u) / 256)[0][:, 0]
+        expected = torch.from_numpy(truncnorm.ppf(quantile, -3, 3))
+        standard = (logit - logit.mean()) / logit.std() * expected.std()
+        torch.testing.assert_close(standard, expected if level == 0 else -expected, rtol=0, atol=1e-3)
+        order = u[:, 0].argsort()
+        area = torch.trapezoid(log_q.exp()[order], u[:, 0][order])
+        assert area.item() == pytest.approx(1, abs=0.01)
+    grey = torch.full((4, 1), 7.0)
+    assert torch.equal(noise(grey, grey / 10)[0], grey / 10) and not noise(grey, grey / 10)[1].any()
 
 
 def test_noise_costs_eight_bits():

@@ -9,8 +9,8 @@ makes that a sum,
 A step is: actnorm (a scale and a shift for each channel, set so that the first batch comes out with mean 0 and variance 1), the
 1×1 convolution, an affine coupling. Steps, squeezes and factored-out halves alternate as in realnvp_image.py.
 
-Departures from the paper: gated residual blocks in the couplings, the prior has no learnt parameters, two levels, AdamW with a
-cosine schedule.
+Departures from the paper: gated residual blocks in the couplings, the prior has no learnt parameters, two levels, dequantisation
+that is normal for black and white (see dequantisation.py), AdamW with a cosine schedule.
 """
 
 import torch
@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from zoo.errors import InputError
 from zoo.flows.bijections import Bijection, Chain, Logit
+from zoo.flows.dequantisation import NormalEnds
 from zoo.flows.image_flow import ImageFlow
 from zoo.flows.multiscale import ConvCoupling, MultiScale, Squeeze, half_channels
 
@@ -104,8 +105,8 @@ class Glow(ImageFlow):
         levels: scales.
         steps: flow steps at each scale.
         blocks: residual blocks of each coupling's network.
-        margin: λ of the logit, which keeps black and white finite. Black, spread over 1/256, is a band of 1/14 of what all grey
-            levels span; with 0.05 it would be 1/82, and training would spend thousands of steps on widening it.
+        margin: λ of the logit, which keeps black and white finite. Black, spread over 1/256, is a band of a quarter of what all
+            grey levels span; with 0.05 it would be 1/82, and training would spend thousands of steps on widening it.
 
     Shapes:
         images: [N, C, H, W] in [0, 1]; codes z: [N, C·H·W].
@@ -119,10 +120,11 @@ class Glow(ImageFlow):
         levels: int = 2,
         steps: int = 8,
         blocks: int = 2,
-        margin: float = 0.003,
+        margin: float = 1e-5,
     ) -> None:
         super().__init__(image_shape)
         self.save_hyperparameters()
+        self.noise = NormalEnds(margin)
         channels, height, across = image_shape
         if levels < 1 or height % 2**levels or across % 2**levels:
             raise InputError(

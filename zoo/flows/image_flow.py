@@ -1,8 +1,9 @@
 """What flows of images share: dequantisation, bits per dimension, the verbs, the loss.
 
-A flow has a density, an 8-bit image a probability. Uniform noise u joins them: spread each grey level k over [k, k + 1)/256, and
+A flow has a density, an 8-bit image a probability. Noise u of density q joins them: each grey level k is spread over
+[k, k + 1)/256, and
 
-    log P(k) = log E_u[p((k + u)/256)] − D log 256  >=  E_u[log p((k + u)/256)] − D log 256          (in nats)
+    log P(k) = log E_u[p((k + u)/256)/q(u)] − D log 256  >=  E_u[log p((k + u)/256) − log q(u)] − D log 256      (in nats)
 
 so what a flow reports is a bound; averaging over several u inside the logarithm tightens it (Burda et al., 2016). In bits per
 dimension it is −log₂ P(k) / D, where an image of pure noise costs 8.
@@ -17,10 +18,10 @@ from torch import Tensor
 
 from zoo.errors import InputError
 from zoo.flows.bijections import Bijection, standard_normal
+from zoo.flows.dequantisation import LEVELS, NormalEnds, Uniform
 from zoo.images import check_codes, check_ends, check_images, great_circle, save_grid
 from zoo.module import ZooModule, check_count, seeded_generator
 
-LEVELS = 256
 EVALUATED = 2000  # the first test images that tighten the bound; all of them are in the plain one
 IMPORTANCE = 8  # draws of u for each of them
 INVERTED = 250  # the first test images that go through the inverse, which some flows take pixel by pixel
@@ -35,11 +36,13 @@ class ImageFlow(ZooModule):
 
     task: ClassVar[str] = "unconditional-image-generation"
     flow: Bijection
+    noise: Uniform | NormalEnds
 
     def __init__(self, image_shape: tuple[int, int, int]) -> None:
         super().__init__()
         self.image_shape = tuple(image_shape)
         self.dim = math.prod(image_shape)
+        self.noise = Uniform()
 
     def forward(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Codes z [N, D] and the density log p(y) [N] of dequantised images y, in nats."""
@@ -54,10 +57,16 @@ class ImageFlow(ZooModule):
         """Codes [n, D] drawn from the prior."""
         return torch.randn(n, self.dim, device=self.device, generator=generator)
 
-    def dequantise(self, x: Tensor, u: Tensor | float | None = None) -> Tensor:
-        """(k + u)/256 for the grey levels k of images in [0, 1]; u is drawn from [0, 1) unless it is given."""
+    def dequantise(self, x: Tensor, quantile: float | None = None) -> tuple[Tensor, Tensor]:
+        """(k + u)/256 for the grey levels k of images in [0, 1], and log q(u) [N]; u is drawn unless its quantile is given."""
         k = (x * (LEVELS - 1)).round()
-        return ((k + (torch.rand_like(k) if u is None else u)) / LEVELS).clamp(1e-6, 1 - 1e-6)
+        u, log_q = self.noise(k, torch.rand_like(k) if quantile is None else torch.full_like(k, quantile))
+        return ((k + u) / LEVELS).clamp(1e-6, 1 - 1e-6), log_q
+
+    def estimate(self, x: Tensor) -> Tensor:
+        """log p − log q of images, one draw of u each: what bounds log P + D log 256 from below in the mean, [N]."""
+        y, log_q = self.dequantise(x)
+        return self(y)[1] - log_q
 
     # Verbs -----------------------------------------------------------------------------------------------------------
 
@@ -67,7 +76,7 @@ class ImageFlow(ZooModule):
         check_count(samples, "samples")
         x = self._check(x)
         self.eval()
-        draws = torch.stack([self(self.dequantise(x))[1] for _ in range(samples)])  # [samples, N]
+        draws = torch.stack([self.estimate(x) for _ in range(samples)])  # [samples, N]
         return draws.logsumexp(0) - math.log(samples) - self.dim * math.log(LEVELS)
 
     def bits_per_dim(self, x: Tensor, *, samples: int = 1) -> Tensor:
@@ -78,7 +87,7 @@ class ImageFlow(ZooModule):
     def encode(self, x: Tensor) -> Tensor:
         """Codes z [N, D] of images, from the middle of each grey level."""
         x = self._check(x)
-        return self.eval()(self.dequantise(x, 0.5))[0]
+        return self.eval()(self.dequantise(x, 0.5)[0])[0]
 
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:
@@ -122,7 +131,7 @@ class ImageFlow(ZooModule):
 
     def loss(self, x: Tensor) -> Tensor:
         """Mean bits per dimension of images x in [0, 1], one draw of u each."""
-        log_prob = self(self.dequantise(x))[1].mean()
+        log_prob = self.estimate(x).mean()
         return math.log2(LEVELS) - log_prob / (self.dim * math.log(2))
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
@@ -153,10 +162,10 @@ class ImageFlow(ZooModule):
             .double()
             .mean()
         )
-        y = self.dequantise(x[:INVERTED].to(self.device), 0.5)
+        y, _ = self.dequantise(x[:INVERTED].to(self.device), 0.5)
         with torch.no_grad():
             error = torch.stack([(self.flow.inverse(self.flow(p)[0]) - p).abs().max() for p in y.split(250)]).max()
-        deq = "8-bit test images, uniform dequantisation"
+        deq = f"8-bit test images, {self.noise.how}"
         claims = [
             ("bits_per_dim", bits, len(x), f"upper bound: {len(x):,} {deq}, one draw each, float32"),
             ("bits_per_dim_iw", few, EVALUATED, f"first {EVALUATED:,} {deq}, {IMPORTANCE} draws inside the logarithm"),

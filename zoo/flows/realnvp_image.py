@@ -8,12 +8,13 @@ off its neighbours, and, once 2×2 pixels are folded into channels, by halves of
 Half of the channels are done after the first scale; the others go on at a quarter of the pixels.
 
 Departures from the paper: gated residual blocks with layer normalisation in the couplings, in place of deeper ones with weight
-and batch normalisation, so that training and evaluation compute the same; a narrower margin of the logit, 0.003 for 0.05; AdamW
-with a cosine schedule.
+and batch normalisation, so that training and evaluation compute the same; noise on black and white pixels that is normal behind
+the logit, whose margin is 1e-5 for 0.05 (see dequantisation.py); AdamW with a cosine schedule.
 """
 
 from zoo.errors import InputError
 from zoo.flows.bijections import Chain, Logit
+from zoo.flows.dequantisation import NormalEnds
 from zoo.flows.image_flow import ImageFlow
 from zoo.flows.multiscale import ConvCoupling, MultiScale, Squeeze, checkerboard, half_channels
 
@@ -26,8 +27,8 @@ class ImageRealNVP(ImageFlow):
         width: channels of the couplings' networks; half as many again at the second scale.
         couplings: coupling layers of each kind and scale, an even number.
         blocks: residual blocks of each network.
-        margin: λ of the logit, which keeps black and white finite. Black, spread over 1/256, is a band of 1/14 of what all grey
-            levels span; with 0.05 it would be 1/82, and training would spend thousands of steps on widening it.
+        margin: λ of the logit, which keeps black and white finite. Black, spread over 1/256, is a band of a quarter of what all
+            grey levels span; with 0.05 it would be 1/82, and training would spend thousands of steps on widening it.
 
     Shapes:
         images: [N, C, H, W] in [0, 1]; codes z: [N, C·H·W].
@@ -40,10 +41,11 @@ class ImageRealNVP(ImageFlow):
         *,
         couplings: int = 4,
         blocks: int = 2,
-        margin: float = 0.003,
+        margin: float = 1e-5,
     ) -> None:
         super().__init__(image_shape)
         self.save_hyperparameters()
+        self.noise = NormalEnds(margin)
         channels, height, across = image_shape
         if height % 4 or across % 4:
             raise InputError(f"two scales need height and width divisible by 4, not {height} and {across}")
