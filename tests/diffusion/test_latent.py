@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from zoo.diffusion.kl_autoencoder import KLAutoencoder
-from zoo.diffusion.latent import LatentDiffusion
+from zoo.diffusion.latent import LatentDiffusion, k_means
 from zoo.errors import InputError
 
 
@@ -41,6 +41,49 @@ def test_a_perfect_network_draws_codes_of_any_size(monkeypatch):
     monkeypatch.setattr(model, "decode", lambda z: seen.append(z) or torch.zeros(len(z), 1, 8, 8))
     model.sample(3, seed=0, steps=10)
     torch.testing.assert_close(seen[0], torch.full((3, 2, 2, 2), c), rtol=0, atol=1e-3)
+
+
+def test_k_means_finds_clusters_and_keeps_lonely_centres():
+    torch.manual_seed(0)
+    middles = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
+    x = torch.cat([m + 0.1 * torch.randn(50, 2) for m in middles])
+    found = torch.cdist(middles, k_means(x, 12)).min(1).values  # of twelve random starts, each cluster has one
+    assert found.max() < 0.2
+    assert k_means(torch.ones(5, 2), 3).isfinite().all()
+
+
+def test_a_sample_draws_a_cluster_by_its_share_and_the_network_is_told(monkeypatch):
+    model, middles = (
+        LatentDiffusion((1, 8, 8), 8, autoencoder_width=8, latent_channels=2, clusters=3).eval(),
+        [0, 4, -4],
+    )
+    model.centres.copy_(torch.tensor(middles)[:, None].expand(3, 8))
+    model.shares.copy_(torch.tensor([0.6, 0.4, 0.0]))
+
+    def v(z, t, cluster):
+        alpha, sigma = model.schedule.rates(t)
+        return (alpha * z - model.centres[cluster].reshape(z.shape)) / sigma
+
+    monkeypatch.setattr(model, "forward", v)
+    seen = []
+    monkeypatch.setattr(model, "decode", lambda z: seen.append(z) or torch.zeros(len(z), 1, 8, 8))
+    model.sample(1000, seed=0, steps=5, batch_size=1000)
+    shares = model.cluster_of(seen[0]).bincount(minlength=3) / 1000
+    torch.testing.assert_close(shares, model.shares, rtol=0, atol=0.05)
+
+
+def test_training_tells_the_network_the_cluster_of_the_code(monkeypatch):
+    torch.manual_seed(0)
+    model, x = LatentDiffusion((1, 8, 8), 8, autoencoder_width=8, latent_channels=2, clusters=4), torch.rand(6, 1, 8, 8)
+    codes = model.autoencoder.encode(x).flatten(1)
+    model.centres.copy_(codes[[5, 3, 0, 2]])
+    told = []
+    inner = model.forward
+    monkeypatch.setattr(model, "forward", lambda z, t, cluster: told.append(cluster) or inner(z, t, cluster))
+    model.loss(x)
+    assert [told[0][i].item() for i in (5, 3, 0, 2)] == [0, 1, 2, 3]
+    with pytest.raises(InputError, match="clusters"):
+        LatentDiffusion((1, 8, 8), 8, clusters=-1)
 
 
 def test_kl_is_that_of_torch():
