@@ -152,7 +152,7 @@ def test_started_from_a_diffusion_model_the_others_say_the_same_of_the_same_nois
     sde.start_from(base)
     times = torch.linspace(0, 1, 100_001)
     at = times[(sde.rates(times)[0] - alpha.flatten()).abs().argmin()].reshape(1)
-    torch.testing.assert_close(sde(x_t, at), guess, atol=1e-3, rtol=0)
+    torch.testing.assert_close(sde.noise_in(x_t, at), guess, atol=1e-3, rtol=0)
 
     ncsn = NCSN((1, 8, 8), 8, levels=2, largest=(sigma / alpha).item(), smallest=0.01).eval()
     ncsn.start_from(base)
