@@ -14,6 +14,7 @@ import zoo
 from datamodules.base import TensorLoader, sample_split
 from tests.conftest import ROOT
 from zoo import cards, precision, training
+from zoo.errors import InputError
 from zoo.training import History, Resume, WarmupDecay, precision_advice
 
 
@@ -150,6 +151,23 @@ def test_schedule_warms_up_peaks_and_decays():
     assert rates[-1] == pytest.approx(0.5, abs=0.03)
     assert rates[:11] == sorted(rates[:11])
     assert rates[10:] == sorted(rates[10:], reverse=True)
+
+
+def test_a_second_cycle_repeats_the_first_one_lower():
+    """A run of six epochs continued by four is the run of ten with a restart after six."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=2.0)
+    short, second, whole = (
+        WarmupDecay(optimizer, warmup=0.2, shape="linear", final=0.1),
+        WarmupDecay(optimizer, warmup=0.2, shape="linear", final=0.1),
+        WarmupDecay(optimizer, warmup=0.2, shape="linear", final=0.1, restart=0.6, again=0.25),
+    )
+    for schedule, steps in ((short, 60), (second, 40), (whole, 100)):
+        schedule.stretch(steps)
+    rates = [whole.factor(step) for step in range(100)]
+    assert rates == [*(short.factor(step) for step in range(60)), *(0.25 * second.factor(step) for step in range(40))]
+    assert max(rates[60:]) == rates[68] == 0.25
+    with pytest.raises(InputError, match=r"restart is 1\.5"):
+        WarmupDecay(optimizer, restart=1.5)
 
 
 def test_a_recipe_with_a_typo_names_the_key(tmp_path, monkeypatch, capsys):

@@ -22,6 +22,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from zoo.atomic import sync
+from zoo.errors import InputError
 from zoo.module import ZooModule
 from zoo.precision import bfloat16_is_slow
 
@@ -66,9 +67,12 @@ class WarmupDecay(LRScheduler):
     """Linear warm-up, then decay to `final` of the peak, stepped every batch; its length is the trainer's.
 
     Args:
-        warmup: share of the run that warms up.
+        warmup: share of the run, or of each of two cycles, that warms up.
         shape: "cosine", "linear", or "constant" decay after the warm-up.
         final: the last learning rate as a share of the peak.
+        restart: share of the run after which a second cycle begins (Loshchilov and Hutter, 2017, arXiv:1608.03983); None for one
+            cycle. A finished run gets better so by more epochs, and need not be done again.
+        again: peak of the second cycle as a share of the first one's.
     """
 
     def __init__(
@@ -77,8 +81,12 @@ class WarmupDecay(LRScheduler):
         warmup: float = 0.05,
         shape: Literal["cosine", "linear", "constant"] = "cosine",
         final: float = 0.0,
+        restart: float | None = None,
+        again: float = 1.0,
     ) -> None:
-        self.warmup, self.shape, self.final = warmup, shape, final
+        if restart is not None and not 0 < restart < 1:
+            raise InputError(f"restart is {restart!r}; it's the share of the run before a second cycle, between 0 and 1.")
+        self.warmup, self.shape, self.final, self.restart, self.again = warmup, shape, final, restart, again
         self.total_steps = 1  # until `stretch`, which knows the trainer
         super().__init__(optimizer)
 
@@ -90,9 +98,15 @@ class WarmupDecay(LRScheduler):
 
     def factor(self, step: int) -> float:
         """Learning rate of a step as a share of the peak."""
-        done = min(1.0, step / self.total_steps)
+        first = self.total_steps if self.restart is None else round(self.restart * self.total_steps)
+        if step < first or self.restart is None:
+            return self._cycle(step, first)
+        return self.again * self._cycle(step - first, self.total_steps - first)
+
+    def _cycle(self, step: int, steps: int) -> float:
+        done = min(1.0, step / max(1, steps))
         if done < self.warmup:
-            return (step + 1) / (self.warmup * self.total_steps + 1)
+            return (step + 1) / (self.warmup * steps + 1)
         if self.shape == "constant":
             return 1.0
         left = 1 - (done - self.warmup) / max(1e-9, 1 - self.warmup)

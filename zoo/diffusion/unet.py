@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoo.transformers.vit import attend
+
 
 def time_embedding(t: Tensor, dim: int) -> Tensor:
     """Sines and cosines of the step at geometric frequencies: [N] -> [N, dim]."""
@@ -65,8 +67,7 @@ class Attention(nn.Module):
         n, c, height, width = x.shape
         qkv = self.qkv(self.norm(x)).reshape(n, 3, self.heads, c // self.heads, height * width)
         q, k, v = qkv.transpose(3, 4).unbind(1)  # each [N, heads, H·W, C/heads]
-        weights = (q @ k.transpose(2, 3) / math.sqrt(c // self.heads)).softmax(-1)  # 49 positions: plain beats fused
-        mixed = (weights @ v).transpose(2, 3).reshape(n, c, height, width)
+        mixed = attend(q, k, v).transpose(2, 3).reshape(n, c, height, width)
         return x + self.out(mixed)
 
 

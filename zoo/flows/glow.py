@@ -38,6 +38,7 @@ class ActNorm(Bijection):
         self.log_scale = nn.Parameter(torch.zeros(channels, 1, 1))
         self.shift = nn.Parameter(torch.zeros(channels, 1, 1))
         self.register_buffer("ready", torch.tensor(False))
+        self._seen_ready = False  # asking a GPU in every step would make it wait for the processor
 
     @torch.no_grad()
     def prepare(self, x: Tensor) -> None:
@@ -51,8 +52,10 @@ class ActNorm(Bijection):
         self.ready.fill_(True)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        if self.training and not self.ready:
-            self.prepare(x)
+        if self.training and not self._seen_ready:
+            if not self.ready:
+                self.prepare(x)
+            self._seen_ready = True
         log_det = self.log_scale.sum() * x.shape[2] * x.shape[3]
         return x * self.log_scale.exp() + self.shift, log_det.expand(len(x))
 

@@ -146,6 +146,8 @@ class PixelModel(ZooModule):
         """Bits per dimension of the test images, and the quality of 10,000 samples."""
         from zoo.metrics.generation import evaluate_images
 
+        if torch.cuda.is_available():
+            self.to("cuda")  # 784 passes for every sample
         x = data.tensors("test")[0].float() / 255
         bits = torch.cat([self.bits_per_dim(part).cpu() for part in x.split(250)]).double().mean().item()
         how = f"exact, {len(x):,} test images of {self.levels} grey levels, float32"

@@ -12,7 +12,7 @@ each with the gate y = tanh(a) · σ(b), which multiplies as an LSTM does.
 Departures from the papers: fewer channels and layers; AdamW with a cosine schedule; no labels.
 
 Drawing takes a pass for every pixel, but not of all layers over the whole image: what the vertical stack says of a row is ready
-when the rows above are, and of the row itself only the pixels within reach count.
+when the rows above are, and in the row itself what the layers have said of earlier pixels stays as it was.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from zoo.errors import InputError
 from zoo.pixel.pixel_model import PixelModel
 
-Memory = list[tuple[Tensor, Tensor]]
+Memory = list[tuple[Tensor, Tensor, Tensor]]
 
 
 class MaskedConv2d(nn.Conv2d):
@@ -129,7 +129,6 @@ class PixelCNN(PixelModel):
             GatedLayer(width if i else 1, width, kernel if i else 7, first=i == 0, dilation=step)
             for i, step in enumerate(steps)
         )
-        self.reach = sum(layer.reach for layer in self.layers)  # type: ignore[misc]  # columns back that a pixel can see
         self.head = nn.Sequential(nn.ReLU(), nn.Conv2d(width, 2 * width, 1), nn.ReLU(), nn.Conv2d(2 * width, levels, 1))
         self.to(memory_format=torch.channels_last)  # a fifth faster on a CPU
 
@@ -141,19 +140,22 @@ class PixelCNN(PixelModel):
         return self.head(h)
 
     def remember(self, x: Tensor, row: int, memory: Memory | None) -> Memory:
-        """Of every layer: the rows that its vertical stack reads again for the next row, and what it says of this one."""
+        """Of every layer: the rows that its vertical stack reads again for the next row, what it says of this one, and the
+        horizontal stack's row so far, which `pixel_logits` fills in."""
         v, result = 2 * x[:, :, max(0, row - 3) : row + 1] - 1, []
         for i, layer in enumerate(self.layers):
             if i and memory:
                 v = torch.cat([memory[i][0], v], dim=2)
             above = layer.vertical(v)[:, :, -1:]  # type: ignore[operator, union-attr]
-            result.append((v[:, :, -layer.reach :], layer.across(above)))  # type: ignore[operator, union-attr]
+            own = torch.zeros_like(v[:, :, -1:])
+            result.append((v[:, :, -layer.reach :], layer.across(above), own))  # type: ignore[operator, union-attr]
             v = gate(above)
         return result
 
     def pixel_logits(self, x: Tensor, row: int, column: int, memory: Memory) -> Tensor:
-        near = slice(max(0, column - self.reach), column + 1)
-        h = 2 * x[:, :, row : row + 1, near] - 1
-        for layer, (_, above) in zip(self.layers, memory, strict=True):
-            h = layer.along(h, above[..., near])  # type: ignore[operator, union-attr]
-        return self.head(h[..., -1:])[:, :, 0, 0]
+        h = 2 * x[:, :, row : row + 1, : column + 1] - 1  # the first layer reads the image, later ones what was said before
+        for layer, (_, above, own) in zip(self.layers, memory, strict=True):
+            own[..., column + 1 - h.shape[3] : column + 1] = h
+            near = slice(max(0, column - layer.reach), column + 1)  # type: ignore[operator]
+            h = layer.along(own[..., near], above[..., near])[..., -1:]  # type: ignore[operator, union-attr]
+        return self.head(h)[:, :, 0, 0]
