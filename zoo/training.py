@@ -85,7 +85,9 @@ class WarmupDecay(LRScheduler):
         again: float = 1.0,
     ) -> None:
         if restart is not None and not 0 < restart < 1:
-            raise InputError(f"restart is {restart!r}; it's the share of the run before a second cycle, between 0 and 1.")
+            raise InputError(
+                f"restart is {restart!r}; it's the share of the run before a second cycle, between 0 and 1."
+            )
         self.warmup, self.shape, self.final, self.restart, self.again = warmup, shape, final, restart, again
         self.total_steps = 1  # until `stretch`, which knows the trainer
         super().__init__(optimizer)
