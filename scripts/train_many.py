@@ -8,6 +8,9 @@ What is missing goes first, then what is stale (its recipe no longer says what w
 only with --again. Each model is exported, measured and put into checkpoints/ as it finishes. When the time is up, running
 ones are stopped: the same command goes on from their last saved state. Archives are complete tar files of at most
 15 MiB; a larger file is cut into parts, which --unpack joins.
+
+On a GPU few jobs at a time are best. On an H200 the sum of four image classifiers, batches of 512, did 150 TFLOP/s; that of twenty-two
+jobs, two and a half times less, as small kernels queue behind the large ones of others.
 """
 
 import argparse
