@@ -1,6 +1,7 @@
 """What holds for every published checkpoint folder."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,20 @@ from datamodules.base import sample_split
 from zoo import cards, checkpoint
 from zoo.hub import CHECKPOINTS
 
-NAMES = sorted(path.parent.name for path in CHECKPOINTS.glob("*/config.json"))
+NAMES = sorted(path.parent.name for path in CHECKPOINTS.glob("[!.]*/config.json"))
 MEBIBYTE = 2**20
 
 
 def test_generated_files_are_current():
     stale = cards.stale()
     assert not stale, f"run python scripts/cards.py: {[str(path) for path in stale]}"
+
+
+def test_a_folder_that_is_being_written_is_not_listed(tmp_path, monkeypatch):
+    for name in ("lenet5-mnist", ".lenet5-mnist.new"):
+        shutil.copytree(CHECKPOINTS / "lenet5-mnist", tmp_path / name)
+    monkeypatch.setattr(cards, "CHECKPOINTS", tmp_path)
+    assert [folder.path.name for folder in cards.folders()] == ["lenet5-mnist"]
 
 
 def test_all_checkpoints_fit_the_budget():
@@ -82,5 +90,5 @@ class TestCheckpoint:
 
 
 def test_preview_pictures_are_small():
-    for path in CHECKPOINTS.glob("*/preview.png"):
+    for path in CHECKPOINTS.glob("[!.]*/preview.png"):
         assert Path(path).stat().st_size < MEBIBYTE

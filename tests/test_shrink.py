@@ -5,9 +5,11 @@ import json
 import shutil
 
 import pytest
+import torch
 
 import zoo
 from zoo.cards import Folder, card
+from zoo.checkpoint import read, read_config, write
 from zoo.errors import InputError
 from zoo.hub import CHECKPOINTS
 
@@ -19,7 +21,13 @@ def script():
 
 @pytest.fixture
 def folder(tmp_path):
-    return shutil.copytree(CHECKPOINTS / "mlp-mnist", tmp_path / "mlp-mnist")
+    """A checkpoint in float16, however it is published."""
+    folder = shutil.copytree(CHECKPOINTS / "mlp-mnist", tmp_path / "mlp-mnist")
+    config = read_config(folder)
+    write(read(folder), folder, averaged=config["weights"]["averaged"], dtype=torch.float16, data=config["data"])
+    recipe = folder / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("dtype: int8", "dtype: float16"))
+    return folder
 
 
 @pytest.fixture

@@ -120,7 +120,7 @@ def folders() -> list[Folder]:
     """All finished checkpoint folders of the checkout; a folder with a recipe alone is work to come and is left out."""
     return [
         Folder(path.parent)
-        for path in sorted(CHECKPOINTS.glob("*/config.json"))
+        for path in sorted(CHECKPOINTS.glob("[!.]*/config.json"))
         if all((path.parent / name).is_file() for name in REQUIRED)
     ]
 

@@ -56,7 +56,7 @@ def recipe_of(name: str) -> Path:
     """
     path = CHECKPOINTS / name / "recipe.yaml"
     if not path.is_file():
-        raise UnknownNameError("recipe", name, (p.parent.name for p in CHECKPOINTS.glob("*/recipe.yaml")))
+        raise UnknownNameError("recipe", name, (p.parent.name for p in CHECKPOINTS.glob("[!.]*/recipe.yaml")))
     return path
 
 

@@ -63,7 +63,7 @@ def locate(
     if revision is None and (CHECKPOINTS / text / "config.json").is_file():
         return CHECKPOINTS / text
     if text not in entries():
-        raise nearest(text, (p.parent.name for p in CHECKPOINTS.glob("*/config.json")))
+        raise nearest(text, (p.parent.name for p in CHECKPOINTS.glob("[!.]*/config.json")))
     entry = entries()[text]
     if entry.repo is None:
         raise CheckpointError(f"{text} isn't published on the Hub yet: use a checkout of the repository that holds it")
