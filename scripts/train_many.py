@@ -9,8 +9,8 @@ only with --again. Each model is exported, measured and put into checkpoints/ as
 ones are stopped: the same command goes on from their last saved state. Archives are complete tar files of at most
 15 MiB; a larger file is cut into parts, which --unpack joins.
 
-On a GPU few jobs at a time are best. On an H200 four image classifiers in batches of 512 did 150 TFLOP/s together, twenty-two jobs
-two and a half times less, as small kernels queue behind the large ones of others.
+On a GPU few jobs at a time are best. On an H200 four image classifiers in batches of 512 did 150 TFLOP/s together, and twenty-two
+jobs two and a half times less, as small kernels queue behind the large ones of others.
 """
 
 import argparse
