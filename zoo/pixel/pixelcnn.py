@@ -153,9 +153,8 @@ class PixelCNN(PixelModel):
         return result
 
     def pixel_logits(self, x: Tensor, row: int, column: int, memory: Memory) -> Tensor:
-        h = (
-            2 * x[:, :, row : row + 1, : column + 1] - 1
-        )  # the first layer reads the image, later ones what was said before
+        # the first layer reads the image; later ones read what was said of earlier pixels, and of this one just now
+        h = 2 * x[:, :, row : row + 1, : column + 1] - 1
         for layer, (_, above, own) in zip(self.layers, memory, strict=True):
             own[..., column + 1 - h.shape[3] : column + 1] = h
             near = slice(max(0, column - layer.reach), column + 1)  # type: ignore[operator]
