@@ -28,10 +28,10 @@ def main(argv: list[str] | None = None) -> int:
     if bool(options.names) == options.all:
         parser.error("name the checkpoints to publish, or --all of them")
 
-    from zoo.hub import CHECKPOINTS
+    from zoo.hub import CHECKPOINTS, names_in
     from zoo.publish import publish, write_pin
 
-    known = [path.parent.name for path in sorted(CHECKPOINTS.glob("[!.]*/config.json"))]
+    known = names_in(CHECKPOINTS)
     failed = 0
     for name in options.names or known:
         try:

@@ -28,7 +28,7 @@ from pathlib import Path
 import yaml
 
 from zoo.errors import InputError, UnknownNameError, ZooError
-from zoo.hub import CHECKPOINTS
+from zoo.hub import CHECKPOINTS, names_in
 
 LIMIT = 15 * 2**20
 ROOT = Path(__file__).resolve().parents[1]
@@ -71,7 +71,7 @@ def plan(names: list[str], *, everything: bool = False, again: bool = False) -> 
     Raises:
         InputError: if none are named; UnknownNameError: for a name without a recipe.
     """
-    known = {path.parent.name for path in CHECKPOINTS.glob("[!.]*/recipe.yaml")}
+    known = names_in(CHECKPOINTS, "recipe.yaml")
     if everything == bool(names):
         raise InputError("name the recipes to train, or --all of them")
     for name in names:

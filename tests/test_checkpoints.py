@@ -11,9 +11,9 @@ import yaml
 import zoo
 from datamodules.base import sample_split
 from zoo import cards, checkpoint
-from zoo.hub import CHECKPOINTS
+from zoo.hub import CHECKPOINTS, names_in
 
-NAMES = sorted(path.parent.name for path in CHECKPOINTS.glob("[!.]*/config.json"))
+NAMES = names_in(CHECKPOINTS)
 MEBIBYTE = 2**20
 
 

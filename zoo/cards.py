@@ -14,7 +14,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from zoo import registry
 from zoo.errors import CheckpointError
-from zoo.hub import CHECKPOINTS
+from zoo.hub import CHECKPOINTS, names_in
 from zoo.index import INDEX
 from zoo.publish import read_pin
 
@@ -119,9 +119,9 @@ class Folder:
 def folders() -> list[Folder]:
     """All finished checkpoint folders of the checkout; a folder with a recipe alone is work to come and is left out."""
     return [
-        Folder(path.parent)
-        for path in sorted(CHECKPOINTS.glob("[!.]*/config.json"))
-        if all((path.parent / name).is_file() for name in REQUIRED)
+        Folder(CHECKPOINTS / name)
+        for name in names_in(CHECKPOINTS)
+        if all((CHECKPOINTS / name / file).is_file() for file in REQUIRED)
     ]
 
 

@@ -215,9 +215,9 @@ def translate(options: argparse.Namespace) -> None:
 
 def verify(options: argparse.Namespace) -> None:
     """Check sha256 and golden tensors, without any data set."""
-    from zoo.hub import CHECKPOINTS
+    from zoo.hub import CHECKPOINTS, names_in
 
-    for name in options.names or sorted(path.parent.name for path in CHECKPOINTS.glob("[!.]*/config.json")):
+    for name in options.names or names_in(CHECKPOINTS):
         worst = max(zoo.verify(name).values())
         print(f"{name}: sha256 and golden tensors agree (largest deviation {worst:.1e})")
 

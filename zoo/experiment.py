@@ -23,7 +23,7 @@ from typing import Any
 import yaml
 
 from zoo.errors import InputError, UnknownNameError, ZooError
-from zoo.hub import CHECKPOINTS
+from zoo.hub import CHECKPOINTS, names_in
 
 
 def main(argv: list[str]) -> int:
@@ -56,7 +56,7 @@ def recipe_of(name: str) -> Path:
     """
     path = CHECKPOINTS / name / "recipe.yaml"
     if not path.is_file():
-        raise UnknownNameError("recipe", name, (p.parent.name for p in CHECKPOINTS.glob("[!.]*/recipe.yaml")))
+        raise UnknownNameError("recipe", name, names_in(CHECKPOINTS, "recipe.yaml"))
     return path
 
 

@@ -27,6 +27,11 @@ def _home() -> Path:
 CHECKPOINTS = _home()
 
 
+def names_in(root: Path, file: str = "config.json") -> list[str]:
+    """Sorted names of the folders of `root` that hold a file; one that is just being written has a dot before its name."""
+    return sorted(path.parent.name for path in root.glob(f"[!.]*/{file}"))
+
+
 def locate(
     name: str | Path,
     *,
@@ -63,7 +68,7 @@ def locate(
     if revision is None and (CHECKPOINTS / text / "config.json").is_file():
         return CHECKPOINTS / text
     if text not in entries():
-        raise nearest(text, (p.parent.name for p in CHECKPOINTS.glob("[!.]*/config.json")))
+        raise nearest(text, names_in(CHECKPOINTS))
     entry = entries()[text]
     if entry.repo is None:
         raise CheckpointError(f"{text} isn't published on the Hub yet: use a checkout of the repository that holds it")

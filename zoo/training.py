@@ -101,7 +101,7 @@ class WarmupDecay(LRScheduler):
     def factor(self, step: int) -> float:
         """Learning rate of a step as a share of the peak."""
         first = self.total_steps if self.restart is None else round(self.restart * self.total_steps)
-        if step < first or self.restart is None:
+        if self.restart is None or step < first:
             return self._cycle(step, first)
         return self.again * self._cycle(step - first, self.total_steps - first)
 
