@@ -77,7 +77,7 @@ def plan(names: list[str], *, everything: bool = False, again: bool = False) -> 
     for name in names:
         if name not in known:
             raise UnknownNameError("recipe", name, known)
-    chosen = [(state(CHECKPOINTS / name), name) for name in (sorted(known) if everything else names)]
+    chosen = [(state(CHECKPOINTS / name), name) for name in (known if everything else names)]
     ranked = sorted(chosen, key=lambda pair: (ORDER.index(pair[0]), seconds(CHECKPOINTS / pair[1])))
     return [name for what, name in ranked if again or what != "current"]
 
