@@ -1,6 +1,6 @@
 """How a ControlNet learns: for a while the control does nothing, then all of a sudden images follow it.
 
-    python scripts/figures/control.py controlnet-mnist --steps 1200
+    python scripts/figures/control.py controlnet-mnist --steps 120
 
 Trains the branch anew from its base and, at even intervals, draws the same noise to the same edges. Writes convergence.png,
 convergence.json and extra.md into the checkpoint's folder; `scripts/cards.py` puts extra.md into the card.
@@ -83,8 +83,8 @@ def extra(name: str, marks: list[dict[str, Any]]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name")
-    parser.add_argument("--steps", type=int, default=1200)
-    parser.add_argument("--every", type=int, default=50)
+    parser.add_argument("--steps", type=int, default=120)
+    parser.add_argument("--every", type=int, default=5)
     options = parser.parse_args()
     try:
         folder, trained = locate(options.name), zoo.load(options.name)
