@@ -268,6 +268,7 @@ TINY: dict[str, Tiny] = {
     "realnvp-image": Tiny({"width": 4, "couplings": 2, "blocks": 1}, **PIXELS),
     "cfg-ddpm": Tiny({"width": 8, "timesteps": 50}, **DENOISERS),
     # of many intervals, most ask an untrained network to agree with itself, which it does; of two, one asks for the image
+    "adversarial-consistency": Tiny({"width": 8, "timesteps": 50, "intervals": 2, "critic_width": 8}, **DENOISERS),
     "consistency": Tiny({"width": 8, "timesteps": 50, "segments": 1, "intervals": 2}, **DENOISERS),
     "controlnet": Tiny({"width": 8, "timesteps": 50}, **DENOISERS),
     # a network that says 0 isn't a velocity of 0 but already a share of the state: less is left to learn

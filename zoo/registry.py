@@ -10,6 +10,7 @@ from typing import Any
 from zoo.errors import UnknownNameError
 
 ARCHITECTURES = {
+    "adversarial-consistency": "zoo.diffusion.adversarial_consistency:AdversarialConsistency",
     "alexnet": "zoo.convnets.alexnet:AlexNet",
     "allconv": "zoo.convnets.allconv:AllConv",
     "attention-seq2seq": "zoo.recurrent.seq2seq:AttentionSeq2Seq",

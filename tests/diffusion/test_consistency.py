@@ -1,9 +1,11 @@
 """Consistency models: segments, pairs of points, the teacher, the start from a diffusion model; and NCSN of images."""
 
+import lightning as L
 import pytest
 import torch
 
 import zoo
+from zoo.diffusion.adversarial_consistency import AdversarialConsistency
 from zoo.diffusion.cfg import ConditionalDDPM
 from zoo.diffusion.consistency import ConsistencyModel
 from zoo.diffusion.ddpm import DDPM
@@ -96,6 +98,54 @@ def test_training_starts_from_the_diffusion_model(tmp_path, monkeypatch):
     other = DDPM((1, 8, 8), 8, timesteps=64, prediction="eps").save_pretrained(tmp_path / "eps")
     with pytest.raises(InputError, match="v-prediction"):
         small(base=str(other)).setup("fit")
+
+
+def test_the_adversarial_one_goes_on_from_a_distilled_one_with_its_teacher(tmp_path, monkeypatch):
+    torch.manual_seed(1)
+    teacher = DDPM((1, 8, 8), 8, timesteps=64).save_pretrained(tmp_path / "teacher")
+    distilled = small(base=str(teacher))
+    torch.nn.init.normal_(distilled.net.head[-1].weight, std=0.1)
+    folder = distilled.save_pretrained(tmp_path / "distilled")
+    model = AdversarialConsistency((1, 8, 8), 8, timesteps=64, critic_width=4, base=str(folder))
+    monkeypatch.setattr(AdversarialConsistency, "trainer", None)
+    model.setup("fit")
+    assert torch.equal(model.sample(3, seed=0), distilled.sample(3, seed=0))
+    x, generator = torch.rand(8, 1, 8, 8), torch.Generator()
+    distilled.start_from(zoo.load(str(teacher)))  # the same teacher, and weights of its own no longer
+    distilled.net.load_state_dict(model.net.state_dict())
+    assert torch.equal(model.loss(x, generator.manual_seed(2)), distilled.loss(x, generator.manual_seed(2)))
+    with pytest.raises(InputError, match="no consistency model"):
+        model.start_from(zoo.load(str(teacher)))
+
+
+def test_the_gradient_of_a_sample_ends_at_its_last_segment(monkeypatch):
+    model, calls = AdversarialConsistency((1, 8, 8), 8, timesteps=64, critic_width=4, segments=2), []
+    inner = model.net.forward
+    monkeypatch.setattr(model.net, "forward", lambda x_t, t: calls.append(x_t) or inner(x_t, t))
+    sample = model.last_segment(3)
+    assert [x.requires_grad for x in calls] == [False, False] and sample.requires_grad
+    assert torch.autograd.grad(sample.sum(), model.net.head[-1].weight)[0].abs().sum() > 0
+
+
+def test_each_player_moves_in_its_own_steps_alone(monkeypatch):
+    """Every second batch both do, the others are the discriminator's; it learns from the latest samples."""
+    model = AdversarialConsistency((1, 8, 8), 8, timesteps=64, critic_width=4, critic_steps=2).train()
+    torch.nn.init.normal_(model.net.head[-1].weight, std=0.1)
+    quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+    trainer = L.Trainer(max_epochs=1, accelerator="cpu", **quiet)
+    before = {key: value.clone() for key, value in model.named_parameters()}
+    moved: list[set[str]] = []
+
+    def look(*_):
+        now = dict(model.named_parameters())
+        moved.append({key.partition(".")[0] for key, value in now.items() if not torch.equal(value, before[key])})
+        before.update({key: value.detach().clone() for key, value in now.items()})
+
+    monkeypatch.setattr(model, "on_train_batch_end", look)
+    batches = [(torch.rand(8, 1, 8, 8), torch.zeros(8)) for _ in range(4)]
+    trainer.fit(model, torch.utils.data.DataLoader(batches, batch_size=None))
+    assert moved[1] == moved[3] == {"discriminator"} and moved[2] == {"net", "discriminator"}
+    assert len(model._recent) == 2 and not model._recent[0].requires_grad
 
 
 def test_calls_and_seeds():

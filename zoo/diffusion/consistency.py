@@ -88,6 +88,10 @@ class ConsistencyModel(ImageGenerator):
         if getattr(base, "prediction", None) != "v" or len(base.schedule) != len(self.schedule):
             raise InputError(f"{self.base} is no diffusion model with v-prediction and {len(self.schedule)} steps")
         super().start_from(base)
+        self.learn_from(base)
+
+    def learn_from(self, base: Any) -> None:
+        """Let the base teach."""
         self._teacher = [base.eval().requires_grad_(False)]
 
     def setup(self, stage: str) -> None:
@@ -96,7 +100,7 @@ class ConsistencyModel(ImageGenerator):
         if stage == "fit" and self.base is not None and not self._teacher:
             import zoo
 
-            self._teacher = [zoo.load(self.base).requires_grad_(False)]
+            self.learn_from(zoo.load(self.base))
 
     def angles(self, t: Tensor) -> Tensor:
         """φ with α = cos φ, σ = sin φ for steps t [N], 0 for t = −1; [N, 1, 1, 1]."""
