@@ -6,7 +6,8 @@
 Two networks of the checkpoint's architecture learn half A and half B of the classes from scratch. A third one takes the first n
 parts of one of them, fresh ones above, and learns B: with these n parts frozen (AnB, BnB) or tuned along (AnB+, BnB+). Where BnB
 falls below base B, parts had been tuned to each other; where AnB falls below BnB, they had been tuned to A. Writes
-transfer_grid.png, transfer_grid.json and extra.md into the folder; a run that was cut goes on after the last number in the JSON.
+transfer_grid.png, transfer_grid.json and a section of extra.md into the folder; a run that was cut goes on after the last number
+in the JSON.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from matplotlib.figure import Figure
 import zoo
 from datamodules.subset import Subset
 from zoo import finetuning, registry
+from zoo.cards import write_section
 from zoo.checkpoint import read_recipe
 from zoo.convnets.classifier import ImageClassifier
 from zoo.errors import InputError, ZooError
@@ -134,11 +136,14 @@ def draw(table: dict[str, Any], path: Path) -> None:
 def extra(name: str, table: dict[str, Any]) -> str:
     """The card's own section, in Markdown."""
     accuracy, n = table["accuracy"], range(1, len(table["parts"]) + 1)
+    few = table["per_class"]
+    command = f"python scripts/transfer_grid.py {name} --epochs {table['epochs']} --lr {table['lr']:g}"
     lines = [
         "## What carries over\n",
-        f"Accuracy on the test images of half B ({', '.join(table['halves']['B'])}) after {table['epochs']} epochs, one seed.",
+        f"Accuracy on the test images of half B ({', '.join(table['halves']['B'])}) after {table['epochs']} epochs on "
+        f"{f'{few:,} training images' if few else 'all training images'} of each class, one seed.",
         f"The first n parts come from a network that had learnt A ({', '.join(table['halves']['A'])}), or B itself;",
-        f"+ tunes them along. Base B from scratch: {accuracy['baseB']:.2%}. `python scripts/transfer_grid.py {name}`\n",
+        f"+ tunes them along. Base B from scratch: {accuracy['baseB']:.2%}. `{command}{f' --per-class {few}' if few else ''}`\n",
         "| n | up to | " + " | ".join(KINDS) + " |",
         "|---" * (2 + len(KINDS)) + "|",
     ]
@@ -177,7 +182,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     draw(table, into / "transfer_grid.png")
-    (into / "extra.md").write_text(extra(options.name, table), encoding="utf-8")
+    write_section(into, extra(options.name, table))
     return 0
 
 

@@ -10,6 +10,7 @@ import torch
 import zoo
 from datamodules.base import TensorDataModule
 from datamodules.cifar10 import CIFAR10
+from zoo.cards import write_section
 from zoo.errors import InputError
 from zoo.images import Transform
 
@@ -63,7 +64,15 @@ def test_grid_measures_every_cell_once(cifar, capsys):
     with pytest.raises(InputError, match="other settings"):
         grid(lr=0.1)
     script.draw(table, cifar / "grid.png")
-    assert "| 6 | neck |" in script.extra("alexnet-cifar10", table)
+    text = script.extra("alexnet-cifar10", table)
+    assert "| 6 | neck |" in text and "`python scripts/transfer_grid.py alexnet-cifar10 --epochs 1 --lr 0.001`" in text
+    assert "--per-class 7`" in script.extra("alexnet-cifar10", table | {"per_class": 7})
+
+
+def test_a_section_replaces_the_one_of_its_title_alone(tmp_path):
+    for text in ("## One\n\nfirst\n", "## Two\n\nsecond\n", "## One\n\nanother\n### below\n"):
+        write_section(tmp_path, text)
+    assert (tmp_path / "extra.md").read_text() == "## One\n\nanother\n### below\n\n## Two\n\nsecond\n"
 
 
 def test_few_labels(cifar, monkeypatch):

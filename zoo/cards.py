@@ -6,6 +6,7 @@ metrics.json, provenance.json and, where a family has one, extra.md (generated t
 
 import inspect
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,14 @@ def folders() -> list[Folder]:
 def write_card(path: Path) -> None:
     """Write README.md of a checkpoint folder."""
     (path / "README.md").write_text(card(Folder(path)), encoding="utf-8")
+
+
+def write_section(path: Path, text: str) -> None:
+    """Put a section, "## Title" and what follows, into extra.md of a folder: in place of the one of this title, or at the end."""
+    file = path / "extra.md"
+    found = re.split(r"^(?=## )", file.read_text(encoding="utf-8") if file.exists() else "", flags=re.MULTILINE)
+    sections = {part.partition("\n")[0]: part.rstrip() + "\n" for part in [*found, text] if part.strip()}
+    file.write_text("\n".join(sections.values()), encoding="utf-8")
 
 
 def card(folder: Folder) -> str:

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import zoo
+from zoo.cards import write_section
 from zoo.convnets.classifier import ImageClassifier
 from zoo.errors import InputError, ZooError
 from zoo.hub import locate
@@ -140,9 +141,7 @@ def main(argv: list[str] | None = None) -> int:
             found[name] = landscape(model, pixels, y.to(device), points=options.points, reach=options.reach)
         draw_landscapes(found, options.reach, into / "landscape.png")
         draw_curves(options.names, into / "curves.png")
-        (into / "extra.md").write_text(
-            extra(options.names, options.points, options.images, options.reach), encoding="utf-8"
-        )
+        write_section(into, extra(options.names, options.points, options.images, options.reach))
     except ZooError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
