@@ -94,6 +94,23 @@ def warp(
     return F.grid_sample(x.float(), grid, mode="bilinear", padding_mode=padding, align_corners=False)
 
 
+def shrink(x: Tensor, share: float) -> Tensor:
+    """Images of `share` of their sides, [N, C, share · H, share · W], each pixel a mean of what it covers; the type stays."""
+    if share == 1:
+        return x
+    size = [int(share * side) for side in x.shape[2:]]
+    small = F.interpolate(x.float(), size, mode="bilinear", antialias=True)
+    return small if x.is_floating_point() else small.round().to(x.dtype)
+
+
+def growing(epoch: int, epochs: int) -> float:
+    """Share of the images' sides in an epoch: a half at first, then three quarters, and all of them after `epochs`.
+
+    What can be seen from afar is learned in a quarter of the time (Tan and Le, 2021, arXiv:2104.00298).
+    """
+    return 1.0 if epoch >= epochs else 0.5 if 2 * epoch < epochs else 0.75
+
+
 def cutout(x: Tensor, size: int, *, generator: Generator, fill: Sequence[float] = (0.0,)) -> Tensor:
     """Paint one size x size square of each image with `fill`, a value per channel (DeVries and Taylor, 2017)."""
     top = torch.randint(0, x.shape[2] - size + 1, (len(x),), device=x.device, generator=generator)
@@ -147,14 +164,15 @@ class Augment:
             rotate (degrees), scale (fraction), shear (degrees), elastic (pixels): see `warp`;
             translate (pixels): see `translate`;
             pad: what comes in from outside the image, "zero" (the default) or "reflect";
-            cutout (pixels), erase (probability), mixup (alpha).
+            cutout (pixels), erase (probability), mixup (alpha);
+            grow (epochs): smaller images at first, see `growing`; for networks that take any size.
         image_shape: (channels, height, width).
         num_classes: width of mixup's targets.
         fill: colour of cutout and erased patches on the scale of the images, a value per channel.
         seed: decides which images `flip: alternate` mirrors first.
     """
 
-    numbers = ("rotate", "scale", "shear", "elastic", "translate", "cutout", "erase", "mixup")
+    numbers = ("rotate", "scale", "shear", "elastic", "translate", "cutout", "erase", "mixup", "grow")
     choices: ClassVar[dict[str, tuple[bool | str, ...]]] = {
         "flip": (True, False, "random", "alternate"),
         "pad": ("zero", "reflect"),
@@ -193,6 +211,7 @@ class Augment:
             x = cutout(x, int(amount["cutout"]), generator=generator, fill=self.fill)
         if amount["erase"]:
             x = erase(x, amount["erase"], generator=generator, fill=self.fill)
+        x = shrink(x, growing(epoch, int(amount["grow"])))
         if amount["mixup"]:
             return mixup(x, y, self.num_classes, amount["mixup"], generator=generator)
         return x, y
@@ -208,8 +227,8 @@ def _check(key: str, value: bool | int | float | str, side: int) -> None:
             raise InputError(f"augment.{key} is {value!r}; it can be {' or '.join(map(str, choices[key]))}.")
     elif isinstance(value, bool | str) or not 0 <= value <= limits.get(key, math.inf):
         raise InputError(f"augment.{key} is {value!r}; it's a number from 0 to {limits.get(key, 'infinity')}.")
-    elif key in ("translate", "cutout") and value != int(value):
-        raise InputError(f"augment.{key} is {value!r}; it counts whole pixels.")
+    elif key in ("translate", "cutout", "grow") and value != int(value):
+        raise InputError(f"augment.{key} is {value!r}; it counts whole {'epochs' if key == 'grow' else 'pixels'}.")
 
 
 def _coin(index: Tensor, seed: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 
@@ -166,8 +167,12 @@ def test_a_second_cycle_repeats_the_first_one_lower():
     rates = [whole.factor(step) for step in range(100)]
     assert rates == [*(short.factor(step) for step in range(60)), *(0.25 * second.factor(step) for step in range(40))]
     assert max(rates[60:]) == rates[68] == 0.25
-    with pytest.raises(InputError, match=r"restart is 1\.5"):
-        WarmupDecay(optimizer, restart=1.5)
+    third = WarmupDecay(optimizer, warmup=0.2, shape="linear", final=0.1, restart=[0.6 / 1.4, 1 / 1.4], again=0.25)
+    third.stretch(140)
+    assert [third.factor(step) for step in range(140)] == [*rates, *rates[60:]]
+    for restart in (1.5, 0.0, [0.6, 0.3], [0.5, 0.5]):
+        with pytest.raises(InputError, match=re.escape(f"restart is {restart}")):
+            WarmupDecay(optimizer, restart=restart)
 
 
 def test_a_recipe_with_a_typo_names_the_key(tmp_path, monkeypatch, capsys):

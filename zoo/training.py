@@ -67,12 +67,13 @@ class WarmupDecay(LRScheduler):
     """Linear warm-up, then decay to `final` of the peak, stepped every batch; its length is the trainer's.
 
     Args:
-        warmup: share of the run, or of each of two cycles, that warms up.
+        warmup: share of the run, or of each of its cycles, that warms up.
         shape: "cosine", "linear", or "constant" decay after the warm-up.
         final: the last learning rate as a share of the peak.
-        restart: share of the run after which a second cycle begins (Loshchilov and Hutter, 2017, arXiv:1608.03983); None for one
-            cycle. A finished run gets better so by more epochs, and need not be done again.
-        again: peak of the second cycle as a share of the first one's.
+        restart: share of the run after which a second cycle begins, or the rising shares after which several begin (Loshchilov
+            and Hutter, 2017, arXiv:1608.03983); None for one cycle. A finished run gets better so by more epochs, and need not
+            be done again.
+        again: peak of every further cycle as a share of the first one's.
     """
 
     def __init__(
@@ -81,14 +82,15 @@ class WarmupDecay(LRScheduler):
         warmup: float = 0.05,
         shape: Literal["cosine", "linear", "constant"] = "cosine",
         final: float = 0.0,
-        restart: float | None = None,
+        restart: float | list[float] | None = None,
         again: float = 1.0,
     ) -> None:
-        if restart is not None and not 0 < restart < 1:
+        self.restarts = [restart] if isinstance(restart, int | float) else (restart or [])
+        if sorted({0, *self.restarts, 1}) != [0, *self.restarts, 1]:
             raise InputError(
-                f"restart is {restart!r}; it's the share of the run before a second cycle, between 0 and 1."
+                f"restart is {restart!r}; it's the share of the run before a further cycle, between 0 and 1, or a list of rising ones."
             )
-        self.warmup, self.shape, self.final, self.restart, self.again = warmup, shape, final, restart, again
+        self.warmup, self.shape, self.final, self.again = warmup, shape, final, again
         self.total_steps = 1  # until `stretch`, which knows the trainer
         super().__init__(optimizer)
 
@@ -100,10 +102,10 @@ class WarmupDecay(LRScheduler):
 
     def factor(self, step: int) -> float:
         """Learning rate of a step as a share of the peak."""
-        first = self.total_steps if self.restart is None else round(self.restart * self.total_steps)
-        if self.restart is None or step < first:
-            return self._cycle(step, first)
-        return self.again * self._cycle(step - first, self.total_steps - first)
+        starts = [0, *(round(share * self.total_steps) for share in self.restarts)]
+        cycle = sum(step >= start for start in starts[1:])
+        end = [*starts[1:], self.total_steps][cycle]
+        return (self.again if cycle else 1.0) * self._cycle(step - starts[cycle], end - starts[cycle])
 
     def _cycle(self, step: int, steps: int) -> float:
         done = min(1.0, step / max(1, steps))

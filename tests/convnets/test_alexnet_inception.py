@@ -65,7 +65,7 @@ def test_inception_s_size_and_resolutions():
     with torch.device("meta"):
         model = Inception()
         stages = model.features(torch.zeros(1, 3, 32, 32))
-    assert sum(p.numel() for p in model.parameters()) == 253_894
+    assert sum(p.numel() for p in model.parameters()) == 239_834
     assert [stages[f"stage{i}"].shape[-1] for i in (1, 2, 3)] == [32, 16, 8]
 
 
@@ -81,6 +81,25 @@ def test_timm_s_logits_are_reached_by_its_own_head(backbone, options):
     x = torch.randn(2, 3, 64, 64)
     with torch.inference_mode():
         torch.testing.assert_close(model(x), reference(x), rtol=1e-4, atol=1e-4)
+
+
+def test_a_small_efficientnet_is_b0_at_scale_one():
+    """The same blocks with the same weights at scale 1; half the scale keeps the map of 4×4."""
+    from zoo.convnets.timm_backbone import small_efficientnet
+
+    b0, ours = timm.create_model("efficientnet_b0"), small_efficientnet(1.0)
+    assert [(k, v.shape) for k, v in ours.state_dict().items()] == [(k, v.shape) for k, v in b0.state_dict().items()]
+    model = TimmBackbone(backbone="efficientnet_c32").eval()
+    assert model.features(torch.randn(1, 3, 32, 32))["last"].shape == (1, 640, 4, 4)
+
+
+def test_the_embedding_of_a_timm_network_is_dropped_once():
+    """Of ones, a share of `dropout` vanishes; twice would be more, and the rest larger."""
+    model = TimmBackbone(backbone="resnet10t", dropout=0.5).train()
+    model.backbone.forward_features = lambda x: torch.ones(64, 512, 1, 1)
+    embedding = model.features(torch.zeros(64, 3, 32, 32))["embedding"]
+    assert set(embedding.unique().tolist()) == {0.0, 2.0}
+    assert 0.45 < (embedding == 0).float().mean() < 0.55
 
 
 @pytest.mark.parametrize(("backbone", "channels"), [("mixer_c4_32", 256), ("gmlp_c4_32", 128)])

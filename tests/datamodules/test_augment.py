@@ -224,12 +224,28 @@ def test_integer_operations_keep_uint8():
     assert torch.equal(y, torch.arange(32))
 
 
+def test_images_grow_from_half_of_their_sides_to_all_of_them():
+    """Halved images are means of 2×2 pixels but for the filter's tails; from epoch `grow` on nothing is touched."""
+    data = Augment({"grow": 4}, (3, 12, 16), num_classes=5)
+    x, y = images(shape=(3, 12, 16)), torch.arange(32) % 5
+    grown = [data(x, y, index=torch.arange(32), epoch=epoch, generator=generator())[0] for epoch in range(6)]
+    assert [tuple(g.shape[2:]) for g in grown] == [(6, 8)] * 2 + [(9, 12)] * 2 + [(12, 16)] * 2
+    assert {g.dtype for g in grown} == {torch.uint8}
+    assert torch.equal(grown[4], x)
+    flat = torch.full((1, 3, 12, 16), 201, dtype=torch.uint8)
+    assert torch.equal(augment.shrink(flat, 0.75), torch.full((1, 3, 9, 12), 201, dtype=torch.uint8))
+    slope = torch.arange(16.0).expand(1, 1, 12, 16)  # a linear filter keeps a slope: 0.5, 2.5, … away from the border
+    torch.testing.assert_close(augment.shrink(slope, 0.5)[0, 0, 0, 1:-1], 0.5 + 2 * torch.arange(1.0, 7))
+    assert [augment.growing(epoch, 0) for epoch in (0, 5)] == [1.0, 1.0]
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
         ({"rotation": 10}, "augment has no setting 'rotation'; it knows flip, pad, rotate, scale, .*mixup"),
         ({"translate": 12}, "augment.translate is 12; it's a number from 0 to 11"),
         ({"translate": 1.5}, "augment.translate is 1.5; it counts whole pixels"),
+        ({"grow": 2.5}, "augment.grow is 2.5; it counts whole epochs"),
         ({"cutout": -1}, "augment.cutout is -1"),
         ({"rotate": "much"}, "augment.rotate is 'much'"),
         ({"rotate": True}, "augment.rotate is True"),

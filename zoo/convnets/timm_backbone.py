@@ -19,13 +19,37 @@ from typing import Any
 import timm
 import torch
 from timm.layers import GatedMlp
+from timm.models.efficientnet import EfficientNet, decode_arch_def, round_channels
 from timm.models.mlp_mixer import MlpMixer, SpatialGatingBlock
 from torch import Tensor, nn
 
 from zoo.convnets.classifier import ImageClassifier
 from zoo.errors import InputError, UnknownNameError
 
+EFFICIENTNET_B0 = (  # kind, repeats, kernel, stride, expansion, channels, squeeze-and-excitation; strides for a last map of 4×4
+    ["ds_r1_k3_s1_e1_c16_se0.25"],
+    ["ir_r2_k3_s1_e6_c24_se0.25"],
+    ["ir_r2_k5_s2_e6_c40_se0.25"],
+    ["ir_r3_k3_s2_e6_c80_se0.25"],
+    ["ir_r3_k5_s1_e6_c112_se0.25"],
+    ["ir_r4_k5_s1_e6_c192_se0.25"],
+    ["ir_r1_k3_s1_e6_c320_se0.25"],
+)
+
+
+def small_efficientnet(scale: float = 0.5, **options: Any) -> nn.Module:
+    """B0 with its width and depth scaled alike, and with three of its five halvings."""
+    return EfficientNet(
+        block_args=decode_arch_def(EFFICIENTNET_B0, scale),
+        num_features=int(1280 * scale),
+        round_chs_fn=partial(round_channels, multiplier=scale),
+        act_layer=nn.SiLU,
+        **options,
+    )
+
+
 SMALL: dict[str, Callable[..., nn.Module]] = {  # timm's classes in sizes for 32×32 images, which it has no names for
+    "efficientnet_c32": small_efficientnet,
     "mixer_c4_32": partial(MlpMixer, img_size=32, patch_size=4, num_blocks=8, embed_dim=256),  # 64 patches
     "gmlp_c4_32": partial(
         MlpMixer,
@@ -79,7 +103,7 @@ class TimmBackbone(ImageClassifier):
             raise InputError(f"options can't hold {', '.join(wrong)}: weights come from the zoo's checkpoints alone")
         try:
             make = SMALL.get(backbone) or partial(timm.create_model, backbone, pretrained=False)
-            network: Any = make(num_classes=0, in_chans=in_channels, drop_rate=dropout, **options)
+            network: Any = make(num_classes=0, in_chans=in_channels, **options)
         except (TypeError, ValueError, AssertionError, RuntimeError) as error:
             raise InputError(f"timm's {backbone} can't be made with options {options}: {error}") from None
         self.backbone = network
