@@ -88,7 +88,7 @@ class WarmupDecay(LRScheduler):
         self.restarts = [restart] if isinstance(restart, int | float) else (restart or [])
         if sorted({0, *self.restarts, 1}) != [0, *self.restarts, 1]:
             raise InputError(
-                f"restart is {restart!r}; it's the share of the run before a further cycle, between 0 and 1, or a list of rising ones."
+                f"restart is {restart!r}; it's the share of the run before another cycle, between 0 and 1, or several that rise."
             )
         self.warmup, self.shape, self.final, self.again = warmup, shape, final, again
         self.total_steps = 1  # until `stretch`, which knows the trainer
@@ -244,23 +244,26 @@ def compile_parts(model: ZooModule, mode: str, backend: str = "inductor") -> Non
         part.compile(mode=None if mode == "default" else mode, backend=backend)
 
 
-def precision_advice(trainer: L.Trainer) -> str | None:
-    """A word on bfloat16 where the processor would take longer with it than with float32, else None."""
+def float32_is_quicker(trainer: L.Trainer) -> bool:
+    """Whether a trainer is to compute with bfloat16 on a processor that takes longer with it than with float32."""
     on_cpu = isinstance(trainer.accelerator, CPUAccelerator)
-    if not on_cpu or not bfloat16_is_slow("cpu") or not str(trainer.precision).startswith("bf16"):
-        return None
-    return "This processor is slower in bfloat16 than in float32: --trainer.precision=32-true is likely to be faster."
+    return on_cpu and str(trainer.precision).startswith("bf16") and bfloat16_is_slow("cpu")
 
 
 def fit(recipe: Path, run: Path, overrides: list[str]) -> tuple[ZooModule, L.LightningDataModule, RecipeCLI, History]:
-    """Train by a recipe in a run folder, from its last saved state if there is one; returns the trained model."""
+    """Train by a recipe in a run folder, from its last saved state if there is one; returns the trained model.
+
+    A recipe's bfloat16 gives way to float32 where that is quicker, unless an override asks for a precision.
+    """
     run.mkdir(parents=True, exist_ok=True)
     history, resume = History(run / "history.csv"), Resume(run / "last.ckpt")
     cli = RecipeCLI(recipe, overrides, [history, resume])
+    told = any(override.startswith("--trainer.precision") for override in overrides)
+    if float32_is_quicker(cli.trainer) and not told:
+        rank_zero_info("This processor is slower in bfloat16 than in float32: training in float32.")
+        cli = RecipeCLI(recipe, [*overrides, "--trainer.precision=32-true"], [history, resume])
     state = run / "last.ckpt"
     compile_parts(cli.model, cli.config.compile)
-    if (advice := precision_advice(cli.trainer)) is not None:
-        rank_zero_info(advice)
     ckpt_path = str(state) if state.exists() else None
     cli.trainer.fit(
         cli.model, datamodule=cli.datamodule, ckpt_path=ckpt_path, weights_only=True

@@ -20,7 +20,8 @@ from zoo.module import check_count
 
 # of each module: 1×1, reduction and 3×3, reduction and 5×5, after pooling; in units of an eighth of the stage's width
 PLAN = ((2, 4, 4, 1, 1, 1), (3, 4, 6, 1, 2, 1), (4, 4, 5, 1, 2, 1), (3, 4, 6, 1, 2, 1), (4, 4, 8, 1, 2, 2))
-STAGES = ((0,), (1, 2, 2, 3), (4, 4, 4, 4))  # rows of PLAN, pooled between the stages; a module at 32×32 costs as much as 16 at 8×8
+# rows of PLAN, pooled between the stages: a module costs 16 times as much at 32×32 as it does at 8×8
+STAGES = ((0,), (1, 2, 2, 3), (4, 4, 4, 4))
 
 
 class Inception(ImageClassifier):
