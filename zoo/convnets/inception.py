@@ -30,7 +30,7 @@ class Inception(ImageClassifier):
     Args:
         num_classes: number of classes.
         in_channels: channels of the image.
-        width: channels of the stem; a module gives one to two times as many. With 64 all branches have multiples of 8, which is quick.
+        width: channels of the stem; a module gives one to two times as many. 64 makes every branch a multiple of 8: quick.
         dropout: probability of dropping a unit of the embedding.
         label_smoothing: see ImageClassifier.
 
