@@ -11,6 +11,7 @@ import json
 import sys
 
 from zoo.errors import ZooError
+from zoo.memory import keep_freed_memory
 
 
 def main() -> int:
@@ -19,6 +20,7 @@ def main() -> int:
     parser.add_argument("--root", help="folder of the data, where the default isn't it")
     parser.add_argument("--write", action="store_true", help="write the folder's metrics.json")
     options = parser.parse_args()
+    keep_freed_memory()
     try:
         for name in options.names:
             measure(name, options.root, write=options.write)

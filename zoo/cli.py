@@ -12,11 +12,13 @@ from typing import Any
 
 import zoo
 from zoo.errors import InputError, ZooError
+from zoo.memory import keep_freed_memory
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     options = parser().parse_args(argv)
+    keep_freed_memory()
     try:
         options.run(options)
     except ZooError as error:

@@ -24,6 +24,7 @@ import yaml
 
 from zoo.errors import InputError, UnknownNameError, ZooError
 from zoo.hub import CHECKPOINTS, names_in
+from zoo.memory import keep_freed_memory
 
 
 def main(argv: list[str]) -> int:
@@ -38,6 +39,7 @@ def main(argv: list[str]) -> int:
     options, overrides = parser.parse_known_args(argv)
     try:
         if options.fit is not None:
+            keep_freed_memory()
             for seed in options.fit:
                 fit_one(options.name, seed, options.runs, overrides)
         else:

@@ -28,6 +28,7 @@ from zoo.api import load
 from zoo.convnets.classifier import ImageClassifier
 from zoo.errors import InputError, MissingExtraError, ZooError
 from zoo.experiment import provenance
+from zoo.memory import keep_freed_memory
 from zoo.module import ZooModule, check_count
 from zoo.training import History, WarmupDecay
 
@@ -213,6 +214,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--fresh", action="store_true", help="replace an earlier result in the same folder")
     options, rest = parser.parse_known_args(argv)
+    keep_freed_memory()
     try:
         run(options, rest)
     except ZooError as error:
