@@ -16,7 +16,7 @@ from datamodules.base import TensorLoader, sample_split
 from tests.conftest import ROOT
 from zoo import cards, experiment, precision, training
 from zoo.errors import InputError
-from zoo.training import History, Resume, WarmupDecay
+from zoo.training import AdaptiveClipping, History, Resume, WarmupDecay
 
 
 @pytest.fixture(scope="module")
@@ -173,6 +173,27 @@ def test_a_second_cycle_repeats_the_first_one_lower():
     for restart in (1.5, 0.0, [0.6, 0.3], [0.5, 0.5]):
         with pytest.raises(InputError, match=re.escape(f"restart is {restart}")):
             WarmupDecay(optimizer, restart=restart)
+
+
+def test_clipping_bounds_a_unit_s_gradient_by_its_weights():
+    """By the formula, unit by unit; a small gradient and the head's stay as they are, and tiny weights count as 0.001."""
+    model = torch.nn.Module()
+    model.conv, model.head = torch.nn.Conv2d(2, 3, 2), torch.nn.Linear(3, 2)
+    for parameter in model.parameters():
+        parameter.grad = torch.randn_like(parameter)
+    with torch.no_grad():
+        model.conv.weight[1] = 0  # its gradient may still have a length of 0.1 · 0.001
+        model.conv.weight.grad[2] *= 1e-3
+    weight, before, head = model.conv.weight.detach(), model.conv.weight.grad.clone(), model.head.weight.grad.clone()
+    AdaptiveClipping(0.1).on_before_optimizer_step(None, model, None)  # type: ignore[arg-type]
+    for unit in range(3):
+        most = 0.1 * max(weight[unit].norm().item(), 1e-3)
+        expected = before[unit] * min(1, most / before[unit].norm().item())
+        torch.testing.assert_close(model.conv.weight.grad[unit], expected)
+    assert model.conv.weight.grad[0].norm() < before[0].norm() and torch.equal(model.conv.weight.grad[2], before[2])
+    assert torch.equal(model.head.weight.grad, head)
+    with pytest.raises(InputError, match="factor"):
+        AdaptiveClipping(0)
 
 
 def test_a_recipe_with_a_typo_names_the_key(tmp_path, monkeypatch, capsys):

@@ -188,6 +188,28 @@ class History(Callback):
         self.rows, self.seconds = state["rows"], state["seconds"]
 
 
+class AdaptiveClipping(Callback):
+    """Bounds every unit's gradient by its weights (Brock, De, Smith and Simonyan, 2021, arXiv:2102.06171).
+
+    For the weights w of one output channel, its gradient g becomes λ max(|w|, 0.001) g / |g| where it is longer than that.
+    Networks without normalisation need it at high learning rates. The head's gradient stays as it is, as in the paper.
+
+    Args:
+        factor: λ, how large a gradient may be beside its weights.
+    """
+
+    def __init__(self, factor: float = 0.01) -> None:
+        if not factor > 0:
+            raise InputError(f"factor must be above 0, not {factor!r}")
+        self.factor = factor
+
+    def on_before_optimizer_step(self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Optimizer) -> None:
+        from timm.utils.agc import adaptive_clip_grad
+
+        head = {id(parameter) for parameter in pl_module.head.parameters()} if hasattr(pl_module, "head") else set()
+        adaptive_clip_grad([p for p in pl_module.parameters() if id(p) not in head], clip_factor=self.factor)
+
+
 class RecipeCLI(LightningCLI):
     """LightningCLI with the sections of a recipe, step-wise schedules, and the defaults of our runs."""
 

@@ -102,6 +102,27 @@ def test_the_embedding_of_a_timm_network_is_dropped_once():
     assert 0.45 < (embedding == 0).float().mean() < 0.55
 
 
+@pytest.mark.parametrize(("backbone", "channels"), [("xception_c32", 256), ("nfnet_c32", 512)])
+@pytest.mark.parametrize("size", [16, 32])
+def test_small_networks_halve_three_times_after_a_stem_that_keeps_all_pixels(backbone, channels, size):
+    model = TimmBackbone(backbone=backbone).eval()
+    seen = {}
+    model.backbone.stem.register_forward_hook(lambda *call: seen.update(stem=call[-1].shape[-2:]))
+    last = model.features(torch.randn(1, 3, size, size))["last"]
+    assert seen["stem"] == (size, size) and last.shape == (1, channels, size // 8, size // 8)
+
+
+def test_an_nfnet_begins_as_its_shortcuts():
+    """No block adds anything at first, so what the blocks' own convolutions see is without effect; no layer normalises."""
+    model = TimmBackbone(backbone="nfnet_c32").eval()
+    x = torch.randn(2, 3, 32, 32)
+    before = model(x)
+    for block in (block for stage in model.backbone.stages for block in stage):
+        nn.init.normal_(block.conv2.weight)
+    assert torch.equal(model(x), before)
+    assert not [m for m in model.modules() if isinstance(m, nn.BatchNorm2d | nn.LayerNorm | nn.GroupNorm)]
+
+
 @pytest.mark.parametrize(("backbone", "channels"), [("mixer_c4_32", 256), ("gmlp_c4_32", 128)])
 def test_perceptrons_for_small_images_see_patches_of_four_pixels(backbone, channels):
     model = TimmBackbone(backbone=backbone).eval()

@@ -21,6 +21,8 @@ import torch
 from timm.layers import GatedMlp
 from timm.models.efficientnet import EfficientNet, decode_arch_def, round_channels
 from timm.models.mlp_mixer import MlpMixer, SpatialGatingBlock
+from timm.models.nfnet import NfCfg, NormFreeNet
+from timm.models.xception_aligned import XceptionAligned
 from torch import Tensor, nn
 
 from zoo.convnets.classifier import ImageClassifier
@@ -48,8 +50,42 @@ def small_efficientnet(scale: float = 0.5, **options: Any) -> nn.Module:
     )
 
 
+def small_xception(width: int = 64, **options: Any) -> nn.Module:
+    """Entry, middle and exit of Xception in seven blocks of three separable convolutions; its stem keeps all pixels."""
+    entry, middle, end = 64, 2 * width, 4 * width  # timm's stem ends with 64 channels
+    blocks: list[dict[str, Any]] = [
+        {"in_chs": entry, "out_chs": width, "stride": 2, "start_with_relu": False},
+        {"in_chs": width, "out_chs": middle, "stride": 2},
+        *({"in_chs": middle, "out_chs": middle, "stride": 1} for _ in range(4)),
+        {"in_chs": middle, "out_chs": (middle, end, end), "stride": 2},
+    ]
+    network = XceptionAligned(blocks, **options)
+    network.stem[0].conv.stride = (1, 1)
+    return network
+
+
+def small_nfnet(width: int = 64, **options: Any) -> nn.Module:
+    """Three stages of NFNet's blocks, which have no normalisation but scaled weights; its stem keeps all pixels."""
+    config = NfCfg(
+        depths=(1, 2, 4),
+        channels=(width, 2 * width, 4 * width),  # type: ignore[arg-type]
+        stem_chs=width // 2,
+        group_size=16,
+        extra_conv=True,
+        num_features=8 * width,
+        attn_layer="se",
+        attn_kwargs={"rd_ratio": 0.5},
+        skipinit=True,  # every block is the identity at first
+    )
+    network = NormFreeNet(config, **options)
+    network.stem.conv.stride = (1, 1)
+    return network
+
+
 SMALL: dict[str, Callable[..., nn.Module]] = {  # timm's classes in sizes for 32×32 images, which it has no names for
     "efficientnet_c32": small_efficientnet,
+    "xception_c32": small_xception,
+    "nfnet_c32": small_nfnet,
     "mixer_c4_32": partial(MlpMixer, img_size=32, patch_size=4, num_blocks=8, embed_dim=256),  # 64 patches
     "gmlp_c4_32": partial(
         MlpMixer,
