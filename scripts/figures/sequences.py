@@ -11,7 +11,6 @@ Each section takes the place of the one with its title in the folder's extra.md;
 import argparse
 import json
 import math
-import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -23,6 +22,7 @@ from torch.nn import functional as F
 
 import zoo
 from zoo import registry
+from zoo.cards import write_section
 from zoo.errors import InputError, ZooError
 from zoo.hub import locate
 from zoo.text.beam import beam_search
@@ -360,18 +360,6 @@ def explained(folder: Path) -> dict[str, str]:
     }
 
 
-def into(extra: str, title: str, body: str) -> str:
-    """The text of an extra.md with one section put in, in place of the one with its title or at the end."""
-    sections = [part for part in re.split(r"(?m)^(?=## )", extra) if part.strip()]
-    new = f"## {title}\n\n{body.strip()}\n\n"
-    places = [i for i, part in enumerate(sections) if part.startswith(f"## {title}\n")]
-    if places:
-        sections[places[0]] = new
-    else:
-        sections.append(new)
-    return "\n".join(f"{part.rstrip()}\n" for part in sections)
-
-
 def pyplot() -> Any:
     import matplotlib
 
@@ -401,11 +389,8 @@ def main() -> int:
     except ZooError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    extra = folder / "extra.md"
-    text = extra.read_text(encoding="utf-8") if extra.is_file() else ""
     for title, body in sections.items():
-        text = into(text, title, body)
-    extra.write_text(text, encoding="utf-8")
+        write_section(folder, f"## {title}\n\n{body.strip()}\n")
     return 0
 
 

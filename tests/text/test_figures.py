@@ -13,7 +13,6 @@ from scripts.figures.sequences import (
     distances,
     gaussian_as_attention,
     gaussian_weights,
-    into,
     kernel_regression,
     positions,
     sinusoids,
@@ -60,10 +59,3 @@ def test_figures_of_a_music_transformer(tmp_path):
     assert not found[2:].any()  # no vector, nothing added
     variations(model, sample()[0], tmp_path / "variations.png", primer=2, steps=3, count=2)
     assert all((tmp_path / name).stat().st_size > 1000 for name in ("distances.png", "variations.png"))
-
-
-def test_a_section_takes_the_place_of_the_one_with_its_title():
-    text = into("", "A", "first")
-    text = into(text, "B", "second")
-    assert text == "## A\n\nfirst\n\n## B\n\nsecond\n"
-    assert into(text, "A", "third") == "## A\n\nthird\n\n## B\n\nsecond\n"
