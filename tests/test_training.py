@@ -176,7 +176,7 @@ def test_a_second_cycle_repeats_the_first_one_lower():
 
 
 def test_clipping_bounds_a_unit_s_gradient_by_its_weights():
-    """By the formula, unit by unit; a small gradient and the head's stay as they are, and tiny weights count as 0.001."""
+    """By the formula, unit by unit; a small gradient, the head's and a bias's stay as they are; 0.001 is the least weight."""
     model = torch.nn.Module()
     model.conv, model.head = torch.nn.Conv2d(2, 3, 2), torch.nn.Linear(3, 2)
     for parameter in model.parameters():
@@ -185,13 +185,14 @@ def test_clipping_bounds_a_unit_s_gradient_by_its_weights():
         model.conv.weight[1] = 0  # its gradient may still have a length of 0.1 · 0.001
         model.conv.weight.grad[2] *= 1e-3
     weight, before, head = model.conv.weight.detach(), model.conv.weight.grad.clone(), model.head.weight.grad.clone()
+    bias = model.conv.bias.grad.clone()
     AdaptiveClipping(0.1).on_before_optimizer_step(None, model, None)  # type: ignore[arg-type]
     for unit in range(3):
         most = 0.1 * max(weight[unit].norm().item(), 1e-3)
         expected = before[unit] * min(1, most / before[unit].norm().item())
         torch.testing.assert_close(model.conv.weight.grad[unit], expected)
     assert model.conv.weight.grad[0].norm() < before[0].norm() and torch.equal(model.conv.weight.grad[2], before[2])
-    assert torch.equal(model.head.weight.grad, head)
+    assert torch.equal(model.head.weight.grad, head) and torch.equal(model.conv.bias.grad, bias)
     with pytest.raises(InputError, match="factor"):
         AdaptiveClipping(0)
 
