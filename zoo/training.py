@@ -192,8 +192,8 @@ class AdaptiveClipping(Callback):
     """Bounds every unit's gradient by its weights (Brock, De, Smith and Simonyan, 2021, arXiv:2102.06171).
 
     For the weights w of one output channel, its gradient g becomes λ max(|w|, 0.001) g / |g| where it is longer than that.
-    Networks without normalisation need it at high learning rates. The head's gradient stays as it is, as in the paper; so do those
-    of biases and gains, which are no unit's weights: a gain that begins at zero would stay there.
+    Networks without normalisation need it at high learning rates. The head's gradient stays as it is, as in the paper; so
+    do those of biases and gains, which are no unit's weights: a gain that begins at zero would stay there.
 
     Args:
         factor: λ, how large a gradient may be beside its weights.

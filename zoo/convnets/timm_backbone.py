@@ -75,10 +75,12 @@ def small_nfnet(width: int = 64, **options: Any) -> nn.Module:
         num_features=8 * width,
         attn_layer="se",
         attn_kwargs={"rd_ratio": 0.5},
-        skipinit=True,  # every block is the identity at first
+        skipinit=True,
     )
     network = NormFreeNet(config, **options)
     network.stem.conv.stride = (1, 1)
+    for gain in (parameter for name, parameter in network.named_parameters() if name.endswith("skipinit_gain")):
+        nn.init.ones_(gain)  # from zero, as in the paper, a few thousand steps open no block
     return network
 
 
