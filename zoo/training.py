@@ -207,8 +207,7 @@ class AdaptiveClipping(Callback):
     def on_before_optimizer_step(self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Optimizer) -> None:
         from timm.utils.agc import adaptive_clip_grad
 
-        head = {id(parameter) for parameter in pl_module.head.parameters()} if hasattr(pl_module, "head") else set()
-        units = [p for p in pl_module.parameters() if p.ndim > 1 and id(p) not in head]
+        units = [p for name, p in pl_module.named_parameters() if p.ndim > 1 and not name.startswith("head.")]
         adaptive_clip_grad(units, clip_factor=self.factor)
 
 

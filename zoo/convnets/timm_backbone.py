@@ -59,7 +59,7 @@ def small_xception(width: int = 64, **options: Any) -> nn.Module:
         *({"in_chs": middle, "out_chs": middle, "stride": 1} for _ in range(4)),
         {"in_chs": middle, "out_chs": (middle, end, end), "stride": 2},
     ]
-    network = XceptionAligned(blocks, **options)
+    network: Any = XceptionAligned(blocks, **options)
     network.stem[0].conv.stride = (1, 1)
     return network
 
@@ -67,7 +67,7 @@ def small_xception(width: int = 64, **options: Any) -> nn.Module:
 def small_nfnet(width: int = 64, **options: Any) -> nn.Module:
     """Three stages of NFNet's blocks, which have no normalisation but scaled weights; its stem keeps all pixels."""
     config = NfCfg(
-        depths=(1, 2, 4),
+        depths=(1, 2, 4),  # type: ignore[arg-type]
         channels=(width, 2 * width, 4 * width),  # type: ignore[arg-type]
         stem_chs=width // 2,
         group_size=16,
@@ -77,7 +77,7 @@ def small_nfnet(width: int = 64, **options: Any) -> nn.Module:
         attn_kwargs={"rd_ratio": 0.5},
         skipinit=True,
     )
-    network = NormFreeNet(config, **options)
+    network: Any = NormFreeNet(config, **options)
     network.stem.conv.stride = (1, 1)
     for gain in (parameter for name, parameter in network.named_parameters() if name.endswith("skipinit_gain")):
         nn.init.ones_(gain)  # from zero, as in the paper, a few thousand steps open no block
