@@ -66,7 +66,7 @@ def test_fractional_pooling_equals_torch(u, monkeypatch):
     x = torch.randn(2, 3, 32, 23)
     out = [int(size / 2**0.5) for size in x.shape[2:]]
     reference = nn.FractionalMaxPool2d(2, output_size=out, _random_samples=torch.full((2, 3, 2), u))
-    monkeypatch.setattr(torch, "rand", lambda *_: torch.tensor(u))
+    monkeypatch.setattr(torch, "rand", lambda *_, **__: torch.tensor(u))
     torch.testing.assert_close(FractionalMaxPool(2**0.5).train()(x), reference(x))
 
 
@@ -85,6 +85,19 @@ def test_fractional_network_answers_alike_outside_training():
     model(x)
     assert not torch.equal(model(x), model(x))
     assert torch.equal(model.eval()(x), model(x))
+
+
+def test_mean_over_draws_of_the_windows():
+    torch.manual_seed(0)
+    model, x = FractionalNet(width=4, poolings=3, dropout=0.0).eval(), torch.randn(2, 3, 16, 16)
+    mean = model.mean_logits(x, "draws")
+    assert torch.equal(mean, model.mean_logits(x, "draws"))  # the same draws each time
+    assert torch.equal(model(x), model.mean_logits(x, "none")) and not torch.allclose(mean, model(x))
+    generator = torch.Generator().manual_seed(0)
+    for module in model.modules():
+        if isinstance(module, FractionalMaxPool):
+            module.generator = generator
+    torch.testing.assert_close(mean, sum(model(x) for _ in range(12)) / 12)
 
 
 def test_what_makes_no_sense_is_refused():

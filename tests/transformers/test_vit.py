@@ -83,3 +83,22 @@ def test_bad_arguments_are_refused(init, words):
 def test_an_image_of_another_size_is_refused():
     with pytest.raises(InputError, match=r"\[20, 20\] gives 25 patches; this model takes 16"):
         tiny()(torch.zeros(1, 3, 20, 20))
+
+
+@pytest.mark.parametrize("pool", ["cls", "mean"])
+def test_patch_dropout_leaves_out_words_with_their_positions(pool):
+    model, x = tiny(pool=pool, patch_dropout=0.7), torch.randn(2, 3, 16, 16)
+    tokens = int(pool == "cls")
+    some, again, full = model.stem(x), model.stem(x), model.eval().stem(x)
+    assert some.shape == (2, 5 + tokens, 24) and full.shape == (2, 16 + tokens, 24)
+    assert not torch.equal(some, again)  # drawn anew
+    assert torch.equal(some[:, :tokens], full[:, :tokens])
+    for thinned, whole in zip(some[:, tokens:], full[:, tokens:], strict=True):
+        same = (thinned[:, None] - whole).abs().amax(2) < 1e-6  # [5, 16]
+        assert same.any(1).all() and same.any(0).sum() == 5
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0])
+def test_patch_dropout_is_a_share(share):
+    with pytest.raises(InputError, match="patch_dropout must be at least 0 and below 1"):
+        tiny(patch_dropout=share)

@@ -34,7 +34,8 @@ class ImageClassifier(ZooModule):
 
     task: ClassVar[str] = "image-classification"
     head: nn.Linear
-    tta: TTA = "none"  # a subclass that claims an accuracy with test-time augmentation says with which
+    views: ClassVar[dict[str, int]] = VIEWS  # ways to look at an image in the test, with their numbers of looks
+    tta: str = "none"  # a subclass that claims an accuracy with test-time augmentation says with which
 
     def __init__(self, num_classes: int = 10, in_channels: int = 1, *, label_smoothing: float = 0.0) -> None:
         super().__init__()
@@ -52,7 +53,7 @@ class ImageClassifier(ZooModule):
     # Verbs -----------------------------------------------------------------------------------------------------------
 
     @torch.inference_mode()
-    def predict_proba(self, images: ImageLike | list[ImageLike], *, tta: TTA = "none") -> Tensor:
+    def predict_proba(self, images: ImageLike | list[ImageLike], *, tta: str = "none") -> Tensor:
         """Class probabilities [N, num_classes] of a path, PIL image, array, uint8 tensor, or a list or batch of them.
 
         With `tta` they come from the mean logits of several views of each image, see `mean_logits`.
@@ -62,11 +63,11 @@ class ImageClassifier(ZooModule):
         x = self.transform(images).to(self.device)
         return self.eval().mean_logits(x if x.ndim == 4 else x[None], tta).softmax(1)
 
-    def mean_logits(self, x: Tensor, tta: TTA) -> Tensor:
+    def mean_logits(self, x: Tensor, tta: str) -> Tensor:
         """Mean logits over views of x: itself and its mirror image; with "mirror+translate" half of the weight goes to
         both of these moved by one pixel up and left, and down and right."""
-        if tta not in VIEWS:
-            raise InputError(f"tta must be one of {', '.join(VIEWS)}, not {tta!r}")
+        if tta not in self.views:
+            raise InputError(f"tta must be one of {', '.join(self.views)}, not {tta!r}")
         if tta == "none":
             return self(x)
         logits = (self(x) + self(x.flip(-1))) / 2
@@ -187,7 +188,7 @@ class ImageClassifier(ZooModule):
         entries = super().evaluate(data)
         for entry in entries:
             if entry["metric"] == "accuracy_tta":
-                entry["how"] += f", mean logits of {VIEWS[self.tta]} views ({self.tta})"
+                entry["how"] += f", mean logits of {self.views[self.tta]} views ({self.tta})"
         return entries
 
     def configure_optimizers(self) -> torch.optim.Optimizer:

@@ -9,13 +9,15 @@ whose steps are 1 or 2, here mostly the one, there mostly the other. Each draw d
 regularises, and the mean over several draws tells more than one look.
 
 Departures from the paper: batch norm; fewer channels; padded 3×3 convolutions for 2×2 ones; one draw for a whole batch;
-outside training u = ½, so that the same image gets the same answer.
+outside training u = ½, so that one look at the same image gives the same answer.
 """
+
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from zoo.convnets.classifier import ImageClassifier
+from zoo.convnets.classifier import VIEWS, ImageClassifier
 from zoo.errors import InputError
 from zoo.module import check_count
 
@@ -36,6 +38,8 @@ class FractionalNet(ImageClassifier):
     """
 
     ratio = 2**0.5
+    views: ClassVar[dict[str, int]] = VIEWS | {"draws": 12}  # as many as in the paper
+    tta = "draws"
 
     def __init__(
         self,
@@ -71,6 +75,20 @@ class FractionalNet(ImageClassifier):
             x = stages[f"stage{number}"] = stage(x)
         return stages | {"embedding": self.pool(x)}
 
+    def mean_logits(self, x: Tensor, tta: str) -> Tensor:
+        """Mean logits over views of x; with "draws" over twelve draws of the windows, the same ones in each call."""
+        if tta != "draws":
+            return super().mean_logits(x, tta)
+        pools = [module for module in self.modules() if isinstance(module, FractionalMaxPool)]
+        generator = torch.Generator().manual_seed(0)
+        try:
+            for pool in pools:
+                pool.generator = generator
+            return torch.stack([self(x) for _ in range(self.views[tta])]).mean(0)
+        finally:
+            for pool in pools:
+                pool.generator = None
+
 
 class FractionalMaxPool(nn.Module):
     """Largest value of overlapping 2×2 windows, so many that each side shrinks by `ratio`."""
@@ -80,10 +98,12 @@ class FractionalMaxPool(nn.Module):
         if not 1 < ratio <= 2:
             raise InputError(f"ratio must be above 1 and at most 2, not {ratio!r}")
         self.ratio = ratio
+        self.generator: torch.Generator | None = None  # with one, windows are drawn outside training too
 
     def forward(self, x: Tensor) -> Tensor:
         for dim in (2, 3):
-            u = torch.rand(()).item() if self.training else 0.5
+            drawn = self.training or self.generator is not None
+            u = torch.rand((), generator=self.generator).item() if drawn else 0.5
             start = window_starts(x.shape[dim], max(1, int(x.shape[dim] / self.ratio)), u).to(x.device)
             x = torch.maximum(x.index_select(dim, start), x.index_select(dim, start + 1))
         return x

@@ -11,6 +11,9 @@ Nothing says that neighbours belong together; positions and attention have to le
 The compact variant (Hassani et al., 2021, "Escaping the big data paradigm with compact transformers", arXiv:2104.05704) makes
 the words by strided convolutions, which know neighbours, and in place of a class token takes a learnt weighted mean of all words.
 
+A sentence with words left out is cheaper to read, and attention doesn't mind: half of the patches, drawn anew for each image in
+each epoch, are half of the work (Liu et al., 2023, "PatchDropout", arXiv:2208.07220).
+
 Departures from the papers: none of the model; recipes are for small images and few epochs.
 """
 
@@ -41,6 +44,7 @@ class ViT(ImageClassifier):
         tokenizer: "patch", one linear map of each patch, or "conv", a 3×3 convolution with pooling for each halving.
         pool: "cls", a class token; "mean" of all words; or "sequence", their mean by learnt weights.
         dropout: probability of dropping a unit after positions, attention and in the MLP.
+        patch_dropout: share of an image's words that are left out in training; at least one stays.
         drop_path: probability of skipping the last layer in training; earlier ones are skipped proportionally less.
         label_smoothing: see ImageClassifier.
 
@@ -62,6 +66,7 @@ class ViT(ImageClassifier):
         tokenizer: Literal["patch", "conv"] = "patch",
         pool: Literal["cls", "mean", "sequence"] = "cls",
         dropout: float = 0.0,
+        patch_dropout: float = 0.0,
         drop_path: float = 0.0,
         label_smoothing: float = 0.0,
     ) -> None:
@@ -71,10 +76,12 @@ class ViT(ImageClassifier):
             raise InputError(f"image_size {image_size} must be a multiple of patch {patch}")
         if dim % heads:
             raise InputError(f"dim {dim} must be a multiple of heads {heads}")
+        if not 0 <= patch_dropout < 1:
+            raise InputError(f"patch_dropout must be at least 0 and below 1, not {patch_dropout!r}")
         self.save_hyperparameters()
         words = (image_size // patch) ** 2
         make = patches if tokenizer == "patch" else convolutions
-        self.stem = Embedding(make(in_channels, dim, patch), words, dim, class_token=pool == "cls", dropout=dropout)
+        self.stem = Embedding(make(in_channels, dim, patch), words, dim, pool == "cls", dropout, patch_dropout)
         rates = [drop_path * i / max(1, depth - 1) for i in range(depth)]
         self.blocks = nn.ModuleList(Block(dim, heads, mlp_dim, dropout, rate) for rate in rates)
         self.norm = nn.LayerNorm(dim, eps=1e-6)
@@ -104,12 +111,14 @@ class ViT(ImageClassifier):
 class Embedding(nn.Module):
     """From an image to words: patches, a class token before them, and what tells their positions."""
 
-    def __init__(self, patches: nn.Module, words: int, dim: int, *, class_token: bool, dropout: float) -> None:
+    def __init__(
+        self, patches: nn.Module, words: int, dim: int, class_token: bool, dropout: float, patch_dropout: float
+    ) -> None:
         super().__init__()
         self.cls = nn.Parameter(torch.zeros(1, 1, dim)) if class_token else None
         self.position = nn.Parameter(torch.empty(1, words + class_token, dim))
         nn.init.trunc_normal_(self.position, std=0.02)
-        self.patches, self.words = patches, words
+        self.patches, self.words, self.patch_dropout = patches, words, patch_dropout
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -120,7 +129,17 @@ class Embedding(nn.Module):
             )
         if self.cls is not None:
             z = torch.cat([self.cls.expand(len(z), -1, -1), z], 1)
-        return self.dropout(z + self.position)
+        return self.dropout(self._thinned(z + self.position))
+
+    def _thinned(self, z: Tensor) -> Tensor:
+        """In training, some of each image's words [N, T' ≤ T, dim], each with its position; the class token always."""
+        if not self.training or self.patch_dropout == 0:
+            return z
+        tokens = z.shape[1] - self.words
+        kept = max(1, round(self.words * (1 - self.patch_dropout)))
+        order = torch.rand(len(z), self.words, device=z.device).argsort(1)[:, :kept] + tokens  # [N, kept]
+        some = z.gather(1, order[..., None].expand(-1, -1, z.shape[2]))
+        return torch.cat([z[:, :tokens], some], 1)
 
 
 class Block(nn.Module):
