@@ -69,6 +69,25 @@ def test_table_sorts_best_first_and_prints():
         table().sort_by("fid")
 
 
+@pytest.mark.parametrize(
+    ("metric", "best"),
+    [("auc_words", 1), ("accuracy_at_250", 1), ("edge_iou", 1), ("modes", 1), ("code_mmd2", 0), ("rate", 0)],
+)
+def test_best_is_largest_or_smallest_by_the_metric(metric, best):
+    models = [
+        ModelInfo(
+            str(value), "a", "t", "d", 1, 1, "", "", "", "", metrics={"m": Metric("d", "test", metric, value, "how")}
+        )
+        for value in (0, 1)
+    ]
+    assert ModelTable(models).sort_by(metric)[0].name == str(best)
+
+
+def test_a_metric_names_its_split_unless_it_is_the_test_split():
+    assert str(Metric("cora", "val", "accuracy", 0.81234, "how")) == "accuracy (val) 0.8123"
+    assert str(Metric("cora", "test", "accuracy", 0.8, "how")) == "accuracy 0.8"
+
+
 def test_listing_filters():
     for name in zoo.list_models("lenet5-*", task="image-classification", dataset="mnist"):
         assert name.startswith("lenet5-") and zoo.info(name).dataset == "mnist"

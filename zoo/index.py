@@ -12,15 +12,8 @@ from zoo.errors import InputError, UnknownNameError
 
 INDEX = Path(__file__).with_name("index.json")
 
-# A metric is sorted so that the best comes first; these are better when larger.
+# A sorted table begins with the best: these are better when larger, and so is any metric with one of these words in its name.
 LARGER_IS_BETTER = {
-    "accuracy",
-    "accuracy_tta",
-    "balanced_accuracy",
-    "bleu",
-    "bleu_greedy",
-    "chrf",
-    "chrf_greedy",
     "oracle_confidence",
     "class_entropy_bits",
     "precision",
@@ -28,15 +21,15 @@ LARGER_IS_BETTER = {
     "density",
     "coverage",
     "classifier_score",
-    "label_accuracy",
     "log_likelihood",
     "explained_variance",
     "used_codes",
     "code_perplexity",
-    "psnr_gain_0.1",
-    "psnr_gain_0.3",
-    "psnr_gain_0.5",
+    "modes",
+    "near",
+    "worst_probability",
 }
+LARGER_IS_BETTER_WORDS = {"accuracy", "auc", "bleu", "chrf", "iou", "psnr"}
 
 
 @dataclass(frozen=True)
@@ -55,6 +48,10 @@ class Metric:
     @property
     def key(self) -> str:
         return f"{self.dataset}/{self.split}/{self.metric}"
+
+    def __str__(self) -> str:
+        split = "" if self.split == "test" else f" ({self.split})"
+        return f"{self.metric}{split} {self.value:.4g}"
 
 
 @dataclass(frozen=True)
@@ -96,13 +93,14 @@ class ModelTable(list[ModelInfo]):
         if not having:
             known = sorted({v.metric for m in self for v in m.metrics.values()})
             raise InputError(f"none of these {len(self)} models has the metric {metric!r}; known: {', '.join(known)}")
-        larger = metric.rsplit("/", 1)[-1] in LARGER_IS_BETTER
+        name = metric.rsplit("/", 1)[-1]
+        larger = name in LARGER_IS_BETTER or not LARGER_IS_BETTER_WORDS.isdisjoint(name.split("_"))
         return ModelTable(sorted(having, key=lambda m: (m.metric(metric) or 0.0) * (-1 if larger else 1)))
 
     def __str__(self) -> str:
         rows = [("name", "task", "data", "parameters", "MiB", "metrics")]
         for m in self:
-            shown = "  ".join(f"{v.metric} {v.value:.4g}" for v in list(m.metrics.values())[:3])
+            shown = "  ".join(str(v) for v in list(m.metrics.values())[:3])
             rows.append((m.name, m.task, m.dataset, f"{m.parameters:,}", f"{m.size / 2**20:.1f}", shown))
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
         return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
