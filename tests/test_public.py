@@ -65,6 +65,9 @@ def test_table_sorts_best_first_and_prints():
     assert [m.name for m in table().sort_by("mnist/test/fcd")] == ["d", "c"]
     lines = str(table()).splitlines()
     assert lines[0].startswith("name") and len(lines) == 5
+    metrics = {f"mnist/test/{k}": Metric("mnist", "test", k, 1.0, "how") for k in ("a", "b", "c", "d")}
+    several = ModelTable([ModelInfo("m", "a", "t", "d", 1, 1, "", "", "", "", metrics=metrics)])
+    assert str(several).endswith("a 1  b 1  c 1") and str(several.sort_by("d")).endswith("d 1  a 1  b 1")
     with pytest.raises(InputError, match="known: accuracy, fcd"):
         table().sort_by("fid")
 

@@ -81,7 +81,9 @@ class ModelInfo:
 
 
 class ModelTable(list[ModelInfo]):
-    """A list of models that prints as a table and sorts by a metric."""
+    """A list of models that prints as a table and sorts by a metric, which is then the first one printed."""
+
+    sorted_by: str | None = None
 
     def sort_by(self, metric: str) -> "ModelTable":
         """A new table of the models that have the metric, best first.
@@ -95,12 +97,15 @@ class ModelTable(list[ModelInfo]):
             raise InputError(f"none of these {len(self)} models has the metric {metric!r}; known: {', '.join(known)}")
         name = metric.rsplit("/", 1)[-1]
         larger = name in LARGER_IS_BETTER or not LARGER_IS_BETTER_WORDS.isdisjoint(name.split("_"))
-        return ModelTable(sorted(having, key=lambda m: (m.metric(metric) or 0.0) * (-1 if larger else 1)))
+        table = ModelTable(sorted(having, key=lambda m: (m.metric(metric) or 0.0) * (-1 if larger else 1)))
+        table.sorted_by = metric
+        return table
 
     def __str__(self) -> str:
         rows = [("name", "task", "data", "parameters", "MiB", "metrics")]
         for m in self:
-            shown = "  ".join(str(v) for v in list(m.metrics.values())[:3])
+            first = sorted(m.metrics.values(), key=lambda v: self.sorted_by not in (v.key, v.metric))
+            shown = "  ".join(str(v) for v in first[:3])
             rows.append((m.name, m.task, m.dataset, f"{m.parameters:,}", f"{m.size / 2**20:.1f}", shown))
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
         return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
