@@ -6,7 +6,7 @@ the embedding to the logits.
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import lightning as L
 import torch
@@ -17,7 +17,6 @@ from zoo.errors import InputError
 from zoo.images import ImageLike, Transform
 from zoo.module import ZooModule, check_count
 
-TTA = Literal["none", "mirror", "mirror+translate"]
 VIEWS = {"none": 1, "mirror": 2, "mirror+translate": 6}
 
 

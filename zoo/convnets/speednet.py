@@ -24,7 +24,7 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
-from zoo.convnets.classifier import TTA, VIEWS, ImageClassifier
+from zoo.convnets.classifier import VIEWS, ImageClassifier
 from zoo.errors import InputError
 
 
@@ -56,7 +56,7 @@ class SpeedNet(ImageClassifier):
         width: int = 64,
         stem_channels: int | None = None,
         label_smoothing: float = 0.2,
-        tta: TTA = "mirror+translate",
+        tta: str = "mirror+translate",
         lr: float = 1.5,
         bias_lr_factor: float = 64.0,
         momentum: float = 0.85,
