@@ -2,25 +2,30 @@
 
 python scripts/cards.py             # write them
 python scripts/cards.py --check     # exit code 1 and a list, if any is stale
+
+A card's own sections, extra.md, are the work of `scripts/figures/`: those that were measured on other weights are named here.
 """
 
 import argparse
 import sys
 
-from zoo.cards import generated, stale
+from zoo.cards import folders, generated, outdated_sections, stale
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing, fail if a file is stale")
-    if parser.parse_args().check:
-        behind = stale()
-        for path in behind:
-            print(f"stale: {path}")
-        return 1 if behind else 0
-    for path, text in generated().items():
-        path.write_text(text, encoding="utf-8")
-    return 0
+    check = parser.parse_args().check
+    behind = stale() if check else []
+    for path in behind:
+        print(f"stale: {path}")
+    if not check:
+        for path, text in generated().items():
+            path.write_text(text, encoding="utf-8")
+    outdated = [(folder.path, title) for folder in folders() for title in outdated_sections(folder.path)]
+    for path, title in outdated:
+        print(f'outdated: "{title}" in {path / "extra.md"} was measured on other weights; run its figure script again')
+    return 1 if check and (behind or outdated) else 0
 
 
 if __name__ == "__main__":

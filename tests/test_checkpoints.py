@@ -22,6 +22,11 @@ def test_generated_files_are_current():
     assert not stale, f"run python scripts/cards.py: {[str(path) for path in stale]}"
 
 
+def test_no_section_of_a_card_was_measured_on_other_weights():
+    outdated = [(folder.name, title) for folder in cards.folders() for title in cards.outdated_sections(folder.path)]
+    assert not outdated, "run their scripts of scripts/figures again"
+
+
 def test_a_folder_that_is_being_written_is_not_listed(tmp_path, monkeypatch):
     for name in ("lenet5-mnist", ".lenet5-mnist.new"):
         shutil.copytree(CHECKPOINTS / "lenet5-mnist", tmp_path / name)

@@ -68,6 +68,8 @@ def test_table_sorts_best_first_and_prints():
     metrics = {f"mnist/test/{k}": Metric("mnist", "test", k, 1.0, "how") for k in ("a", "b", "c", "d")}
     several = ModelTable([ModelInfo("m", "a", "t", "d", 1, 1, "", "", "", "", metrics=metrics)])
     assert str(several).endswith("a 1  b 1  c 1") and str(several.sort_by("d")).endswith("d 1  a 1  b 1")
+    best = table().sort_by("accuracy")[:1]
+    assert str(best) == "\n".join(str(table().sort_by("accuracy")).splitlines()[:2]) and best[-1].name == "a"
     with pytest.raises(InputError, match="known: accuracy, fcd"):
         table().sort_by("fid")
 

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 import zoo
 from datamodules.base import TensorDataModule
 from datamodules.cifar10 import CIFAR10
-from zoo.cards import write_section
+from zoo.cards import outdated_sections, write_section
 from zoo.errors import InputError
 from zoo.images import Transform
 
@@ -70,9 +71,27 @@ def test_grid_measures_every_cell_once(cifar, capsys):
 
 
 def test_a_section_replaces_the_one_of_its_title_alone(tmp_path):
-    for text in ("## One\n\nfirst\n", "## Two\n\nsecond\n", "## One\n\nanother\n### below\n"):
+    for text in ("## One\n\nfirst\n", "## Two\n\nsecond\n\n## Three\n\nthird\n", "## One\n\nanother\n### below\n"):
         write_section(tmp_path, text)
-    assert (tmp_path / "extra.md").read_text() == "## One\n\nanother\n### below\n\n## Two\n\nsecond\n"
+    sections = "## One\n\nanother\n### below\n", "## Two\n\nsecond\n", "## Three\n\nthird\n"
+    assert (tmp_path / "extra.md").read_text() == "\n".join(sections)
+
+
+def test_a_section_is_outdated_once_the_weights_it_was_measured_on_are_others(tmp_path):
+    torch.manual_seed(0)
+    one, two = (zoo.create("regression-mlp", in_channels=1, hidden=(3,)) for _ in range(2))
+    folder, other = one.save_pretrained(tmp_path / "one"), two.save_pretrained(tmp_path / "two")
+    assert outdated_sections(folder) == []  # there are none
+    write_section(folder, "## A\n\na\n\n## B\n\nb\n", measured_on=[str(folder), str(other)])
+    write_section(folder, "## C\n\nc\n")
+    assert outdated_sections(folder) == []
+    one.save_pretrained(other)
+    write_section(folder, "## B\n\nb\n", measured_on=[str(other)])
+    assert outdated_sections(folder) == ["A"]
+    two.save_pretrained(folder)
+    assert outdated_sections(folder) == ["A"]
+    shutil.rmtree(other)
+    assert outdated_sections(folder) == ["A", "B"]
 
 
 def test_few_labels(cifar, monkeypatch):

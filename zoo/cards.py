@@ -7,6 +7,7 @@ metrics.json, provenance.json and, where a family has one, extra.md (generated t
 import inspect
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ import yaml
 from huggingface_hub import EvalResult, ModelCardData
 
 from zoo import registry
+from zoo.checkpoint import read_config
 from zoo.errors import CheckpointError
-from zoo.hub import CHECKPOINTS, names_in
+from zoo.hub import CHECKPOINTS, locate, names_in
 from zoo.index import INDEX
 from zoo.publish import read_pin
 
@@ -131,12 +133,37 @@ def write_card(path: Path) -> None:
     (path / "README.md").write_text(card(Folder(path)), encoding="utf-8")
 
 
-def write_section(path: Path, text: str) -> None:
-    """Put a section, "## Title" and what follows, into extra.md of a folder: in place of the one of this title, or at the end."""
+def write_section(path: Path, text: str, *, measured_on: Iterable[str] = ()) -> None:
+    """Put sections, "## Title" and what follows, into extra.md of a folder: each in place of that of its title, or at the end.
+
+    Checkpoints whose weights the text speaks of are named in `measured_on`. Their hashes are noted below the title, for
+    `outdated_sections`.
+    """
     file = path / "extra.md"
-    found = re.split(r"^(?=## )", file.read_text(encoding="utf-8") if file.exists() else "", flags=re.MULTILINE)
-    sections = {part.partition("\n")[0]: part.rstrip() + "\n" for part in [*found, text] if part.strip()}
-    file.write_text("\n".join(sections.values()), encoding="utf-8")
+    notes = [f"{Path(name).name} {read_config(locate(name))['weights']['sha256'][:16]}" for name in measured_on]
+    if notes:
+        text = re.sub(r"(?m)^(## .*\n)", rf"\1\n<!-- measured on {', '.join(notes)} -->\n", text)
+    found = _sections(file.read_text(encoding="utf-8") if file.exists() else "") | _sections(text)
+    file.write_text("\n".join(found.values()), encoding="utf-8")
+
+
+def outdated_sections(path: Path) -> list[str]:
+    """Titles of the sections in extra.md of a folder that were measured on other weights than the folders beside it hold now."""
+    file, titles = path / "extra.md", []
+    for title, text in _sections(file.read_text(encoding="utf-8") if file.exists() else "").items():
+        note = re.search(r"<!-- measured on (.*) -->", text)
+        for name, sha256 in (part.split() for part in note[1].split(", ")) if note else ():
+            config = path.parent / name / "config.json"
+            if not config.is_file() or not _json(config)["weights"]["sha256"].startswith(sha256):
+                titles.append(title.removeprefix("## "))
+                break
+    return titles
+
+
+def _sections(text: str) -> dict[str, str]:
+    """Sections of a Markdown text by their title lines."""
+    parts = re.split(r"^(?=## )", text, flags=re.MULTILINE)
+    return {part.partition("\n")[0]: part.rstrip() + "\n" for part in parts if part.strip()}
 
 
 def card(folder: Folder) -> str:

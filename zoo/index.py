@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex, overload
 
 from zoo.errors import InputError, UnknownNameError
 
@@ -84,6 +84,18 @@ class ModelTable(list[ModelInfo]):
     """A list of models that prints as a table and sorts by a metric, which is then the first one printed."""
 
     sorted_by: str | None = None
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> ModelInfo: ...
+    @overload
+    def __getitem__(self, index: slice) -> "ModelTable": ...
+    def __getitem__(self, index: SupportsIndex | slice) -> "ModelInfo | ModelTable":
+        """A model, or of a slice the part of the table."""
+        if not isinstance(index, slice):
+            return super().__getitem__(index)
+        part = ModelTable(super().__getitem__(index))
+        part.sorted_by = self.sorted_by
+        return part
 
     def sort_by(self, metric: str) -> "ModelTable":
         """A new table of the models that have the metric, best first.

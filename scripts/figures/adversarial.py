@@ -23,6 +23,7 @@ from torch import Tensor
 import zoo
 from datamodules.bumps import Bell
 from zoo.adversarial.point_gan import PointGAN
+from zoo.cards import write_section
 from zoo.errors import ZooError
 from zoo.hub import locate
 
@@ -145,7 +146,8 @@ def games() -> None:
     }
     print(text := json.dumps(found, indent=1))
     (folder / "games.json").write_text(text + "\n", encoding="utf-8")
-    (folder / "extra.md").write_text(
+    write_section(
+        folder,
         "## Games whose right answer is known\n\n"
         "Top: the densities and the discriminator in this game. At the end the points are "
         f"{points.mean():.3f} ± {points.std():.3f}, of real ones {Bell.centres[0][0]} ± {Bell.spread}, and D is on average "
@@ -153,7 +155,7 @@ def games() -> None:
         f"while D learns on. That of log(1 − D) goes from {norms[0][0]:.2g} to {norms[-1][0]:.2g}, that of −log D from "
         f"{norms[0][1]:.2g} to {norms[-1][1]:.2g}. "
         "`python scripts/figures/adversarial.py games`\n\n![the games](games.png)\n",
-        encoding="utf-8",
+        measured_on=["gan-coin", "gan-ring"],
     )
 
 
@@ -175,11 +177,12 @@ def weights() -> None:
         axis.set(title=name, yscale="log", xlabel="weight of the critic")
     folder = locate("wgan-mnist")
     figure.savefig(folder / "weights.png", dpi=80)
-    (folder / "extra.md").write_text(
+    write_section(
+        folder,
         "## The critic's weights\n\n"
         f"Clipping drives {shares['wgan-mnist']:.0%} of the critic's weights to within 2 % of ±c; a gradient penalty has no such "
         "edge. `python scripts/figures/adversarial.py weights`\n\n![histogram](weights.png)\n",
-        encoding="utf-8",
+        measured_on=list(shares),
     )
 
 

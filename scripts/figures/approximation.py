@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zoo.cards import write_section
 from zoo.errors import ZooError
 from zoo.hub import locate
 from zoo.mlp.regression import RegressionMLP
@@ -118,13 +119,13 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(numbers)
-    (folder / "extra.md").write_text(
+    write_section(
+        folder,
         "## What it could approximate\n\n"
         "One hidden layer of P sigmoids after 1,000 steps (top; grey: each unit's share), one layer of 128 units against "
         "32 and 8 of about as many parameters after 5,000 steps (the errors of three seeds), and a network whose weights are "
         "written down: each layer of two units folds the line, so pieces double by the layer. "
         "`python scripts/figures/approximation.py`\n\n![approximation](approximation.png)\n",
-        encoding="utf-8",
     )
     return 0
 

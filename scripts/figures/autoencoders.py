@@ -12,6 +12,7 @@ Each writes a picture and extra.md into the folder of the checkpoint it belongs 
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import torch
 
 import zoo
 from datamodules.base import sample_split
+from zoo.cards import write_section
 from zoo.errors import ZooError
 from zoo.hub import locate
 from zoo.images import save_grid
@@ -36,10 +38,10 @@ def pyplot() -> Any:
     return plt
 
 
-def note(name: str, title: str, text: str, picture: str, command: str) -> None:
-    """Write the card's own section."""
+def note(name: str, title: str, text: str, picture: str, command: str, drawn: Sequence[str] = ()) -> None:
+    """Write the card's own section, of a picture that published models have drawn."""
     body = f"## {title}\n\n{text} `python scripts/figures/autoencoders.py {command}`\n\n![{title.lower()}]({picture})\n"
-    (locate(name) / "extra.md").write_text(body, encoding="utf-8")
+    write_section(locate(name), body, measured_on=drawn)
 
 
 def latent(name: str = "ae-fashion-mnist") -> None:
@@ -55,16 +57,17 @@ def latent(name: str = "ae-fashion-mnist") -> None:
     axis.legend(markerscale=4, fontsize=8)
     figure.savefig(locate(name) / "latent.png", dpi=80)
     text = "Codes of the 10,000 test images by class (the middle 98 % of each coordinate). The first picture decodes the plane."
-    note(name, "The latent plane", text, "latent.png", "latent")
+    note(name, "The latent plane", text, "latent.png", "latent", [name])
 
 
 def reconstructions() -> None:
     """Test images, and what PCA and the deep autoencoder make of them, thirty numbers each."""
     x = sample_split("mnist")[0][:16].float() / 255
-    rows = [x, *(zoo.load(name).reconstruct(x) for name in ("pca-mnist", "ae-mnist"))]
+    names = ("pca-mnist", "ae-mnist")
+    rows = [x, *(zoo.load(name).reconstruct(x) for name in names)]
     save_grid(torch.cat(rows), locate("ae-mnist") / "against-pca.png", columns=16)
     text = "Test images (top), from 30 principal components (middle) and from this model's 30 numbers (bottom)."
-    note("ae-mnist", "Against PCA", text, "against-pca.png", "reconstructions")
+    note("ae-mnist", "Against PCA", text, "against-pca.png", "reconstructions", names)
 
 
 def interpolations() -> None:
@@ -79,7 +82,7 @@ def interpolations() -> None:
         columns=12,
     )
     text = f"Between two test images, on the straight line between their codes; top to bottom {', '.join(names)}."
-    note("vae-mnist", "Interpolation", text, "paths.png", "interpolations")
+    note("vae-mnist", "Interpolation", text, "paths.png", "interpolations", names)
 
 
 def hand() -> None:
@@ -87,7 +90,8 @@ def hand() -> None:
     model = zoo.load("cvae-mnist")
     z = model.prior(8, 0).repeat_interleave(10, 0)
     save_grid(model.decode(z, labels=torch.arange(80) % 10), locate("cvae-mnist") / "hand.png", columns=10)
-    note("cvae-mnist", "One hand a row", "Each row is one code, drawn as the ten digits.", "hand.png", "hand")
+    text = "Each row is one code, drawn as the ten digits."
+    note("cvae-mnist", "One hand a row", text, "hand.png", "hand", ["cvae-mnist"])
 
 
 def rate_distortion(epochs: int = 12) -> None:

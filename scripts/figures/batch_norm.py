@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 import zoo
+from zoo.cards import write_section
 from zoo.errors import ZooError
 from zoo.hub import locate
 from zoo.mlp.mlp import MLP
@@ -73,12 +74,12 @@ def main() -> int:
     except ZooError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    (folder / "extra.md").write_text(
+    write_section(
+        folder,
         "## With batch norm\n\n"
         "What enters the second ReLU of this network in its first 50 steps, without and with batch norm in front of the "
         "activation: histograms by step, lines at the mean and one deviation about it. Plain steps of 0.1 here; at the book's "
         "0.001 nothing moves in so short a time. `python scripts/figures/batch_norm.py`\n\n![batch norm](batch-norm.png)\n",
-        encoding="utf-8",
     )
     return 0
 

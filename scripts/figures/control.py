@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 import zoo
+from zoo.cards import write_section
 from zoo.diffusion.controlnet import ControlNet, edge_iou, edge_map
 from zoo.errors import InputError, ZooError
 from zoo.hub import locate
@@ -105,7 +106,7 @@ def main() -> int:
     draw(marks, edges, folder / "convergence.png")
     table = [{"step": mark["step"], "iou": mark["iou"]} for mark in marks]
     (folder / "convergence.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
-    (folder / "extra.md").write_text(extra(options.name, marks), encoding="utf-8")
+    write_section(folder, extra(options.name, marks), measured_on=[trained.base])  # the rest is learnt here
     return 0
 
 

@@ -15,6 +15,7 @@ import lightning as L
 import torch
 
 import zoo
+from zoo.cards import write_section
 from zoo.dropout import PhasedDropout
 from zoo.errors import ZooError
 from zoo.hub import locate
@@ -92,12 +93,12 @@ def main() -> int:
 def write(folder: Path, lines: list[str]) -> None:
     """Write the card's own section."""
     body = "\n".join(lines)
-    (folder / "extra.md").write_text(
+    write_section(
+        folder,
         "## Dropout and its relatives\n\n"
         "Error in % after 30 epochs on a tenth of the training digits, two hidden layers of 256, everything else equal, one "
         "seed. "
         f"`python scripts/figures/dropout.py`\n\n| regulariser | training | test |\n|---|---|---|\n{body}\n",
-        encoding="utf-8",
     )
 
 

@@ -5,6 +5,7 @@ python scripts/figures/filters.py              # seconds; into the card of lenet
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 import zoo
 from datamodules.base import sample_split
+from zoo.cards import write_section
 from zoo.errors import ZooError
 from zoo.filters import KERNELS, Detector, correlate, matched_filter, signs
 from zoo.hub import CHECKPOINTS, locate
@@ -45,14 +47,14 @@ def show(axis: Any, image: Tensor, title: str = "", **options: Any) -> None:
     axis.set_title(title, fontsize=8)
 
 
-def draw(folder: Path, *, steps: int = 1000, networks: tuple[str, ...] = NETWORKS) -> dict[str, float]:
+def draw(folder: Path, *, steps: int = 1000, networks: Sequence[str] = NETWORKS) -> dict[str, float]:
     """Draw filters.png; returns where the echo was found and what the detector found in a fresh picture."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib.figure import Figure
 
-    models = {name: zoo.load(name) for name in networks if (CHECKPOINTS / name / "model.safetensors").is_file()}
+    models = {name: zoo.load(name) for name in networks}
     figure = Figure(figsize=(12, 5.4 + 1.0 * len(models)), layout="constrained")
     bank, middle, layers = figure.subfigures(3, 1, height_ratios=[1.3, 2.2, max(0.1, len(models))])
     image = sample_split("cifar10")[0][7].float().mean(0) / 255
@@ -101,16 +103,18 @@ def main() -> int:
     parser.parse_args()
     try:
         folder = locate("lenet5-mnist")
-        print(draw(folder))
+        networks = [name for name in NETWORKS if (CHECKPOINTS / name / "model.safetensors").is_file()]
+        print(draw(folder, networks=networks))
     except ZooError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    (folder / "extra.md").write_text(
+    write_section(
+        folder,
         "## Filters\n\n"
         "A correlation with fixed kernels; with the signal one is looking for, in noise (the matched filter); with one learnt "
         "kernel and a threshold, which finds plus signs among minus signs; and the kernels that networks of this zoo have learnt "
         "in their first layers. `python scripts/figures/filters.py`\n\n![filters](filters.png)\n",
-        encoding="utf-8",
+        measured_on=networks,
     )
     return 0
 

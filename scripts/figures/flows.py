@@ -15,6 +15,7 @@ import torch
 from matplotlib.figure import Figure
 
 import zoo
+from zoo.cards import write_section
 from zoo.errors import InputError, ZooError
 from zoo.flows.image_flow import ImageFlow
 from zoo.flows.point_flow import PointFlow
@@ -116,7 +117,7 @@ def main() -> int:
     except ZooError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    (folder / "extra.md").write_text(text, encoding="utf-8")
+    write_section(folder, text, measured_on=[options.name])
     return 0
 
 

@@ -14,6 +14,7 @@ import statistics
 import sys
 from pathlib import Path
 
+from zoo.cards import write_section
 from zoo.errors import InputError, ZooError
 from zoo.hub import locate
 
@@ -58,7 +59,8 @@ def main() -> int:
     axis.set(xlabel="epoch", ylabel="validation accuracy")
     axis.legend(frameon=False)
     figure.savefig(folder / "folds.png", dpi=100)
-    (folder / "extra.md").write_text(
+    write_section(
+        folder,
         f"""## Two protocols
 
 ![validation curves](folds.png)
@@ -68,7 +70,6 @@ best epoch of the averaged validation curve reported on those very folds: [{100 
 second flatters, since the epoch was chosen on what it is measured on; papers of this family quote it. (Eight folds train here in
 both cases, the paper trains on nine.)
 """,
-        encoding="utf-8",
     )
     return 0
 

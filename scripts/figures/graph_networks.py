@@ -24,6 +24,7 @@ from torch_geometric.nn import GCNConv
 from torch_geometric.transforms import NormalizeFeatures
 
 import zoo
+from zoo.cards import write_section
 from zoo.checkpoint import init_arguments
 from zoo.errors import ZooError
 from zoo.graphs.gcn import GCN
@@ -139,14 +140,16 @@ def main() -> int:
     }
     (folder / "graphs.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     lines = "\n".join(f"| {row['layers']} | {row['val_accuracy']:.3f} | {row['cosine']:.3f} |" for row in depth)
-    (folder / "extra.md").write_text(
-        f"""## One node explained
+    text = f"""## One node explained
 
 ![explanation](explanation.png)
 
 The edges that decide the class of node {options.node}, by GNNExplainer, as thick as they matter; colours are fields.
-
-## Depth
+"""
+    write_section(folder, text, measured_on=[options.name])
+    write_section(
+        folder,
+        f"""## Depth
 
 ![depth](depth.png)
 
@@ -162,7 +165,6 @@ Mean of {options.seeds} seeds, {EPOCHS} epochs, last epoch. Every layer averages
 through Lightning, {min(theirs):.1f} s for PyG's introductory example with its loop by hand. Features in compressed sparse rows
 make the difference.
 """,
-        encoding="utf-8",
     )
     return 0
 

@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 import zoo
+from zoo.cards import write_section
 from zoo.diffusion.cfg import ConditionalDDPM
 from zoo.diffusion.guidance import NoisyClassifier, sample_guided
 from zoo.errors import InputError, ZooError
@@ -137,7 +138,8 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     (folder / "guidance.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
-    (folder / "extra.md").write_text(extra(options.name, table), encoding="utf-8")
+    used = [options.name, options.base] if guided else [options.name]
+    write_section(folder, extra(options.name, table), measured_on=used)
     return 0
 
 

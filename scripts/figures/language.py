@@ -23,6 +23,7 @@ import torch
 import zoo
 from datamodules.tinyshakespeare import sample_text
 from zoo import registry
+from zoo.cards import write_section
 from zoo.errors import ZooError
 from zoo.hub import CHECKPOINTS, locate
 from zoo.text.translation import SHOWN, AttentiveTranslator
@@ -51,7 +52,7 @@ def cache_table(model: Any, tokens: int = 256) -> str:
         "nanoGPT's": {"layers": 6, "heads": 6, "width": 384},
     }
     lines = [
-        "\n## The cache\n",
+        "## The cache\n",
         f"Processor seconds that {tokens} characters take with the keys and values of the past kept, and with everything "
         f"computed again for each (one CPU thread, a context of {tokens}, fresh weights):\n",
         "| sizes | cache | recomputation | times faster |\n|---|---|---|---|",
@@ -166,29 +167,31 @@ def main() -> int:
         folder, model = locate(options.name), zoo.load(options.name)
         kind = registry.name_of(type(model), registry.ARCHITECTURES)
         if kind == "rnn-classifier":
-            text = baseline(model, folder)
+            write_section(folder, baseline(model, folder), measured_on=[options.name])
         elif kind == "word2vec":
-            text = company(model)
+            write_section(folder, company(model), measured_on=[options.name])
         elif isinstance(model, AttentiveTranslator):
             model.attention_map(SHOWN[model.hparams["source"]][2], folder / "attention.png")
             text = "## Attention\n\nHow far each piece of the translation looked at each piece of the source:\n\n"
             text += "![attention map](attention.png)\n"
+            write_section(folder, text, measured_on=[options.name])
         else:
-            text = ladder(model)
+            write_section(folder, ladder(model), measured_on=[options.name])
         if kind == "gpt":
-            text += cache_table(model)
+            write_section(folder, cache_table(model))  # of fresh weights
         if kind == "char-rnn" and model.data["name"] == "tinyshakespeare":
-            names = ", ".join(f"`{name}`" for name in gradients(folder / "gradients.png"))
-            text += (
-                "\n## How far back the gradient reaches\n\n"
+            drawn = gradients(folder / "gradients.png")
+            names = ", ".join(f"`{name}`" for name in drawn)
+            text = (
+                "## How far back the gradient reaches\n\n"
                 f"Norm of the gradient of the state with respect to the state k characters before it ({names}; 32 windows of "
                 "256 held-out characters, 8 random directions each).\n\n"
                 "![gradient norm against lag](gradients.png)\n"
             )
+            write_section(folder, text, measured_on=drawn)
     except ZooError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    (folder / "extra.md").write_text(text, encoding="utf-8")
     return 0
 
 

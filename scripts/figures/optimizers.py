@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 import zoo
+from zoo.cards import write_section
 from zoo.errors import ZooError
 from zoo.hub import locate
 from zoo.mlp.mlp import MLP
@@ -101,14 +102,14 @@ def main() -> int:
     except ZooError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    (folder / "extra.md").write_text(
+    write_section(
+        folder,
         "## Optimisers\n\n"
         "The six of `zoo/optimizers.py`, whose steps equal those of `torch.optim`, on a valley with curvatures 1 and 50, on "
         "this model, and on a perceptron with two hidden layers of 512, over the first 300 batches of 64. One learning rate for "
         "all is no fair race: it shows how differently long their steps are at the same number. "
         "`python scripts/figures/optimizers.py`\n\n"
         "![optimisers](optimizers.png)\n",
-        encoding="utf-8",
     )
     return 0
 

@@ -141,7 +141,8 @@ def main(argv: list[str] | None = None) -> int:
             found[name] = landscape(model, pixels, y.to(device), points=options.points, reach=options.reach)
         draw_landscapes(found, options.reach, into / "landscape.png")
         draw_curves(options.names, into / "curves.png")
-        write_section(into, extra(options.names, options.points, options.images, options.reach))
+        text = extra(options.names, options.points, options.images, options.reach)
+        write_section(into, text, measured_on=options.names)
     except ZooError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

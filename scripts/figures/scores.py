@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 import zoo
+from zoo.cards import write_section
 from zoo.diffusion.ncsn import PointNCSN
 from zoo.diffusion.score import implicit_loss, langevin
 from zoo.errors import InputError, ZooError
@@ -118,7 +119,7 @@ Langevin dynamics under the true score, 400 steps, without its noise and with it
 
 ![langevin](langevin.png)
 """
-    (folder / "extra.md").write_text(text, encoding="utf-8")
+    write_section(folder, text, measured_on=[options.name])
     return 0
 
 

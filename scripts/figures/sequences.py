@@ -389,8 +389,9 @@ def main() -> int:
     except ZooError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    shown = [options.name] if kind in ("bert", "music-transformer") else []  # elsewhere nothing is asked of the weights
     for title, body in sections.items():
-        write_section(folder, f"## {title}\n\n{body.strip()}\n")
+        write_section(folder, f"## {title}\n\n{body.strip()}\n", measured_on=shown)
     return 0
 
 

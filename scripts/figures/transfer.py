@@ -27,6 +27,7 @@ from torch import Tensor
 import zoo
 from datamodules.subset import Subset
 from zoo import finetuning, registry
+from zoo.cards import write_section
 from zoo.convnets.classifier import ImageClassifier
 from zoo.errors import InputError, ZooError
 from zoo.hub import locate
@@ -179,7 +180,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     draw(table, into / "transfer.png")
-    (into / "extra.md").write_text(extra(options.name, table), encoding="utf-8")
+    write_section(into, extra(options.name, table), measured_on=[options.name])
     return 0
 
 

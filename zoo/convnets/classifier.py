@@ -57,10 +57,16 @@ class ImageClassifier(ZooModule):
 
         With `tta` they come from the mean logits of several views of each image, see `mean_logits`.
         """
-        if self.transform is None:
-            raise InputError("this model has no transform yet: train it, load it, or set model.transform")
-        x = self.transform(images).to(self.device)
+        x = self._ready_transform()(images).to(self.device)
         return self.eval().mean_logits(x if x.ndim == 4 else x[None], tta).softmax(1)
+
+    def _ready_transform(self) -> Transform:
+        if self.transform is None:
+            raise InputError(
+                f"this {type(self).__name__} doesn't know yet how its images are prepared: train it, load a trained one, or set "
+                "model.transform = zoo.images.Transform(size, mode, mean, std)"
+            )
+        return self.transform
 
     def mean_logits(self, x: Tensor, tta: str) -> Tensor:
         """Mean logits over views of x: itself and its mirror image; with "mirror+translate" half of the weight goes to
@@ -198,15 +204,14 @@ class ImageClassifier(ZooModule):
     def golden_inputs(self) -> dict[str, Tensor]:
         if (examples := self._examples(4)) is not None:
             return {"image": examples[0]}
-        assert self.transform is not None
-        shape = (4, len(self.transform.mean), *self.transform.size)
+        transform = self._ready_transform()
+        shape = (4, len(transform.mean), *transform.size)
         generator = torch.Generator().manual_seed(0)
         return {"image": torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)}
 
     def golden_outputs(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """The transformed images and their logits: a changed transform shows as clearly as a changed layer."""
-        assert self.transform is not None
-        x = self.transform(inputs["image"])
+        x = self._ready_transform()(inputs["image"])
         return {"input": x, "logits": self(x)}
 
     def preview(self, path: Path) -> Path | None:
