@@ -28,14 +28,12 @@ COLUMNS = 16
 
 
 def generators(task: str, dataset: str) -> list[ModelInfo]:
-    """The models of the index whose task ends with `task` and that publish a Fréchet distance on the data set, best first.
+    """The models of a task and data set, as `zoo.models` finds them, that publish a Fréchet distance, best first.
 
     Raises:
         InputError: if there is none; it names the tasks and data sets that there are.
     """
-    found = [
-        m for m in models(dataset=dataset) if m.task.endswith(task) and m.metric(f"{dataset}/test/fcd") is not None
-    ]
+    found = [m for m in models(task=task, dataset=dataset) if m.metric(f"{dataset}/test/fcd") is not None]
     if not found:
         known = sorted({f"{m.task} on {m.dataset}" for m in models() if m.metric("fcd") is not None})
         raise InputError(f"no model of {task!r} on {dataset!r} publishes an fcd; there are: {', '.join(known)}")

@@ -97,6 +97,12 @@ def test_listing_filters():
     for name in zoo.list_models("lenet5-*", task="image-classification", dataset="mnist"):
         assert name.startswith("lenet5-") and zoo.info(name).dataset == "mnist"
     assert zoo.list_models("nothing*") == []
+    drawn = zoo.list_models("*mnist*", task="image-generation")
+    assert "ddpm-mnist" in drawn and drawn == zoo.list_models("*mnist*", task="unconditional-image-generation")
+    assert {"lenet5-mnist", "lstm-sst2"} <= set(zoo.list_models(task="classification"))
+    for wrong, hint in (({"task": "image-clasification"}, "image-classification"), ({"dataset": "mnits"}, "mnist")):
+        with pytest.raises(LookupError, match=f"Did you mean.*{hint}"):
+            zoo.list_models(**wrong)
 
 
 def test_a_head_swap_on_a_generator_is_refused(tmp_path):

@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
 
     listing = add(list_)
     listing.add_argument("pattern", nargs="?", default="*", help="shell pattern of names")
-    listing.add_argument("--task", help='such as "image-classification"')
+    listing.add_argument("--task", help='such as "image-classification", or its end')
     listing.add_argument("--dataset", help='such as "mnist"')
     listing.add_argument("--sort", help="a metric, best first")
     add(info, "name")

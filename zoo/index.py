@@ -135,7 +135,13 @@ def entries() -> dict[str, ModelInfo]:
 
 
 def list_models(pattern: str = "*", *, task: str | None = None, dataset: str | None = None) -> list[str]:
-    """Names of the checkpoints that match a shell pattern, a task ("image-classification") and a data set ("mnist")."""
+    """Names of the checkpoints that match a shell pattern, a task and a data set ("mnist").
+
+    A task is one of the Hub's, or the end of one: "image-classification", or "classification" of anything.
+
+    Raises:
+        UnknownNameError: a LookupError with the nearest names, if no checkpoint at all has the task or the data set.
+    """
     return [m.name for m in models(pattern, task=task, dataset=dataset)]
 
 
@@ -145,12 +151,20 @@ def models(
     """The same as a table; `sort` is a metric name, best first.
 
     Raises:
+        UnknownNameError: as `list_models`.
         InputError: if no model of the selection has the metric to sort by.
     """
+    tasks = {m.task for m in entries().values()}
+    fitting = {known for known in tasks if task is None or f"-{known}".endswith(f"-{task}")}
+    datasets = {m.dataset for m in entries().values()}
+    if task is not None and not fitting:
+        raise UnknownNameError("task", task, tasks)
+    if dataset is not None and dataset not in datasets:
+        raise UnknownNameError("data set", dataset, datasets)
     table = ModelTable(
         m
         for m in entries().values()
-        if fnmatch.fnmatchcase(m.name, pattern) and task in (None, m.task) and dataset in (None, m.dataset)
+        if fnmatch.fnmatchcase(m.name, pattern) and m.task in fitting and dataset in (None, m.dataset)
     )
     return table.sort_by(sort) if sort else table
 
