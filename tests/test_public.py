@@ -105,6 +105,24 @@ def test_listing_filters():
             zoo.list_models(**wrong)
 
 
+def test_architectures_are_listed_and_can_be_made():
+    assert zoo.list_architectures("resnet*") == ["resnet-cifar", "resnet18"]
+    assert isinstance(zoo.create(zoo.list_architectures("lenet*")[0]), zoo.registry.architecture("lenet5"))
+
+
+def test_a_notebook_shows_facts_and_picture_and_escapes_text():
+    found = zoo.info("ddpm-mnist")
+    html = found._repr_html_()
+    assert '<img src="data:image/png;base64,iVBOR' in html and "<td>mnist/test/fcd</td>" in html
+    assert f"{found.parameters:,}" in str(found) and f"{found.parameters:,}" in html
+    metrics = {"d/test/a": Metric("d", "test", "a", 0.0, "how", std=0.5, n_seeds=3, mean=0.0)}
+    odd = ModelInfo("x", "a", "t", "d", 1, 1, "", "", "", "1 < 2 & <b>", metrics=metrics)
+    assert "1 &lt; 2 &amp; &lt;b&gt;" in odd._repr_html_() and "<img" not in odd._repr_html_()
+    assert str(odd).endswith("d/test/a  0            mean 0 ± 0.5 over 3 seeds")
+    shown = ModelTable([odd]).sort_by("a")._repr_html_()
+    assert shown.startswith("<table><tr><th>name</th>") and shown.count("<tr>") == 2
+
+
 def test_a_head_swap_on_a_generator_is_refused(tmp_path):
     folder = zoo.create("ddpm", width=8, timesteps=60).save_pretrained(tmp_path / "ddpm-small")
     with pytest.raises(InputError, match="no classes or channels"):

@@ -19,6 +19,7 @@ _HOME = {
     "datamodule": "zoo.api",
     "evaluate": "zoo.api",
     "info": "zoo.index",
+    "list_architectures": "zoo.index",
     "list_models": "zoo.index",
     "load": "zoo.api",
     "models": "zoo.index",
@@ -26,12 +27,23 @@ _HOME = {
     "verify": "zoo.api",
 }
 
-__all__ = ["create", "datamodule", "evaluate", "info", "list_models", "load", "models", "save_grid", "verify"]
+__all__ = [  # the keys of _HOME, where linters look for them
+    "create",
+    "datamodule",
+    "evaluate",
+    "info",
+    "list_architectures",
+    "list_models",
+    "load",
+    "models",
+    "save_grid",
+    "verify",
+]
 
 if TYPE_CHECKING:
     from zoo.api import create, datamodule, evaluate, load, verify
     from zoo.images import save_grid
-    from zoo.index import info, list_models, models
+    from zoo.index import info, list_architectures, list_models, models
 
 
 def __getattr__(name: str) -> Any:

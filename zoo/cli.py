@@ -111,18 +111,7 @@ def list_(options: argparse.Namespace) -> None:
 
 def info(options: argparse.Namespace) -> None:
     """Facts and metrics of one checkpoint."""
-    found = zoo.info(options.name)
-    print(f"{found.name}: {found.task}, {found.architecture} on {found.dataset}")
-    print(f"{found.summary}\n")
-    print(f"parameters  {found.parameters:,}\nsize        {found.size / 2**20:.2f} MiB\nlicence     {found.licence}")
-    print(f"paper       {found.paper}\nsha256      {found.sha256}\n")
-    for key, metric in found.metrics.items():
-        spread = (
-            f"   mean {metric.mean:.5g} ± {metric.std:.2g} over {metric.n_seeds} seeds"
-            if metric.mean is not None
-            else ""
-        )
-        print(f"{key:40} {metric.value:<10.5g}{spread}")
+    print(zoo.info(options.name))
 
 
 def sample(options: argparse.Namespace) -> None:

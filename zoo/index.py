@@ -2,13 +2,16 @@
 
 import fnmatch
 import json
+from base64 import b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
+from html import escape
 from pathlib import Path
 from typing import Any, SupportsIndex, overload
 
 from zoo.errors import InputError, UnknownNameError
+from zoo.registry import ARCHITECTURES
 
 INDEX = Path(__file__).with_name("index.json")
 
@@ -49,6 +52,12 @@ class Metric:
     def key(self) -> str:
         return f"{self.dataset}/{self.split}/{self.metric}"
 
+    @property
+    def spread(self) -> str:
+        """The value, and mean ± std where there are several seeds."""
+        over = "" if self.mean is None else f"   mean {self.mean:.5g} ± {self.std:.2g} over {self.n_seeds} seeds"
+        return f"{self.value:<10.5g}{over}".rstrip()
+
     def __str__(self) -> str:
         split = "" if self.split == "test" else f" ({self.split})"
         return f"{self.metric}{split} {self.value:.4g}"
@@ -78,6 +87,40 @@ class ModelInfo:
             if name in (key, metric.metric):
                 return metric.value
         return None
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What is known, as texts for a table, without the metrics."""
+        return {
+            "task": self.task,
+            "architecture": self.architecture,
+            "data": self.dataset,
+            "parameters": f"{self.parameters:,}",
+            "size": f"{self.size / 2**20:.2f} MiB",
+            "licence": self.licence,
+            "paper": self.paper,
+            "sha256": self.sha256,
+        }
+
+    def __str__(self) -> str:
+        lines = [f"{self.name}: {self.summary}", "", *(f"{key:12} {text}" for key, text in self.facts.items()), ""]
+        width = max((len(key) for key in self.metrics), default=0)
+        lines += [f"{key:{width}}  {metric.spread}" for key, metric in self.metrics.items()]
+        return "\n".join(lines).rstrip()
+
+    def _repr_html_(self) -> str:
+        """The same for notebooks, with the checkpoint's picture if it lies here."""
+        from zoo.hub import CHECKPOINTS
+
+        picture = CHECKPOINTS / self.name / "preview.png"
+        shown = (
+            f'<img src="data:image/png;base64,{b64encode(picture.read_bytes()).decode()}">' if picture.is_file() else ""
+        )
+        rows: list[tuple[str, str]] = [
+            *self.facts.items(),
+            *((key, metric.spread) for key, metric in self.metrics.items()),
+        ]
+        return f"<b>{escape(self.name)}</b>: {escape(self.summary)}<br>{shown}{_html_table(rows)}"
 
 
 class ModelTable(list[ModelInfo]):
@@ -113,14 +156,30 @@ class ModelTable(list[ModelInfo]):
         table.sorted_by = metric
         return table
 
-    def __str__(self) -> str:
+    def _rows(self) -> list[tuple[str, ...]]:
         rows = [("name", "task", "data", "parameters", "MiB", "metrics")]
         for m in self:
             first = sorted(m.metrics.values(), key=lambda v: self.sorted_by not in (v.key, v.metric))
             shown = "  ".join(str(v) for v in first[:3])
             rows.append((m.name, m.task, m.dataset, f"{m.parameters:,}", f"{m.size / 2**20:.1f}", shown))
+        return rows
+
+    def _repr_html_(self) -> str:
+        head, *rows = self._rows()
+        return _html_table(rows, head)
+
+    def __str__(self) -> str:
+        rows = self._rows()
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
         return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def _html_table(rows: Iterable[Iterable[str]], head: Iterable[str] = ()) -> str:
+    def row(cells: Iterable[str], tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}>{escape(cell.rstrip())}</{tag}>" for cell in cells) + "</tr>"
+
+    body = "".join(row(cells, "td") for cells in rows)
+    return f"<table>{row(head, 'th') if head else ''}{body}</table>"
 
 
 @cache
@@ -143,6 +202,11 @@ def list_models(pattern: str = "*", *, task: str | None = None, dataset: str | N
         UnknownNameError: a LookupError with the nearest names, if no checkpoint at all has the task or the data set.
     """
     return [m.name for m in models(pattern, task=task, dataset=dataset)]
+
+
+def list_architectures(pattern: str = "*") -> list[str]:
+    """Names of the architectures that `zoo.create` builds with fresh weights and that match a shell pattern."""
+    return sorted(fnmatch.filter(ARCHITECTURES, pattern))
 
 
 def models(
