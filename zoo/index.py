@@ -157,7 +157,7 @@ class ModelTable(list[ModelInfo]):
         return table
 
     def _rows(self) -> list[tuple[str, ...]]:
-        rows = [("name", "task", "data", "parameters", "MiB", "metrics")]
+        rows: list[tuple[str, ...]] = [("name", "task", "data", "parameters", "MiB", "metrics")]
         for m in self:
             first = sorted(m.metrics.values(), key=lambda v: self.sorted_by not in (v.key, v.metric))
             shown = "  ".join(str(v) for v in first[:3])
