@@ -118,13 +118,13 @@ class NCSN(ImageGenerator, ScoreModel):
         *,
         seed: int | None = None,
         labels: Tensor | None = None,
-        steps: int = 3,
+        steps: int = 1,
         batch_size: int = 250,
     ) -> Tensor:
         """Draw images [n, C, H, W] in [0, 1]; the same seed gives the same images on the same device.
 
         Args:
-            steps: Langevin steps, each one network call, at every noise level.
+            steps: Langevin steps, each one network call, at every noise level: one will do where these are close.
             labels: refused, the model is unconditional.
         """
 
