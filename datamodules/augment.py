@@ -82,9 +82,8 @@ def warp(
     aspect = height / width  # affine_grid's axes both run over [-1, 1]; a rotation is one in pixels
     x_row = torch.stack([cos, (cos * slant - sin) * aspect, zero], 1)
     y_row = torch.stack([sin / aspect, sin * slant + cos, zero], 1)
-    grid = F.affine_grid(
-        torch.stack([x_row, y_row], 1), [n, 1, height, width], align_corners=False
-    )  # [N, H, W, (x, y)]
+    # [N, H, W, (x, y)]
+    grid = F.affine_grid(torch.stack([x_row, y_row], 1), [n, 1, height, width], align_corners=False)
     if elastic:
         rows, columns = _bicubic(height, x.device), _bicubic(width, x.device)
         noise = torch.randn((n, 2, rows.shape[1], columns.shape[1]), device=x.device, generator=generator)
@@ -128,9 +127,8 @@ def erase(x: Tensor, p: float, *, generator: Generator, fill: Sequence[float] = 
     top = ((height - h + 1) * _uniform(x, 0, 1, generator)).floor()
     left = ((width - w + 1) * _uniform(x, 0, 1, generator)).floor()
     chosen = _uniform(x, 0, 1, generator) < p
-    return _paint(
-        x, top, left, torch.where(chosen, top + h, top), left + w, fill
-    )  # an empty rectangle where not chosen
+    # an empty rectangle where not chosen
+    return _paint(x, top, left, torch.where(chosen, top + h, top), left + w, fill)
 
 
 def mixup(x: Tensor, y: Tensor, num_classes: int, alpha: float, *, generator: Generator) -> tuple[Tensor, Tensor]:

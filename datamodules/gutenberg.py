@@ -65,12 +65,10 @@ class SkipGrams(ResumableLoader):
         self.tokens, self.keep, self.batch_size, self.window = tokens, keep, batch_size, window
         self.seed, self.rank, self.world_size, self.device = seed, rank, world_size, device
         known = tokens[tokens != RARE]
-        expected = float(keep[known].double().sum()) * (
-            window + 1
-        )  # pairs of an epoch: 2 · (1 + … + window) / window a word
-        self.length = int(0.97 * expected) // (
-            batch_size * world_size
-        )  # the number varies a little from epoch to epoch
+        # pairs of an epoch: 2 · (1 + … + window) / window a word
+        expected = float(keep[known].double().sum()) * (window + 1)
+        # the number varies a little from epoch to epoch
+        self.length = int(0.97 * expected) // (batch_size * world_size)
         if self.length < 1:
             raise InputError(
                 f"a text of {len(tokens)} words is too short for a batch of {batch_size} pairs: make it smaller."

@@ -207,9 +207,8 @@ def assemble(raw: dict[str, Any]) -> Data:
     x, y = torch.cat([raw["allx"], tail_x]), torch.cat([raw["ally"], tail_y]).argmax(1)
     pairs = [(node, other) for node, near in raw["graph"].items() for other in near]
     edges = torch.tensor(pairs).T.contiguous()
-    edges = coalesce(
-        remove_self_loops(torch.cat([edges, edges.flip(0)], 1))[0], num_nodes=len(x), sort_by_row=False
-    )  # by target, as PyG has them
+    # by target, as PyG has them
+    edges = coalesce(remove_self_loops(torch.cat([edges, edges.flip(0)], 1))[0], num_nodes=len(x), sort_by_row=False)
     labelled = len(raw["y"])
     masks = {part: torch.zeros(len(x), dtype=torch.bool) for part in ("train", "val", "test")}
     masks["train"][:labelled] = True

@@ -102,9 +102,8 @@ class Windows(TokenLoader):
         """Where this rank's windows of an epoch start, in their order."""
         if not self.shuffle:
             return torch.arange(self.windows)[self.rank :: self.world_size] * self.context
-        generator = torch.Generator().manual_seed(
-            key(self.seed, epoch)
-        )  # on the CPU: every device and rank shuffles alike
+        # on the CPU: every device and rank shuffles alike
+        generator = torch.Generator().manual_seed(key(self.seed, epoch))
         offset = torch.randint(self.context, (), generator=generator)
         order = torch.randperm(self.windows, generator=generator)
         return offset + order[self.rank :: self.world_size] * self.context

@@ -30,9 +30,8 @@ def pack(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             packed[name] = tensor.float() if tensor.is_floating_point() else tensor
             continue
         blocks = _blocks(tensor.float())
-        scales = (blocks.abs().amax(1) / 127).clamp(
-            min=torch.finfo(torch.float32).tiny
-        )  # blocks of zeros have one, too
+        # blocks of zeros have one, too
+        scales = (blocks.abs().amax(1) / 127).clamp(min=torch.finfo(torch.float32).tiny)
         packed[name] = (
             (blocks / scales[:, None]).round().to(torch.int8).flatten()[: tensor.numel()].reshape(tensor.shape)
         )

@@ -288,9 +288,8 @@ def fit(recipe: Path, run: Path, overrides: list[str]) -> tuple[ZooModule, L.Lig
     state = run / "last.ckpt"
     compile_parts(cli.model, cli.config.compile)
     ckpt_path = str(state) if state.exists() else None
-    cli.trainer.fit(
-        cli.model, datamodule=cli.datamodule, ckpt_path=ckpt_path, weights_only=True
-    )  # plain values: no pickle
+    # plain values: no pickle
+    cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=ckpt_path, weights_only=True)
     if not history.trained:
         # cut after its last epoch: Lightning has nothing left to do and calls no hook, yet the average or the best weights
         # are still to be put in place

@@ -52,9 +52,8 @@ def test_a_step_moves_every_weight_of_both_networks_and_the_average(game):
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     fit(model)
     same = [name for name, p in model.named_parameters() if torch.equal(p, before[name])]
-    shift = (
-        {"discriminator.net.2.bias", "discriminator.net.5.bias"} if "wgan" in game else set()
-    )  # real − fake loses it
+    # real − fake loses it
+    shift = {"discriminator.net.2.bias", "discriminator.net.5.bias"} if "wgan" in game else set()
     assert set(same) <= {"generator.net.0.0.bias", "average.net.0.0.bias"} | shift  # batch norm takes these out again
     assert all(p.isfinite().all() for p in model.parameters())
     assert not any(p.requires_grad for p in model.average.parameters())

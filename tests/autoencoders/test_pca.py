@@ -88,9 +88,8 @@ def test_em_climbs_to_the_closed_form(digits):
         planes.append(weight)
     assert likelihood[1] == pytest.approx(likelihood[0], rel=1e-6) and likelihood[2] < likelihood[0] - 0.1
     assert largest_angle(planes[0], planes[1]) < 1e-3
-    torch.testing.assert_close(
-        planes[0] @ planes[0].T, planes[1] @ planes[1].T, rtol=0, atol=1e-4
-    )  # W up to a rotation
+    # W up to a rotation
+    torch.testing.assert_close(planes[0] @ planes[0].T, planes[1] @ planes[1].T, rtol=0, atol=1e-4)
 
 
 def test_the_posterior_mean_is_the_conditional_mean_of_the_joint_gaussian(digits):

@@ -61,10 +61,8 @@ def test_words_count_on_both_strands_alike():
     for k in (1, 3, 4):
         counts = count_words(codes, k)
         assert (counts != count_words(reverse_complement(codes), k)).nnz == 0
-    assert count_words(encode("AACNTT")[None], 2).toarray().nonzero()[1].tolist() == [
-        0,
-        1,
-    ]  # AA (TT is AA), AC; none with N
+    # AA (TT is AA), AC; none with N
+    assert count_words(encode("AACNTT")[None], 2).toarray().nonzero()[1].tolist() == [0, 1]
     assert count_words(encode("AACNTT")[None], 2)[0, 0] == 2
 
 

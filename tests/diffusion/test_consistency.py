@@ -192,9 +192,8 @@ def test_started_from_a_diffusion_model_the_others_say_the_same_of_the_same_nois
     base, x_0, eps = trained_ddpm(), torch.rand(1, 1, 8, 8) * 2 - 1, torch.randn(1, 1, 8, 8)
     t = torch.tensor([600])
     alpha, sigma = base.schedule.rates(t)
-    monkeypatch.setattr(
-        "zoo.diffusion.unet.time_embedding", lambda t, dim: torch.ones(len(t), dim)
-    )  # counts differ by a few steps
+    # counts differ by a few steps
+    monkeypatch.setattr("zoo.diffusion.unet.time_embedding", lambda t, dim: torch.ones(len(t), dim))
     x_t = alpha * x_0 + sigma * eps
     guess = sigma * x_t + alpha * base(x_t, t)  # of ε
 

@@ -87,9 +87,8 @@ def test_annealing_keeps_the_weights_that_plain_langevin_forgets():
     *_, plain = langevin(data.score, x, 0.05, 1000, generator(1))
     *_, annealed = annealed_langevin(lambda x, level: data.score(x, sigmas[level].item()), x, sigmas, 100, generator(2))
     assert (plain.sum(1) < 0).double().mean().item() == pytest.approx(0.5, abs=0.06)  # the share of the start
-    assert (annealed.sum(1) < 0).double().mean().item() == pytest.approx(
-        0.2, abs=0.06
-    )  # ten levels and a hundred steps aren't infinitely many
+    # ten levels and a hundred steps aren't infinitely many
+    assert (annealed.sum(1) < 0).double().mean().item() == pytest.approx(0.2, abs=0.06)
 
 
 def test_a_perfect_network_gives_the_true_score(monkeypatch):

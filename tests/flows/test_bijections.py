@@ -60,9 +60,8 @@ def test_an_autoregressive_output_sees_only_earlier_inputs(degrees):
     layer, x = shaken(MaskedAutoregressive(degrees, 32, 2)), torch.randn(16, 4)
     for output in layer.shift_scale(x):
         assert output.requires_grad
-    jacobian = torch.autograd.functional.jacobian(
-        lambda v: torch.stack(layer.shift_scale(v)).sum(1), x
-    )  # [2, 4, 16, 4]
+    # [2, 4, 16, 4]
+    jacobian = torch.autograd.functional.jacobian(lambda v: torch.stack(layer.shift_scale(v)).sum(1), x)
     seen = (jacobian != 0).any(2)  # output i of μ and of α by input j
     allowed = degrees[:, None] > degrees[None, :]
     assert not (seen & ~allowed).any(), "a value leaks to itself or to an earlier one"

@@ -28,9 +28,8 @@ def use_hub(url: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in client_settings(url, cache).items():
         monkeypatch.setattr(constants, name, value)
     sleep = time.sleep
-    monkeypatch.setattr(
-        time, "sleep", lambda seconds: sleep(min(seconds, 0.02))
-    )  # the client's waits before it retries
+    # the client's waits before it retries
+    monkeypatch.setattr(time, "sleep", lambda seconds: sleep(min(seconds, 0.02)))
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
 

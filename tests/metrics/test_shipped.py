@@ -75,9 +75,8 @@ def test_a_gaussian_in_pixel_space_is_far_above_the_floor(dataset):
 )
 def test_distances_grow_with_damage(dataset, damage, strengths):
     extractor, ref = zoo.load(reference.EXTRACTORS[dataset]), reference.read(dataset)
-    fine = (
-        {noisy: 0.125, blurred: 0.6}.get(damage, 1.0) if dataset == "cifar10" else 1.0
-    )  # a photograph's detail is gone sooner
+    # a photograph's detail is gone sooner
+    fine = {noisy: 0.125, blurred: 0.6}.get(damage, 1.0) if dataset == "cifar10" else 1.0
     fcd, kid = [], []
     for strength in strengths:
         features = embed(extractor, to_uint8(damage(sample(dataset), fine * strength)))
@@ -110,9 +109,8 @@ def test_protocol_on_real_and_on_empty_images(dataset, monkeypatch, tmp_path):
     assert good["precision"] > 0.8 and good["density"] > 0.8 and blank["coverage"] < 0.01
     assert good["class_entropy_bits"] > 3.2 and blank["class_entropy_bits"] == 0
     assert good["class_histogram_kl"] < 0.02 and blank["class_histogram_kl"] > 2
-    least = (
-        3.5 if dataset == "cifar10" else 7
-    )  # an oracle trained with smoothed labels is never sure: about 4.2 at best
+    # an oracle trained with smoothed labels is never sure: about 4.2 at best
+    least = 3.5 if dataset == "cifar10" else 7
     assert good["classifier_score"] > least and blank["classifier_score"] == pytest.approx(1)
 
 

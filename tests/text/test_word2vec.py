@@ -23,9 +23,8 @@ def make() -> Word2Vec:
 def test_pairs_are_neighbours_within_their_reach_and_rare_words_have_none():
     text = torch.tensor([0, 1, RARE, 2, 3, 4])
     pairs = {tuple(pair) for epoch in range(60) for pair in SkipGrams(text, torch.ones(5), 1, 2).pairs(epoch).tolist()}
-    places = {
-        word: place for place, word in enumerate([0, 1, 2, 3, 4])
-    }  # the unknown word is gone before pairs are made
+    # the unknown word is gone before pairs are made
+    places = {word: place for place, word in enumerate([0, 1, 2, 3, 4])}
     assert pairs == {(a, b) for a in places for b in places if 0 < abs(places[a] - places[b]) <= 2}
     loader = SkipGrams(text, torch.ones(5), 1, 2)
     alone, near = ([p.tolist() for p in loader.pairs(0)].count(pair) for pair in ([0, 1], [0, 2]))

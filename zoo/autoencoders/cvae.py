@@ -47,9 +47,8 @@ class CVAE(VAE):
         binarize: bool = True,
         rate_warmup: int = 0,
     ) -> None:
-        self._num_classes = check_count(
-            num_classes, "num_classes"
-        )  # `condition_dim` is asked for while the base is built
+        # `condition_dim` is asked for while the base is built
+        self._num_classes = check_count(num_classes, "num_classes")
         super().__init__(
             image_shape,
             latent_dim,

@@ -124,9 +124,8 @@ class AdversarialConsistency(ConsistencyModel):
             self.toggle_optimizer(network)
             samples = self.last_segment(len(real))
             found["generator_loss"] = F.softplus(-self.discriminator(samples).float()).mean()
-            found["loss"] = self.loss(
-                batch[0][::2]
-            )  # half of them, for it is dearer: a teacher, and both ends of an interval
+            # half of the images, for this loss is dearer: a teacher, and both ends of an interval
+            found["loss"] = self.loss(batch[0][::2])
             network.zero_grad()
             self.manual_backward(found["loss"] + self.adversarial * found["generator_loss"])
             self.clip_gradients(network, gradient_clip_val=1.0, gradient_clip_algorithm="norm")

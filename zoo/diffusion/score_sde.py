@@ -143,9 +143,8 @@ class ScoreSDE(ContinuousModel):
                 s, z = self.score(x, after), torch.randn(x.shape, device=x.device, generator=generator)
                 ratio = snr * z.flatten(1).norm(dim=1) / s.flatten(1).norm(dim=1)
                 step = 2 * self.rates(torch.tensor(after))[0] * ratio**2
-                step = step.clamp(max=1).reshape(
-                    -1, 1, 1, 1
-                )  # no state varies by more; a network that says 0 asks for ∞
+                # no state varies by more; a network that says 0 asks for ∞
+                step = step.clamp(max=1).reshape(-1, 1, 1, 1)
                 x = x + step * s + (2 * step).sqrt() * z
             yield x
         alpha, sigma = self.rates(torch.tensor(times[-1]))

@@ -230,10 +230,8 @@ class RegressionMLP(ZooModule):
             right.barh(data.features, (self.head.weight[0] * self.target_scale[0]).detach().numpy())
             right.set(title=f"{data.unit} per deviation of the feature")
         else:
-            known, share = (
-                data.part("train")[0],
-                torch.linspace(0.05, 0.95, 41),
-            )  # outside of what it knows it only extends lines
+            # outside of what it knows it only extends lines
+            known, share = (data.part("train")[0], torch.linspace(0.05, 0.95, 41))
             for number, name in enumerate(data.features):
                 rows = known.median(0).values.repeat(41, 1)
                 rows[:, number] = known[:, number].quantile(share)

@@ -121,9 +121,8 @@ class PixelModel(ZooModule):
 
     def _surprise(self, x: Tensor) -> Tensor:
         """−log p of every pixel, [N · H · W]."""
-        logits = (
-            self(x).float().permute(0, 2, 3, 1).flatten(0, 2)
-        )  # levels last: several times as fast as along channels
+        # levels last: several times as fast as along channels
+        logits = self(x).float().permute(0, 2, 3, 1).flatten(0, 2)
         return F.cross_entropy(logits, self.targets(x).flatten(), reduction="none")
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:

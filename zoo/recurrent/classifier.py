@@ -132,9 +132,8 @@ class RecurrentClassifier(ZooModule):
             raise InputError("there is no text: give one, or a list of texts")
         tokens, lengths = pad([self.encode(text) for text in texts])
         self.eval()
-        rows = [
-            self(t.to(self.device), n) for t, n in zip(tokens.split(256), lengths.split(256), strict=True)
-        ]  # a packed batch needs memory for its longest text
+        # a packed batch needs memory for its longest text
+        rows = [self(t.to(self.device), n) for t, n in zip(tokens.split(256), lengths.split(256), strict=True)]
         return torch.cat(rows).float().softmax(1).cpu()
 
     def predict(self, x: str | Sequence[str], top: int = 3) -> Any:

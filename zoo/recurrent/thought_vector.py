@@ -78,9 +78,8 @@ class ThoughtVector(Translator):
         """The thought vector of each source, [N, width]."""
         last = lengths.to(sources.device)[:, None] - 1
         place = torch.arange(sources.shape[1], device=sources.device)
-        backwards = sources.gather(
-            1, (last - place).clamp(min=0)
-        )  # what fills up still comes last, and isn't looked at
+        # what fills up still comes last, and isn't looked at
+        backwards = sources.gather(1, (last - place).clamp(min=0))
         states, _ = self.encoder(self.dropout1(self.embedding(backwards)))
         return states[torch.arange(len(states), device=states.device), last[:, 0]]
 

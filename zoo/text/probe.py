@@ -18,13 +18,8 @@ from torch.nn import functional as F
 from zoo.errors import InputError
 from zoo.text.pieces import split
 
-STRENGTHS = (
-    0.1,
-    1.0,
-    10.0,
-    100.0,
-    1000.0,
-)  # of C; each kind of vector gets the best one of these on the validation part
+# of C; each kind of vector gets the best one of these on the validation part
+STRENGTHS = (0.1, 1.0, 10.0, 100.0, 1000.0)
 
 
 class LinearProbe:

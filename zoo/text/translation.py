@@ -227,9 +227,8 @@ class AttentiveTranslator(Translator):
     def attend(self, text: str, *, beams: int = 5) -> tuple[list[str], list[str], Tensor]:
         """The pieces of a text and of its translation, and how far each of these looked at each of those, [T, S]."""
         sources, tokens = self._search(text, beams, 1.0)
-        weight = self.look(
-            sources[None], torch.tensor([[BEGIN, *tokens]], device=self.device)
-        )  # the last finds the end
+        # the last finds the end
+        weight = self.look(sources[None], torch.tensor([[BEGIN, *tokens]], device=self.device))
         pieces = [[self.tokenizer.decode([i]).strip() for i in ids] for ids in (sources.tolist(), tokens)]
         return pieces[0], [*pieces[1], "[end]"], weight.float().cpu()
 

@@ -189,9 +189,8 @@ class GPT(CausalLM):
         for name, module in self.named_modules():
             if isinstance(module, nn.Linear | nn.Embedding):
                 into_stream = name.endswith(("attention.out", "down"))
-                std = (
-                    0.02 / math.sqrt(2 * len(self.blocks)) if into_stream else 0.02
-                )  # the stream sums 2 · layers of these
+                # the stream sums 2 · layers of these
+                std = 0.02 / math.sqrt(2 * len(self.blocks)) if into_stream else 0.02
                 nn.init.normal_(module.weight, std=std)
                 if getattr(module, "bias", None) is not None:
                     nn.init.zeros_(module.bias)

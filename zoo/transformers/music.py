@@ -67,9 +67,8 @@ class Block(nn.Module):
         self.heads, self.reach = heads, reach
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.qkv, self.out = nn.Linear(width, 3 * width, bias=False), nn.Linear(width, width)
-        self.distance = nn.Parameter(
-            torch.randn(heads, reach, width // heads) * 0.02
-        )  # the last one: that far or farther
+        # the last one: that far or farther
+        self.distance = nn.Parameter(torch.randn(heads, reach, width // heads) * 0.02)
         self.up, self.activation, self.down = nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
         self.dropout1, self.dropout2 = nn.Dropout(dropout), nn.Dropout(dropout)
 

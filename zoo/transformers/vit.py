@@ -178,9 +178,8 @@ class Attention(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, z: Tensor) -> Tensor:
-        q, k, v = (
-            self.qkv(z).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        )  # each [N, heads, T, dim / heads]
+        # each [N, heads, T, dim / heads]
+        q, k, v = self.qkv(z).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         gathered = attend(q, k, v)
         return self.dropout(self.project(gathered.transpose(1, 2).flatten(2)))
 
