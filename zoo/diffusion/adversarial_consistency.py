@@ -28,7 +28,7 @@ from zoo.diffusion.schedule import Shape
 from zoo.errors import InputError
 from zoo.module import check_count
 
-RECENT = 10  # batches of samples that the discriminator learns from
+RECENT = 2  # batches of samples that the discriminator learns from: with older ones it lags behind the network
 
 
 class AdversarialConsistency(ConsistencyModel):
@@ -88,7 +88,8 @@ class AdversarialConsistency(ConsistencyModel):
             raise InputError(f"height and width must be multiples of 4, not {image_shape[1]} and {image_shape[2]}")
         self.adversarial, self.critic_steps = adversarial, check_count(critic_steps, "critic_steps")
         self.rates = (lr, critic_lr)
-        self.discriminator = ConvDiscriminator(image_shape, critic_width)
+        # batch norm sees samples by their own batch's statistics, and calls them more real than real images
+        self.discriminator = ConvDiscriminator(image_shape, critic_width, norm=False)
         self.automatic_optimization = False  # two optimisers in turn
         self._recent: list[Tensor] = []  # samples, the latest first
 
