@@ -4,6 +4,7 @@ import gzip
 from collections import Counter
 from itertools import pairwise, permutations
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -24,7 +25,9 @@ def sequences(n: int, length: int, letters: int = 4, seed: int = 0) -> torch.Ten
 
 def small() -> MotifCNN:
     torch.manual_seed(0)
-    return MotifCNN(3, 6, width=5, hidden_dim=4).eval()
+    model = MotifCNN(3, 6, width=5, hidden_dim=4).eval()
+    torch.nn.init.normal_(model.where)
+    return model
 
 
 def pairs(codes: torch.Tensor) -> torch.Tensor:
@@ -82,7 +85,16 @@ def test_fits_equal_a_plain_scan_of_both_strands():
     scan = torch.stack([model.scan(x), model.scan(other)], 1).relu()
     stages = model.features(one_hot(codes))
     torch.testing.assert_close(stages["best"], scan.amax((1, 3)))
-    torch.testing.assert_close(stages["mean"], scan.mean((1, 3)))
+    along = torch.linspace(0, model.where.shape[2] - 1, scan.shape[3])
+    lines = [np.interp(along, range(model.where.shape[2]), knots) for knots in model.where[0].detach()]
+    weight = torch.tensor(np.stack(lines)).softmax(1).float()  # [motifs, places]
+    torch.testing.assert_close(stages["mean"], (scan * weight).sum(3).mean(1))
+
+
+def test_the_mean_begins_with_equal_weights():
+    model, x = MotifCNN(3, 6, width=5), one_hot(sequences(4, 23))
+    fits = model.scan(model.strands(x).flatten(0, 1)).relu()  # [2 · 4, 6, places]
+    torch.testing.assert_close(model.features(x)["mean"], fits.mean(2).unflatten(0, (4, 2)).mean(1))
 
 
 def test_both_strands_get_the_same_answer():

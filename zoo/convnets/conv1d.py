@@ -3,14 +3,16 @@
 A sequence is one-hot, four rows of letters, and a filter w of width K is a motif: a score for each letter at each place. It is
 slid over both strands, and what counts is how well it fits where it fits best, and how well it fits on the whole:
 
-    s_it = relu(Σ_ck w_ick x_c,t+k + b_i),    h = [max_t s_it, mean_t s_it],    p(factor binds | x) = σ(v · f(h) + c)
+    s_it = relu(Σ_ck w_ick x_c,t+k + b_i),    h = [max_t s_it, Σ_t a_it s_it],    p(factor binds | x) = σ(v · f(h) + c)
 
 The other strand is read in its own direction, its letters paired A-T and C-G: with the letters in the order A, C, G, T that is x
 turned around in both axes. So a sequence and its reverse complement get the same answer. The maximum finds one good site, the
-mean counts many weak ones. One set of motifs serves all factors.
+mean counts many weak ones. Its weights a are learnt, for a peak's summit is in the middle of its sequence, and the site that was
+bound is near: they start as equal and add up to one. One set of motifs serves all factors.
 
 Departures from the paper: one network for seven factors, each learning from its own sequences alone, where DeepBind fits one each
-and picks the best of thirty calibrations; both strands compete motif by motif and not sequence by sequence; AdamW.
+and picks the best of thirty calibrations; both strands compete motif by motif and not sequence by sequence; the learnt weights of
+the mean; AdamW.
 """
 
 from collections.abc import Sequence
@@ -25,9 +27,11 @@ from zoo.convnets.dna import LETTERS, draw_logo, encode, one_hot, word_regressio
 from zoo.errors import InputError
 from zoo.module import ZooModule, check_count
 
+KNOTS = 11  # of a motif's weights along a sequence; straight lines between them, whatever its length
+
 
 class MotifCNN(ZooModule):
-    """The best and the mean fit of each motif on both strands, and a small classifier for every factor.
+    """The best and the weighted mean fit of each motif on both strands, and a small classifier for every factor.
 
     Args:
         num_classes: number of factors; their answers are independent of each other.
@@ -57,6 +61,7 @@ class MotifCNN(ZooModule):
         self.save_hyperparameters()
         self.scan = nn.Conv1d(4, motifs, width)
         layers = [nn.Linear(2 * motifs, hidden_dim), nn.ReLU(), nn.Dropout(dropout)] if hidden_dim else []
+        self.where = nn.Parameter(torch.zeros(1, motifs, KNOTS))
         self.hidden = nn.Sequential(nn.BatchNorm1d(2 * motifs), nn.Dropout(dropout), *layers)
         self.head = nn.Linear(hidden_dim or 2 * motifs, num_classes)
 
@@ -67,10 +72,11 @@ class MotifCNN(ZooModule):
         return torch.stack([x, x.flip(1, 2)], 1)
 
     def features(self, x: Tensor) -> dict[str, Tensor]:
-        """The best and the mean fit of each motif, [N, motifs] both, and the embedding [N, D]."""
+        """The best and the weighted mean fit of each motif, [N, motifs] both, and the embedding [N, D]."""
         fits = self.scan(self.strands(x).flatten(0, 1)).relu()  # [2 N, motifs, places]
         best = F.max_pool1d(fits, fits.shape[2])[..., 0].unflatten(0, (-1, 2)).amax(1)
-        mean = fits.mean(2).unflatten(0, (-1, 2)).mean(1)
+        weight = F.interpolate(self.where, fits.shape[2], mode="linear", align_corners=True).softmax(2)
+        mean = (fits * weight).sum(2).unflatten(0, (-1, 2)).mean(1)
         return {"best": best, "mean": mean, "embedding": self.hidden(torch.cat([best, mean], 1).float())}
 
     def forward(self, x: Tensor) -> Tensor:
