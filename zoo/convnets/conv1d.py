@@ -75,8 +75,8 @@ class MotifCNN(ZooModule):
         """The best and the weighted mean fit of each motif, [N, motifs] both, and the embedding [N, D]."""
         fits = self.scan(self.strands(x).flatten(0, 1)).relu()  # [2 N, motifs, places]
         best = F.max_pool1d(fits, fits.shape[2])[..., 0].unflatten(0, (-1, 2)).amax(1)
-        weight = F.interpolate(self.where, fits.shape[2], mode="linear", align_corners=True).softmax(2)
-        mean = (fits * weight).sum(2).unflatten(0, (-1, 2)).mean(1)
+        where = F.interpolate(self.where, fits.shape[2], mode="linear", align_corners=True)  # [1, motifs, places]
+        mean = (fits * where.softmax(2)).sum(2).unflatten(0, (-1, 2)).mean(1)
         return {"best": best, "mean": mean, "embedding": self.hidden(torch.cat([best, mean], 1).float())}
 
     def forward(self, x: Tensor) -> Tensor:
