@@ -25,7 +25,7 @@ def sequences(n: int, length: int, letters: int = 4, seed: int = 0) -> torch.Ten
 
 def small() -> MotifCNN:
     torch.manual_seed(0)
-    model = MotifCNN(3, 6, width=5, hidden_dim=4).eval()
+    model = MotifCNN(3, 3, members=2, width=5, hidden_dim=4).eval()
     torch.nn.init.normal_(model.where)
     return model
 
@@ -80,21 +80,51 @@ def test_shared_words_are_found_on_either_strand():
 
 def test_fits_equal_a_plain_scan_of_both_strands():
     model, codes = small(), sequences(4, 23, letters=5)
-    x = F.pad(one_hot(codes), (2, 2), value=0.25)
-    other = F.pad(one_hot(reverse_complement(codes)), (2, 2), value=0.25)
-    scan = torch.stack([model.scan(x), model.scan(other)], 1).relu()
+    weight = model.scan.weight.detach().unflatten(1, (4, 4))  # [motifs, letter, next letter, place]
+    scan = torch.empty(4, 2, 6, 23)
+    for strand, read in enumerate((codes, reverse_complement(codes))):
+        x = F.pad(one_hot(read), (2, 2), value=0.25)
+        for place in range(23):
+            here, after = x[:, :, place : place + 4], x[:, :, place + 1 : place + 5]
+            scan[:, strand, :, place] = torch.einsum("nak,nbk,iabk->ni", here, after, weight) + model.scan.bias
+    scan = scan.detach()
     stages = model.features(one_hot(codes))
-    torch.testing.assert_close(stages["best"], scan.amax((1, 3)))
-    along = torch.linspace(0, model.where.shape[2] - 1, scan.shape[3])
+    torch.testing.assert_close(stages["best"], scan.relu().amax((1, 3)))
+    torch.testing.assert_close(stages["total"], scan.exp().sum((1, 3)).log())
+    along = torch.linspace(0, model.where.shape[2] - 1, 23)
     lines = [np.interp(along, range(model.where.shape[2]), knots) for knots in model.where[0].detach()]
-    weight = torch.tensor(np.stack(lines)).softmax(1).float()  # [motifs, places]
-    torch.testing.assert_close(stages["mean"], (scan * weight).sum(3).mean(1))
+    share = torch.tensor(np.stack(lines)).softmax(1).float()  # [motifs, places]
+    torch.testing.assert_close(stages["mean"], (scan.relu() * share).sum(3).mean(1))
 
 
 def test_the_mean_begins_with_equal_weights():
     model, x = MotifCNN(3, 6, width=5), one_hot(sequences(4, 23))
-    fits = model.scan(model.strands(x).flatten(0, 1)).relu()  # [2 · 4, 6, places]
+    fits = model.scan(model.pairs(x).flatten(0, 1)).relu()  # [2 · 4, 6, places]
     torch.testing.assert_close(model.features(x)["mean"], fits.mean(2).unflatten(0, (4, 2)).mean(1))
+
+
+def test_the_answer_is_the_mean_of_members_that_have_nothing_in_common():
+    model, x = small(), one_hot(sequences(4, 23))
+    before = model.opinions(x)
+    torch.testing.assert_close(model(x), before.mean(1))
+    with torch.no_grad():
+        model.scan.weight[:3] += 1  # the first member's motifs
+    after = model.opinions(x)
+    assert not torch.isclose(after[:, 0], before[:, 0]).any() and torch.equal(after[:, 1], before[:, 1])
+
+
+def test_a_filter_of_one_letter_is_refused():
+    with pytest.raises(InputError, match="width is 1"):
+        MotifCNN(width=1)
+
+
+def test_every_member_learns_by_a_loss_of_its_own():
+    model, x = small(), one_hot(sequences(4, 23))
+    batch = x, torch.tensor([0, 2, 0, 1]), torch.tensor([1.0, 0.0, 0.0, 1.0])
+    opinions, rows = model.opinions(x), []
+    for number, (factor, label) in enumerate(zip(*batch[1:], strict=True)):
+        rows.append(F.binary_cross_entropy_with_logits(opinions[number, :, factor], label.expand(2)))
+    torch.testing.assert_close(model._loss(batch), torch.stack(rows).mean())
 
 
 def test_both_strands_get_the_same_answer():
@@ -108,7 +138,7 @@ def test_a_motif_is_read_off_its_best_places_in_its_own_direction():
     codes[:, 12:17] = word
     codes[5:] = reverse_complement(codes[5:])
     with torch.no_grad():
-        model.scan.weight[3] = one_hot(word[None])[0] - 0.5
+        model.scan.weight[3] = model.pairs(one_hot(word[None]))[0, 0, :, 2:6] - 0.5
         model.scan.bias[3] = -1
     frequencies, places = model.motif(3, codes)
     assert places == 10 and torch.equal(frequencies, one_hot(word[None])[0])

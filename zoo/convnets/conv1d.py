@@ -1,18 +1,24 @@
 """One-dimensional convolution that finds where proteins bind to DNA (DeepBind: Alipanahi et al., 2015, doi:10.1038/nbt.3300).
 
-A sequence is one-hot, four rows of letters, and a filter w of width K is a motif: a score for each letter at each place. It is
-slid over both strands, and what counts is how well it fits where it fits best, and how well it fits on the whole:
+A sequence is one-hot, four rows of letters, and a filter w of width K is a motif: a score for each letter at each place, here for
+each pair of neighbours, since what a protein feels of a letter depends on the next one (Siebert and Söding, 2016,
+doi:10.1093/nar/gkw521). It is slid over both strands, and three things count: how well it fits where it fits best, how well
+everywhere taken together, and how well near the place where it should be:
 
-    s_it = relu(Σ_ck w_ick x_c,t+k + b_i),    h = [max_t s_it, Σ_t a_it s_it],    p(factor binds | x) = σ(v · f(h) + c)
+    z_it = Σ_abk w_iabk x_a,t+k x_b,t+k+1 + b_i,    s = relu(z)
+    h = [max_t s_it, log Σ_t exp z_it, Σ_t a_it s_it],    p(factor binds | x) = σ(v · f(h) + c)
 
 The other strand is read in its own direction, its letters paired A-T and C-G: with the letters in the order A, C, G, T that is x
-turned around in both axes. So a sequence and its reverse complement get the same answer. The maximum finds one good site, the
-mean counts many weak ones. Its weights a are learnt, for a peak's summit is in the middle of its sequence, and the site that was
-bound is near: they start as equal and add up to one. One set of motifs serves all factors.
+turned around in both axes. So a sequence and its reverse complement get the same answer. The maximum finds one good site; the
+sum is, if z is an energy, how much of the protein sits anywhere. The mean's weights a are learnt, for a peak's summit is in the
+middle of its sequence, and the site that was bound is near: they start as equal and add up to one.
+
+A few thousand peaks leave much to chance. So several members learn side by side, each by motifs and a loss of its own, and the
+answer is their mean. One set of motifs serves all factors.
 
 Departures from the paper: one network for seven factors, each learning from its own sequences alone, where DeepBind fits one each
-and picks the best of thirty calibrations; both strands compete motif by motif and not sequence by sequence; the learnt weights of
-the mean; AdamW.
+and picks the best of thirty calibrations; pairs of letters, the sum and the learnt weights; members; both strands compete motif
+by motif and not sequence by sequence; AdamW.
 """
 
 from collections.abc import Sequence
@@ -31,13 +37,14 @@ KNOTS = 11  # of a motif's weights along a sequence; straight lines between them
 
 
 class MotifCNN(ZooModule):
-    """The best and the weighted mean fit of each motif on both strands, and a small classifier for every factor.
+    """The best, the summed and the weighted fit of each motif on both strands, and a small classifier for every factor.
 
     Args:
         num_classes: number of factors; their answers are independent of each other.
-        motifs: number of filters.
-        width: letters that a filter sees.
-        hidden_dim: units between motifs and answers; 0 for none, which weighs each motif by itself.
+        motifs: number of filters of a member.
+        members: networks that learn side by side and answer together.
+        width: letters that a filter sees, two or more.
+        hidden_dim: units of a member between motifs and answers; 0 for none, which weighs each motif by itself.
         dropout: of what the classifier sees.
 
     Shapes:
@@ -51,36 +58,59 @@ class MotifCNN(ZooModule):
         num_classes: int = 7,
         motifs: int = 96,
         *,
+        members: int = 1,
         width: int = 15,
         hidden_dim: int = 64,
         dropout: float = 0.2,
     ) -> None:
         super().__init__()
-        for name, value in (("num_classes", num_classes), ("motifs", motifs), ("width", width)):
+        for name, value in (("num_classes", num_classes), ("motifs", motifs), ("members", members), ("width", width)):
             check_count(value, name)
+        if width < 2:
+            raise InputError("width is 1: a filter sees pairs of neighbours, so it needs two letters or more")
         self.save_hyperparameters()
-        self.scan = nn.Conv1d(4, motifs, width)
-        layers = [nn.Linear(2 * motifs, hidden_dim), nn.ReLU(), nn.Dropout(dropout)] if hidden_dim else []
-        self.where = nn.Parameter(torch.zeros(1, motifs, KNOTS))
-        self.hidden = nn.Sequential(nn.BatchNorm1d(2 * motifs), nn.Dropout(dropout), *layers)
-        self.head = nn.Linear(hidden_dim or 2 * motifs, num_classes)
+        every, pooled = members * motifs, 3 * members * motifs
+        self.scan = nn.Conv1d(16, every, width - 1)  # of pairs: a letter fewer
+        self.where = nn.Parameter(torch.zeros(1, every, KNOTS))
+        # linear layers of all members at once: a group of channels each
+        layers = [nn.Conv1d(pooled, members * hidden_dim, 1, groups=members), nn.ReLU(), nn.Dropout(dropout)]
+        self.hidden = nn.Sequential(nn.BatchNorm1d(pooled), nn.Dropout(dropout), *(layers if hidden_dim else []))
+        self.head = nn.Conv1d(members * hidden_dim or pooled, members * num_classes, 1, groups=members)
+
+    def pairs(self, x: Tensor) -> Tensor:
+        """Both strands in pairs of neighbours, [N, 2, 16, L + width - 2]; half a window of unknown letters on both ends."""
+        x = self.strands(x)
+        return (x[:, :, :, None, :-1] * x[:, :, None, :, 1:]).flatten(2, 3)
 
     def strands(self, x: Tensor) -> Tensor:
-        """Both strands, each in its own direction, [N, 2, 4, L + width]; half a window of unknown letters on both ends."""
-        around = self.scan.kernel_size[0] // 2
+        """Both strands, each in its own direction, [N, 2, 4, L + width - 1], or one more for an even width."""
+        around = self.hparams["width"] // 2
         x = F.pad(x, (around, around), value=0.25)
         return torch.stack([x, x.flip(1, 2)], 1)
 
     def features(self, x: Tensor) -> dict[str, Tensor]:
-        """The best and the weighted mean fit of each motif, [N, motifs] both, and the embedding [N, D]."""
-        fits = self.scan(self.strands(x).flatten(0, 1)).relu()  # [2 N, motifs, places]
-        best = F.max_pool1d(fits, fits.shape[2])[..., 0].unflatten(0, (-1, 2)).amax(1)
-        where = F.interpolate(self.where, fits.shape[2], mode="linear", align_corners=True)  # [1, motifs, places]
-        mean = (fits * where.softmax(2)).sum(2).unflatten(0, (-1, 2)).mean(1)
-        return {"best": best, "mean": mean, "embedding": self.hidden(torch.cat([best, mean], 1).float())}
+        """The best, summed and weighted fit of each motif, [N, members · motifs] all, and the embedding [N, D]."""
+        members = self.hparams["members"]
+        energy = self.scan(self.pairs(x).flatten(0, 1))  # [2 N, members · motifs, places]
+        fits, both = energy.relu(), (-1, 2)
+        best = F.max_pool1d(fits, fits.shape[2])[..., 0].unflatten(0, both).amax(1)
+        total = energy.logsumexp(2).unflatten(0, both).logsumexp(1)
+        where = F.interpolate(
+            self.where, fits.shape[2], mode="linear", align_corners=True
+        )  # [1, members · motifs, places]
+        mean = (fits * where.softmax(2)).sum(2).unflatten(0, both).mean(1)
+        pooled = [stage.float().unflatten(1, (members, -1)) for stage in (best, total, mean)]
+        hidden = self.hidden(torch.cat(pooled, 2).flatten(1)[..., None])  # [N, D, 1], member after member
+        return {"best": best, "total": total, "mean": mean, "embedding": hidden[..., 0]}
+
+    def opinions(self, x: Tensor) -> Tensor:
+        """Logits of every member, [N, members, num_classes]."""
+        return (
+            self.head(self.features(x)["embedding"][..., None]).flatten(1).unflatten(1, (self.hparams["members"], -1))
+        )
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.features(x)["embedding"])
+        return self.opinions(x).mean(1)
 
     # Verbs -----------------------------------------------------------------------------------------------------------
 
@@ -124,16 +154,16 @@ class MotifCNN(ZooModule):
         Args:
             codes: uint8 [N, L], see `zoo.convnets.dna`.
         """
-        width, windows, weight = self.scan.kernel_size[0], [], self.scan.weight[number]
+        width, windows, fits = self.hparams["width"], [], []
+        weight, bias = self.scan.weight[number, None], self.scan.bias
         for part in codes.split(500):
-            every = self.strands(one_hot(part.to(self.device))).unfold(3, width, 1)  # [N, 2, 4, places, width]
-            every = every.transpose(2, 3).flatten(1, 2)  # [N, 2 places, 4, width]
-            best = (every * weight).sum((2, 3)).argmax(1)
-            windows.append(every[torch.arange(len(part)), best])
-        found = torch.cat(windows)
-        fit = (found * weight).sum((1, 2))
-        if self.scan.bias is not None:
-            fit = fit + self.scan.bias[number]
+            x = one_hot(part.to(self.device))
+            energy = F.conv1d(self.pairs(x).flatten(0, 1), weight, bias if bias is None else bias[number, None])
+            fit, place = energy.unflatten(0, (-1, 2)).flatten(1).max(1)  # [N]: of both strands' places
+            every = self.strands(x).unfold(3, width, 1).transpose(2, 3).flatten(1, 2)  # [N, 2 places, 4, width]
+            windows.append(every[torch.arange(len(part)), place])
+            fits.append(fit)
+        found, fit = torch.cat(windows), torch.cat(fits)
         found = found[(fit >= share * fit.max()) & (fit > 0)]  # [places, 4, width]
         empty = torch.full((len(LETTERS), width), 0.25)
         return found.mean(0).cpu() if len(found) else empty, len(found)
@@ -153,8 +183,9 @@ class MotifCNN(ZooModule):
 
     def _loss(self, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         x, factor, label = batch
-        logit = self(x).gather(1, factor[:, None])[:, 0]  # the one factor that was measured
-        return F.binary_cross_entropy_with_logits(logit.float(), label)
+        opinions = self.opinions(x)
+        measured = opinions[torch.arange(len(x)), :, factor]  # [N, members]: of the one factor
+        return F.binary_cross_entropy_with_logits(measured.float(), label[:, None].expand_as(measured))
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
         loss = self._loss(batch)
