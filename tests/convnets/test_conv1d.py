@@ -113,6 +113,13 @@ def test_the_answer_is_the_mean_of_members_that_have_nothing_in_common():
     assert not torch.isclose(after[:, 0], before[:, 0]).any() and torch.equal(after[:, 1], before[:, 1])
 
 
+def test_without_hidden_units_the_motifs_are_weighed_themselves():
+    model, x = MotifCNN(3, 6, members=2, width=5, hidden_dim=0).eval(), one_hot(sequences(4, 23))
+    weight = model.head.weight[:3, :, 0]  # the first member's answers
+    pooled = model.features(x)["embedding"][:, :18]
+    torch.testing.assert_close(model.opinions(x)[:, 0], pooled @ weight.T + model.head.bias[:3])
+
+
 def test_a_filter_of_one_letter_is_refused():
     with pytest.raises(InputError, match="width is 1"):
         MotifCNN(width=1)

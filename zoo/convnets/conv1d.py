@@ -72,9 +72,12 @@ class MotifCNN(ZooModule):
         every, pooled = members * motifs, 3 * members * motifs
         self.scan = nn.Conv1d(16, every, width - 1)  # of pairs: a letter fewer
         self.where = nn.Parameter(torch.zeros(1, every, KNOTS))
+        self.hidden = nn.Sequential(nn.BatchNorm1d(pooled), nn.Dropout(dropout))
         # linear layers of all members at once: a group of channels each
-        layers = [nn.Conv1d(pooled, members * hidden_dim, 1, groups=members), nn.ReLU(), nn.Dropout(dropout)]
-        self.hidden = nn.Sequential(nn.BatchNorm1d(pooled), nn.Dropout(dropout), *(layers if hidden_dim else []))
+        if hidden_dim:
+            self.hidden.extend(
+                [nn.Conv1d(pooled, members * hidden_dim, 1, groups=members), nn.ReLU(), nn.Dropout(dropout)]
+            )
         self.head = nn.Conv1d(members * hidden_dim or pooled, members * num_classes, 1, groups=members)
 
     def pairs(self, x: Tensor) -> Tensor:
@@ -95,19 +98,16 @@ class MotifCNN(ZooModule):
         fits, both = energy.relu(), (-1, 2)
         best = F.max_pool1d(fits, fits.shape[2])[..., 0].unflatten(0, both).amax(1)
         total = energy.logsumexp(2).unflatten(0, both).logsumexp(1)
-        where = F.interpolate(
-            self.where, fits.shape[2], mode="linear", align_corners=True
-        )  # [1, members · motifs, places]
-        mean = (fits * where.softmax(2)).sum(2).unflatten(0, both).mean(1)
+        share = F.interpolate(self.where, fits.shape[2], mode="linear", align_corners=True).softmax(2)
+        mean = (fits * share).sum(2).unflatten(0, both).mean(1)
         pooled = [stage.float().unflatten(1, (members, -1)) for stage in (best, total, mean)]
         hidden = self.hidden(torch.cat(pooled, 2).flatten(1)[..., None])  # [N, D, 1], member after member
         return {"best": best, "total": total, "mean": mean, "embedding": hidden[..., 0]}
 
     def opinions(self, x: Tensor) -> Tensor:
         """Logits of every member, [N, members, num_classes]."""
-        return (
-            self.head(self.features(x)["embedding"][..., None]).flatten(1).unflatten(1, (self.hparams["members"], -1))
-        )
+        logits = self.head(self.features(x)["embedding"][..., None])  # [N, members · num_classes, 1]
+        return logits[..., 0].unflatten(1, (self.hparams["members"], -1))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.opinions(x).mean(1)
