@@ -207,7 +207,8 @@ class Translator(ZooModule):
         }
 
     def golden_outputs(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {"logits": self(inputs["sources"], inputs["lengths"], inputs["targets"])}
+        """Logits of every eighth word: a vocabulary has thousands."""
+        return {"logits": self(inputs["sources"], inputs["lengths"], inputs["targets"])[..., ::8]}
 
     def preview(self, path: Path) -> Path | None:
         """Some translations."""
