@@ -31,6 +31,7 @@ from zoo.cards import write_section
 from zoo.convnets.classifier import ImageClassifier
 from zoo.errors import InputError, ZooError
 from zoo.hub import locate
+from zoo.memory import keep_freed_memory
 from zoo.metrics.features import class_probabilities, embed
 from zoo.precision import quick_autocast, quick_precision
 
@@ -185,4 +186,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     sys.exit(main())
