@@ -8,8 +8,9 @@ from zoo.diffusion.controlnet import ControlNet, edge_map
 from zoo.diffusion.t2i_adapter import T2IAdapter
 from zoo.errors import InputError
 
-X, T, LABELS = torch.randn(3, 1, 8, 8), torch.tensor([5, 30, 59]), torch.tensor([0, 2, 1])
-EDGES = (torch.rand(3, 1, 8, 8) < 0.3).float()
+GENERATOR = torch.Generator().manual_seed(0)
+X, T, LABELS = torch.randn(3, 1, 8, 8, generator=GENERATOR), torch.tensor([5, 30, 59]), torch.tensor([0, 2, 1])
+EDGES = (torch.rand(3, 1, 8, 8, generator=GENERATOR) < 0.3).float()
 
 
 def trained_base() -> ConditionalDDPM:
