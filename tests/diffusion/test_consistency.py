@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import zoo
-from zoo.diffusion.adversarial_consistency import AdversarialConsistency
+from zoo.diffusion.adversarial_consistency import AdversarialConsistency, FeatureDiscriminator
 from zoo.diffusion.cfg import ConditionalDDPM
 from zoo.diffusion.consistency import ConsistencyModel
 from zoo.diffusion.ddpm import DDPM
@@ -14,6 +14,8 @@ from zoo.diffusion.ncsn import NCSN
 from zoo.diffusion.schedule import NoiseSchedule
 from zoo.diffusion.score_sde import ScoreSDE
 from zoo.errors import InputError
+from zoo.images import Transform
+from zoo.mlp.mlp import MLP
 
 
 def small(**init) -> ConsistencyModel:
@@ -100,52 +102,110 @@ def test_training_starts_from_the_diffusion_model(tmp_path, monkeypatch):
         small(base=str(other)).setup("fit")
 
 
-def test_the_adversarial_one_goes_on_from_a_distilled_one_with_its_teacher(tmp_path, monkeypatch):
+@pytest.fixture
+def sharpened(tmp_path, monkeypatch):
+    """An AdversarialConsistency that is set up, with the distilled model that it goes on from."""
     torch.manual_seed(1)
     teacher = DDPM((1, 8, 8), 8, timesteps=64).save_pretrained(tmp_path / "teacher")
     distilled = small(base=str(teacher))
     torch.nn.init.normal_(distilled.net.head[-1].weight, std=0.1)
-    folder = distilled.save_pretrained(tmp_path / "distilled")
-    model = AdversarialConsistency((1, 8, 8), 8, timesteps=64, critic_width=4, base=str(folder))
+    base = distilled.save_pretrained(tmp_path / "distilled")
+    classifier = MLP(image_size=(8, 8), hidden=(12,))
+    classifier.transform = Transform(size=[8, 8], mode="L", mean=[0.4], std=[0.2])
+    critic = classifier.save_pretrained(tmp_path / "classifier")
+    model = AdversarialConsistency(
+        (1, 8, 8), 8, timesteps=64, base=str(base), critic=str(critic), critic_stages={"embedding": 12}
+    )
     monkeypatch.setattr(AdversarialConsistency, "trainer", None)
     model.setup("fit")
+    monkeypatch.undo()
+    return model, distilled, str(teacher)
+
+
+def test_the_adversarial_one_goes_on_from_a_distilled_one_with_its_teacher(sharpened):
+    model, distilled, teacher = sharpened
     assert torch.equal(model.sample(3, seed=0), distilled.sample(3, seed=0))
     x, generator = torch.rand(8, 1, 8, 8), torch.Generator()
-    distilled.start_from(zoo.load(str(teacher)))  # the same teacher, and weights of its own no longer
+    distilled.start_from(zoo.load(teacher))  # the same teacher, and weights of its own no longer
     distilled.net.load_state_dict(model.net.state_dict())
     assert torch.equal(model.loss(x, generator.manual_seed(2)), distilled.loss(x, generator.manual_seed(2)))
     with pytest.raises(InputError, match="no consistency model"):
-        model.start_from(zoo.load(str(teacher)))
+        model.start_from(zoo.load(teacher))
 
 
 def test_the_gradient_of_a_sample_ends_at_its_last_segment(monkeypatch):
-    model, calls = AdversarialConsistency((1, 8, 8), 8, timesteps=64, critic_width=4, segments=2), []
+    model, calls = AdversarialConsistency((1, 8, 8), 8, timesteps=64, segments=2), []
     inner = model.net.forward
     monkeypatch.setattr(model.net, "forward", lambda x_t, t: calls.append(torch.is_grad_enabled()) or inner(x_t, t))
     sample = model.last_segment(3)
-    assert calls == [False, True] and sample.requires_grad
+    assert calls == [False, True] and sample.requires_grad and sample.abs().max() <= 1
     assert torch.autograd.grad(sample.sum(), model.net.head[-1].weight)[0].abs().sum() > 0
 
 
-def test_each_player_moves_in_its_own_steps_alone(monkeypatch):
-    """Every second batch both do, the others are the discriminator's; it learns from the latest samples."""
-    model = AdversarialConsistency((1, 8, 8), 8, timesteps=64, critic_width=4, critic_steps=2).train()
-    torch.nn.init.normal_(model.net.head[-1].weight, std=0.1)
+def test_the_discriminator_sees_what_the_classifier_sees(sharpened):
+    model, _, _ = sharpened
+    x = torch.rand(3, 1, 8, 8)
+    classifier = model._classifier[0]
+    torch.testing.assert_close(model.seen(2 * x - 1)["embedding"], classifier.features((x - 0.4) / 0.2)["embedding"])
+    assert not any("classifier" in key for key in model.state_dict())
+    with pytest.raises(InputError, match="no trained image classifier"):
+        model.see_by(DDPM((1, 8, 8), 8, timesteps=64))
+    model.stages = {"block9": 12}
+    with pytest.raises(InputError, match="critic_stages has 'block9'"):
+        model.see_by(classifier)
+    with pytest.raises(InputError, match="critic_stages is empty"):
+        AdversarialConsistency((1, 8, 8), 8, timesteps=64, critic_stages={})
+
+
+def test_no_stage_can_shout_and_maps_and_vectors_are_read():
+    """A layer's largest singular value is 1, a 3×3 kernel taken as a matrix: places that overlap add up to three times it."""
+    critic = FeatureDiscriminator({"map": 6, "vector": 4}, 16)
+    seen = {"map": torch.randn(2, 6, 5, 5), "vector": torch.randn(2, 4)}
+    for _ in range(50):
+        critic(seen)  # the norm is found by a step of the power method each time
+    critic.eval()
+    assert critic(seen).shape == (2, 2)
+    for head in critic.heads.values():
+        for layer in (head[0], head[2]):
+            assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() == pytest.approx(1, abs=1e-2)
+    alone = critic.heads["vector"](seen["vector"][..., None, None])[:, 0, 0, 0]
+    torch.testing.assert_close(critic(seen)[:, 1], alone)
+    moved = {name: f + torch.randn_like(f) for name, f in seen.items()}
+    far = torch.stack([(moved[name] - seen[name]).flatten(1).norm(dim=1) for name in seen], 1)
+    assert ((critic(moved) - critic(seen)).abs() <= 3 * far).all()
+
+
+def test_both_players_move_and_the_classifier_stays(sharpened):
+    model, _, _ = sharpened
     quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
     trainer = L.Trainer(max_epochs=1, accelerator="cpu", **quiet)
     before = {key: value.clone() for key, value in model.named_parameters()}
-    moved: list[set[str]] = []
-
-    def look(*_):
-        now = dict(model.named_parameters())
-        moved.append({key.partition(".")[0] for key, value in now.items() if not torch.equal(value, before[key])})
-        before.update({key: value.detach().clone() for key, value in now.items()})
-
-    monkeypatch.setattr(model, "on_train_batch_end", look)
+    seen = model.seen(torch.ones(1, 1, 8, 8))["embedding"]
     batches = [(torch.rand(8, 1, 8, 8), torch.zeros(8)) for _ in range(4)]
     trainer.fit(model, torch.utils.data.DataLoader(batches, batch_size=None))
-    assert moved[1] == moved[3] == {"discriminator"} and moved[2] == {"net", "discriminator"}
-    assert len(model._recent) == 2 and not model._recent[0].requires_grad
+    moved = {key.partition(".")[0] for key, value in model.named_parameters() if not torch.equal(value, before[key])}
+    assert moved == {"net", "discriminator"}
+    assert torch.equal(model.seen(torch.ones(1, 1, 8, 8))["embedding"], seen)
+
+
+def test_the_discriminator_learns_to_tell_and_the_network_to_be_taken_for_real(sharpened):
+    """Against a network that can't move the verdicts part; against a discriminator that can't the network's images rise."""
+    model, _, _ = sharpened
+    real = torch.rand(64, 1, 8, 8).round()
+    quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+
+    def gap(rates: tuple[float, float]) -> float:
+        model.rates = rates
+        batches = [(real[torch.randperm(64)[:16]], torch.zeros(16)) for _ in range(40)]
+        trainer = L.Trainer(max_epochs=1, accelerator="cpu", **quiet)
+        trainer.fit(model, torch.utils.data.DataLoader(batches, batch_size=None))
+        torch.manual_seed(2)
+        with torch.no_grad():
+            return (model.verdict(2 * real - 1).mean() - model.verdict(model.last_segment(64)).mean()).item()
+
+    apart = gap((0.0, 1e-2))
+    assert apart > 0.1
+    assert gap((1e-3, 0.0)) < 0.7 * apart
 
 
 def test_calls_and_seeds():

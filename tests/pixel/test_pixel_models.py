@@ -35,6 +35,20 @@ def test_a_pixel_sees_only_earlier_pixels(make):
         assert seen[pixel, pixel - 1] or pixel % size == 0, "the pixel before is out of sight"
 
 
+@both
+@torch.no_grad()
+def test_nothing_leaks_through_the_grey_level_either(make):
+    """An embedding of levels has no gradient to the pixel. Change one level: no logits of it or of earlier pixels may change."""
+    model, x = make().eval(), torch.randint(4, (2, 1, 5, 5)) / 3
+    before = model(x).flatten(2)
+    for pixel in range(25):
+        changed = x.clone().flatten(2)
+        changed[..., pixel] = (changed[..., pixel] + 1 / 3) % (4 / 3)
+        after = model(changed.reshape_as(x)).flatten(2)
+        torch.testing.assert_close(after[..., : pixel + 1], before[..., : pixel + 1], rtol=1e-5, atol=1e-6)
+        assert pixel % 5 == 4 or not torch.allclose(after[..., pixel + 1], before[..., pixel + 1], atol=1e-4)
+
+
 def test_the_two_stacks_have_no_blind_spot():
     seen = dependences(MODELS["pixelcnn"](), 5)
     assert torch.equal(seen, torch.ones_like(seen).tril(-1).bool())
@@ -129,5 +143,7 @@ def test_only_grey_images_and_two_levels_or_more():
         PixelCNN((3, 8, 8))
     with pytest.raises(InputError, match="dilations are 2 numbers"):
         PixelCNN((1, 8, 8), layers=2, dilations=[1, 2, 4])
+    with pytest.raises(InputError, match="embedding_dim"):
+        PixelCNN((1, 8, 8), embedding_dim=0)
     with pytest.raises(InputError, match="levels"):
         PixelRNN((1, 8, 8), levels=1)

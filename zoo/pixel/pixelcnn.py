@@ -9,7 +9,15 @@ such kernels has a blind spot, pixels above and to the right that no path reache
 
 each with the gate y = tanh(a) · σ(b), which multiplies as an LSTM does.
 
-Departures from the papers: fewer channels and layers; AdamW with a cosine schedule; no labels.
+What a pixel says is its brightness and, beside it, an embedding of its grey level, a vector for each of 256 as if it were a word:
+
+    u = [2 x − 1, e(level) + place]
+
+Grey levels return exactly. Down the edge of an upright stroke each row repeats that of the row above, and the full ink of an
+image is 253 in one and 254 in another. In brightness that is a difference of a 255th; a vector of its own is as plain as any.
+
+Departures from the papers: that embedding, with a learnt vector for every place added; fewer channels and layers; AdamW with a
+cosine schedule; no labels.
 
 Drawing takes a pass for every pixel, but not of all layers over the whole image: what the vertical stack says of a row is ready
 when the rows above are, and in the row itself what the layers have said of earlier pixels stays as it was.
@@ -22,6 +30,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.errors import InputError
+from zoo.module import check_count
 from zoo.pixel.pixel_model import PixelModel
 
 Memory = list[tuple[Tensor, Tensor, Tensor]]
@@ -104,6 +113,7 @@ class PixelCNN(PixelModel):
         kernel: odd; with 3 and n layers a pixel sees n + 2 rows up.
         dilations: distance between the pixels that each layer's kernel reads, the first 1; larger ones see further at the same
             cost. None for 1 everywhere.
+        embedding_dim: length of a grey level's vector.
         levels: grey levels.
 
     Shapes:
@@ -118,15 +128,19 @@ class PixelCNN(PixelModel):
         layers: int = 12,
         kernel: int = 3,
         dilations: Sequence[int] | None = None,
+        embedding_dim: int = 16,
         levels: int = 256,
     ) -> None:
         super().__init__(image_shape, levels)
         self.save_hyperparameters()
+        check_count(embedding_dim, "embedding_dim")
         steps = [1] * layers if dilations is None else list(dilations)
         if len(steps) != layers or steps[0] != 1 or min(steps) < 1:
             raise InputError(f"dilations are {layers} numbers from 1 on, the first 1, not {dilations!r}")
+        self.embedding = nn.Embedding(levels, embedding_dim)
+        self.place = nn.Parameter(torch.zeros(1, embedding_dim, *image_shape[1:]))
         self.layers = nn.ModuleList(
-            GatedLayer(width if i else 1, width, kernel if i else 7, first=i == 0, dilation=step)
+            GatedLayer(width if i else 1 + embedding_dim, width, kernel if i else 7, first=i == 0, dilation=step)
             for i, step in enumerate(steps)
         )
         self.head = nn.Sequential(nn.ReLU(), nn.Conv2d(width, 2 * width, 1), nn.ReLU(), nn.Conv2d(2 * width, levels, 1))
@@ -134,15 +148,21 @@ class PixelCNN(PixelModel):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of every pixel's grey level, [N, levels, H, W]."""
-        v = h = 2 * x - 1
+        v = h = self.see(x)
         for layer in self.layers:
             v, h = layer(v, h)
         return self.head(h)
 
+    def see(self, x: Tensor, rows: slice = slice(None), columns: slice = slice(None)) -> Tensor:
+        """What the first layer reads of these rows and columns of x: [N, 1 + embedding_dim, rows, columns]."""
+        x = x[:, :, rows, columns]
+        level = self.embedding(self.targets(x)).movedim(-1, 1)
+        return torch.cat([2 * x - 1, level + self.place[:, :, rows, columns]], dim=1)
+
     def remember(self, x: Tensor, row: int, memory: Memory | None) -> Memory:
         """Of every layer: the rows that its vertical stack reads again for the next row, what it says of this one, and the
         horizontal stack's row so far, which `pixel_logits` fills in."""
-        v, result = 2 * x[:, :, max(0, row - 3) : row + 1] - 1, []
+        v, result = self.see(x, slice(max(0, row - 3), row + 1)), []
         for i, layer in enumerate(self.layers):
             if i and memory:
                 v = torch.cat([memory[i][0], v], dim=2)
@@ -154,7 +174,7 @@ class PixelCNN(PixelModel):
 
     def pixel_logits(self, x: Tensor, row: int, column: int, memory: Memory) -> Tensor:
         # the first layer reads the image; later ones read what was said of earlier pixels, and of this one just now
-        h = 2 * x[:, :, row : row + 1, : column + 1] - 1
+        h = self.see(x, slice(row, row + 1), slice(column + 1))
         for layer, (_, above, own) in zip(self.layers, memory, strict=True):
             own[..., column + 1 - h.shape[3] : column + 1] = h
             near = slice(max(0, column - layer.reach), column + 1)  # type: ignore[operator]
