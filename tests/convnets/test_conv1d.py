@@ -91,6 +91,7 @@ def test_fits_equal_a_plain_scan_of_both_strands():
     stages = model.features(one_hot(codes))
     torch.testing.assert_close(stages["best"], scan.relu().amax((1, 3)))
     torch.testing.assert_close(stages["total"], scan.exp().sum((1, 3)).log())
+    torch.testing.assert_close(stages["number"], scan.sigmoid().sum((1, 3)))
     along = torch.linspace(0, model.where.shape[2] - 1, 23)
     lines = [np.interp(along, range(model.where.shape[2]), knots) for knots in model.where[0].detach()]
     share = torch.tensor(np.stack(lines)).softmax(1).float()  # [motifs, places]
@@ -116,7 +117,7 @@ def test_the_answer_is_the_mean_of_members_that_have_nothing_in_common():
 def test_without_hidden_units_the_motifs_are_weighed_themselves():
     model, x = MotifCNN(3, 6, members=2, width=5, hidden_dim=0).eval(), one_hot(sequences(4, 23))
     weight = model.head.weight[:3, :, 0]  # the first member's answers
-    pooled = model.features(x)["embedding"][:, :18]
+    pooled = model.features(x)["embedding"][:, :24]
     torch.testing.assert_close(model.opinions(x)[:, 0], pooled @ weight.T + model.head.bias[:3])
 
 

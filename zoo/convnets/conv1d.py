@@ -2,23 +2,24 @@
 
 A sequence is one-hot, four rows of letters, and a filter w of width K is a motif: a score for each letter at each place, here for
 each pair of neighbours, since what a protein feels of a letter depends on the next one (Siebert and Söding, 2016,
-doi:10.1093/nar/gkw521). It is slid over both strands, and three things count: how well it fits where it fits best, how well
-everywhere taken together, and how well near the place where it should be:
+doi:10.1093/nar/gkw521). It is slid over both strands, and four things count: how well it fits where it fits best, how well
+everywhere taken together, how well near the place where it should be, and in how many places:
 
     z_it = Σ_abk w_iabk x_a,t+k x_b,t+k+1 + b_i,    s = relu(z)
-    h = [max_t s_it, log Σ_t exp z_it, Σ_t a_it s_it],    p(factor binds | x) = σ(v · f(h) + c)
+    h = [max_t s_it, log Σ_t exp z_it, Σ_t a_it s_it, Σ_t σ(z_it)],    p(factor binds | x) = σ(v · f(h) + c)
 
 The other strand is read in its own direction, its letters paired A-T and C-G: with the letters in the order A, C, G, T that is x
 turned around in both axes. So a sequence and its reverse complement get the same answer. The maximum finds one good site; the
 sum is, if z is an energy, how much of the protein sits anywhere. The mean's weights a are learnt, for a peak's summit is in the
-middle of its sequence, and the site that was bound is near: they start as equal and add up to one.
+middle of its sequence, and the site that was bound is near: they start as equal and add up to one. The last is the number of
+sites expected to be taken, if each takes one protein at most: many short motifs, each of little weight, add up by their number.
 
 A few thousand peaks leave much to chance. So several members learn side by side, each by motifs and a loss of its own, and the
 answer is their mean. One set of motifs serves all factors.
 
 Departures from the paper: one network for seven factors, each learning from its own sequences alone, where DeepBind fits one each
-and picks the best of thirty calibrations; pairs of letters, the sum and the learnt weights; members; both strands compete motif
-by motif and not sequence by sequence; AdamW.
+and picks the best of thirty calibrations; pairs of letters, the sum, the number and the learnt weights; members; both strands
+compete motif by motif and not sequence by sequence; AdamW.
 """
 
 from collections.abc import Sequence
@@ -37,7 +38,7 @@ KNOTS = 11  # of a motif's weights along a sequence; straight lines between them
 
 
 class MotifCNN(ZooModule):
-    """The best, the summed and the weighted fit of each motif on both strands, and a small classifier for every factor.
+    """The best, summed and weighted fit of each motif on both strands, its number, and a small classifier for every factor.
 
     Args:
         num_classes: number of factors; their answers are independent of each other.
@@ -69,7 +70,7 @@ class MotifCNN(ZooModule):
         if width < 2:
             raise InputError("width is 1: a filter sees pairs of neighbours, so it needs two letters or more")
         self.save_hyperparameters()
-        every, pooled = members * motifs, 3 * members * motifs
+        every, pooled = members * motifs, 4 * members * motifs
         self.scan = nn.Conv1d(16, every, width - 1)  # of pairs: a letter fewer
         self.where = nn.Parameter(torch.zeros(1, every, KNOTS))
         self.hidden = nn.Sequential(nn.BatchNorm1d(pooled), nn.Dropout(dropout))
@@ -92,17 +93,19 @@ class MotifCNN(ZooModule):
         return torch.stack([x, x.flip(1, 2)], 1)
 
     def features(self, x: Tensor) -> dict[str, Tensor]:
-        """The best, summed and weighted fit of each motif, [N, members · motifs] all, and the embedding [N, D]."""
+        """The best, summed and weighted fit of each motif and its number, [N, members · motifs] all; the embedding [N, D]."""
         members = self.hparams["members"]
         energy = self.scan(self.pairs(x).flatten(0, 1))  # [2 N, members · motifs, places]
         fits, both = energy.relu(), (-1, 2)
         best = F.max_pool1d(fits, fits.shape[2])[..., 0].unflatten(0, both).amax(1)
         total = energy.logsumexp(2).unflatten(0, both).logsumexp(1)
+        number = energy.sigmoid().sum(2).unflatten(0, both).sum(1)
         share = F.interpolate(self.where, fits.shape[2], mode="linear", align_corners=True).softmax(2)
         mean = (fits * share).sum(2).unflatten(0, both).mean(1)
-        pooled = [stage.float().unflatten(1, (members, -1)) for stage in (best, total, mean)]
+        pooled = [stage.float().unflatten(1, (members, -1)) for stage in (best, total, mean, number)]
         hidden = self.hidden(torch.cat(pooled, 2).flatten(1)[..., None])  # [N, D, 1], member after member
-        return {"best": best, "total": total, "mean": mean, "embedding": hidden[..., 0]}
+        stages = {"best": best, "total": total, "mean": mean, "number": number}
+        return stages | {"embedding": hidden[..., 0]}
 
     def opinions(self, x: Tensor) -> Tensor:
         """Logits of every member, [N, members, num_classes]."""
