@@ -17,14 +17,25 @@ from datamodules.base import TensorDataModule
 from datamodules.files import DataNotFoundError, data_root, fetch
 from zoo.errors import InputError
 
-RECORD = 1 + 3 * 32 * 32  # bytes
+PIXELS = 3 * 32 * 32
 
 
 class CIFAR10(TensorDataModule):
     """Ten classes, 5000 to train on and 1000 to test in each. See `TensorDataModule` for the arguments."""
 
     name = "cifar10"
-    classes = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+    classes: tuple[str, ...] = (
+        "airplane",
+        "automobile",
+        "bird",
+        "cat",
+        "deer",
+        "dog",
+        "frog",
+        "horse",
+        "ship",
+        "truck",
+    )
     image_shape = (3, 32, 32)
     mean = (0.4914, 0.4822, 0.4465)
     std = (0.2470, 0.2435, 0.2616)
@@ -34,6 +45,7 @@ class CIFAR10(TensorDataModule):
         "The authors state no licence; the images come from the 80 Million Tiny Images. Cite the technical report."
     )
     homepage: ClassVar[str] = "https://www.cs.toronto.edu/~kriz/cifar.html"
+    labels: ClassVar[int] = 1  # bytes before the pixels of a record, of which the last is the class
     folder: ClassVar[str] = "cifar-10-batches-bin"
     archive: ClassVar[str] = "cifar-10-binary.tar.gz"
     mirrors: ClassVar[tuple[str, ...]] = (
@@ -63,8 +75,9 @@ class CIFAR10(TensorDataModule):
         return [name for part in self.files.values() for name in part if not (folder / name).is_file()]
 
     def load(self, part: str) -> tuple[Tensor, Tensor]:
-        records = torch.cat([read_records(data_root(self.root) / self.folder / name) for name in self.files[part]])
-        return records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0].long()
+        paths = [data_root(self.root) / self.folder / name for name in self.files[part]]
+        records = torch.cat([read_records(path, self.labels) for path in paths])
+        return records[:, self.labels :].reshape(-1, 3, 32, 32), records[:, self.labels - 1].long()
 
 
 def unpack(archive: Path, root: Path, members: list[str]) -> None:
@@ -84,9 +97,9 @@ def unpack(archive: Path, root: Path, members: list[str]) -> None:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def read_records(path: Path) -> Tensor:
-    """Records of a CIFAR-10 binary file, uint8 [N, 3073]: the label, then red, green and blue, row by row."""
-    data = np.fromfile(path, np.uint8)
-    if not len(data) or len(data) % RECORD:
-        raise InputError(f"{path} has {len(data)} bytes, no multiple of {RECORD}: remove it to fetch it again.")
-    return torch.from_numpy(data).view(-1, RECORD)
+def read_records(path: Path, labels: int = 1) -> Tensor:
+    """Records of a CIFAR binary file, uint8 [N, labels + 3072]: the labels, then red, green and blue, row by row."""
+    data, record = np.fromfile(path, np.uint8), labels + PIXELS
+    if not len(data) or len(data) % record:
+        raise InputError(f"{path} has {len(data)} bytes, no multiple of {record}: remove it to fetch it again.")
+    return torch.from_numpy(data).view(-1, record)

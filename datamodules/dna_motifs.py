@@ -7,6 +7,9 @@ is shuffled anew whenever it comes up, in validation (a tenth of the peaks, alwa
 
 A sequence has the label of one factor: whether the other six bind there wasn't measured, so their answers don't count. Peaks of
 two factors may overlap: training and validation peaks that share 30 letters in a row with a test peak of any factor are left out.
+
+Both files are in order of strength, and every second of the thousand strongest peaks is a test peak. Weak peaks have a site of
+their own less often: with `dwell` they weigh less in training.
 """
 
 import csv
@@ -36,36 +39,53 @@ FILES = {  # of factor: stem of its files, training peaks
     "ZBTB7A": ("ZBTB7A_HepG2_ZBTB7A_(SC-34508)_HudsonAlpha", 8689),
 }
 TESTED = 1000
+FAINT = 0.1  # what the weakest peaks weigh, if the strongest weigh 1, however much training dwells on those
 Part = tuple[Tensor, Tensor, Tensor]  # codes uint8 [N, L], factor int64 [N], label float32 [N]
+Batch = tuple[Tensor, Tensor, Tensor, Tensor]  # one-hot [2 N, 4, L], factor int64, label and weight float32 [2 N]
 
 
 class PeakLoader(ResumableLoader):
     """Batches of peaks, each followed by as many shuffles of them; a pure function of (seed, epoch, rank, batch).
 
     Args:
+        weight: of each peak and its shuffle in the loss, [N]; None for 1.
         rank, world_size: this process's place; every rank gets its own equal share of the same order.
     """
 
     def __init__(
-        self, codes: Tensor, factor: Tensor, batch_size: int, *, seed: int = 0, rank: int = 0, world_size: int = 1
+        self,
+        codes: Tensor,
+        factor: Tensor,
+        batch_size: int,
+        *,
+        weight: Tensor | None = None,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         self.codes, self.factor, self.batch_size = codes, factor, batch_size
+        self.weight = torch.ones(len(codes), device=codes.device) if weight is None else weight
         self.seed, self.rank, self.world_size = seed, rank, world_size
 
     def __len__(self) -> int:
         return max(1, len(self.codes) // self.world_size // self.batch_size)  # a last, smaller batch is dropped
 
-    def __iter__(self) -> Iterator[Part]:
+    def __iter__(self) -> Iterator[Batch]:
         epoch = self.epoch
         order = torch.randperm(len(self.codes), generator=torch.Generator().manual_seed(key(self.seed, epoch)))
         mine = order[self.rank :: self.world_size].to(self.codes.device)
         for batch in self.remaining():
             index = mine[batch * self.batch_size : (batch + 1) * self.batch_size]
             generator = torch.Generator(self.codes.device).manual_seed(key(self.seed, epoch, self.rank, batch))
-            peaks, factor = self.codes[index], self.factor[index]
+            peaks, factor, weight = self.codes[index], self.factor[index], self.weight[index]
             label = torch.ones(len(index), device=peaks.device)
             codes = torch.cat([peaks, shuffle_pairs(peaks, generator)])
-            yield one_hot(codes), torch.cat([factor, factor]), torch.cat([label, 0 * label])
+            yield (
+                one_hot(codes),
+                torch.cat([factor, factor]),
+                torch.cat([label, 0 * label]),
+                torch.cat([weight, weight]),
+            )
 
 
 class TFBS(lightning.LightningDataModule):
@@ -73,11 +93,13 @@ class TFBS(lightning.LightningDataModule):
 
     Args:
         batch_size: peaks per batch and process; as many shuffles come with them.
+        dwell: on how many of a factor's peaks, the strongest first, training dwells: the peak of rank r weighs
+            0.1 + 0.9 exp(-r / dwell) in the loss, over the mean of all. None for all alike, as in validation.
         seed: of the order and of the training shuffles, never of the split.
         root: folder of the raw files; default `$ZOO_DATA`, else the user's cache folder.
 
     Shapes:
-        batches: float32 [2 * batch_size, 4, 101], factor int64 [2 * batch_size], label float32 [2 * batch_size].
+        batches: float32 [2 * batch_size, 4, 101], factor int64 [2 * batch_size], label and weight float32 [2 * batch_size].
     """
 
     name = "tfbs"
@@ -87,13 +109,18 @@ class TFBS(lightning.LightningDataModule):
     licence_note: ClassVar[str] = "ENCODE's data are free to use; the repository that prepared them names no licence."
     homepage: ClassVar[str] = "https://github.com/jisraeli/DeepBind"
 
-    def __init__(self, batch_size: int = 128, *, seed: int = 0, root: str | None = None) -> None:
+    def __init__(
+        self, batch_size: int = 128, *, dwell: float | None = None, seed: int = 0, root: str | None = None
+    ) -> None:
         super().__init__()
         self.save_hyperparameters(ignore=CLI_KEYS)
         if batch_size < 1:
             raise InputError(f"batch_size is {batch_size}; it must be at least 1.")
-        self.batch_size, self.seed, self.root = batch_size, seed, root
+        if dwell is not None and not dwell > 0:
+            raise InputError(f"dwell is {dwell}; it must be a number of peaks above 0, or None for all alike.")
+        self.batch_size, self.dwell, self.seed, self.root = batch_size, dwell, seed, root
         self._parts: dict[str, Part] = {}
+        self._weight = torch.empty(0)
 
     def prepare_data(self) -> None:
         for factor in FILES:
@@ -107,19 +134,28 @@ class TFBS(lightning.LightningDataModule):
         if not self._parts:
             tested = torch.cat([self._read(factor, "B")[0] for factor in FILES])
             rows: dict[str, list[Part]] = {"train": [], "val": [], "test": []}
+            weights = []
             for number, factor in enumerate(FILES):
                 codes, label = self._read(factor, "AC")
                 order = fixed_permutation(len(codes))
                 order = order[~share_words(codes, tested)[order]]
                 held_out = len(codes) // 10
                 val, train = order[:held_out].sort().values, order[held_out:].sort().values
+                weights.append(self._weigh(train))
                 found = {"train": (codes[train], label[train]), "val": with_shuffles(codes[val])}
                 for split, (x, y) in (found | {"test": self._read(factor, "B")}).items():
                     rows[split].append((x, torch.full((len(x),), number), y))
+            self._weight = torch.cat(weights) / torch.cat(weights).mean()
             for split, parts in rows.items():
                 codes, factor_number, label = (torch.cat(column) for column in zip(*parts, strict=True))
                 self._parts[split] = codes, factor_number, label
         return self._parts[name]
+
+    def _weigh(self, place: Tensor) -> Tensor:
+        """What the peaks at these lines of a factor's training file weigh, [N]."""
+        strongest = TESTED // 2  # of the first thousand ranks every second is in the file
+        rank = torch.where(place < strongest, 2 * place, place + strongest)
+        return FAINT + (1 - FAINT) * (-rank / self.dwell).exp() if self.dwell else torch.ones(len(place))
 
     def labelled(self, name: str, factor: int) -> tuple[Tensor, Tensor]:
         """Codes and labels of one factor; every training peak comes with one shuffle that is always the same."""
@@ -134,7 +170,13 @@ class TFBS(lightning.LightningDataModule):
         if trainer:
             device = trainer.strategy.root_device
         return PeakLoader(
-            codes.to(device), factor.to(device), self.batch_size, seed=self.seed, rank=rank, world_size=world_size
+            codes.to(device),
+            factor.to(device),
+            self.batch_size,
+            weight=self._weight.to(device),
+            seed=self.seed,
+            rank=rank,
+            world_size=world_size,
         )
 
     def val_dataloader(self) -> DataLoader:
@@ -145,7 +187,7 @@ class TFBS(lightning.LightningDataModule):
 
     def _loader(self, name: str) -> DataLoader:
         codes, factor, label = self.part(name)
-        rows = TensorDataset(one_hot(codes), factor, label)
+        rows = TensorDataset(one_hot(codes), factor, label, torch.ones(len(codes)))
         # a batch is one look-up: its sampler draws whole batches of indices
         return DataLoader(rows, batch_size=None, sampler=BatchSampler(SequentialSampler(rows), 500, drop_last=False))
 

@@ -12,6 +12,7 @@ import zoo
 from datamodules.base import sample_split
 from zoo import cards, checkpoint
 from zoo.hub import CHECKPOINTS, names_in
+from zoo.training import RecipeCLI
 
 NAMES = names_in(CHECKPOINTS)
 MEBIBYTE = 2**20
@@ -41,6 +42,19 @@ def test_all_checkpoints_fit_the_budget():
 
 def test_nothing_pickled_is_in_the_tree():
     assert not [p for p in CHECKPOINTS.rglob("*") if p.suffix in (".ckpt", ".pt", ".pth", ".pkl", ".pickle", ".npy")]
+
+
+WAITING = [path.parent.name for path in sorted(CHECKPOINTS.glob("[!.]*/recipe.yaml")) if path.parent.name not in NAMES]
+
+
+@pytest.mark.filterwarnings("ignore:LightningCLI's args|.*will be overridden by")
+@pytest.mark.parametrize("name", WAITING)
+def test_a_recipe_that_waits_for_its_training_can_start(name):
+    cli = RecipeCLI(CHECKPOINTS / name / "recipe.yaml", ["--trainer.accelerator=cpu"], [])
+    assert f"python scripts/train.py {name}" in (CHECKPOINTS / name / "recipe.yaml").read_text(encoding="utf-8")
+    if cli.model.task == "image-classification":
+        x = torch.zeros(2, *cli.datamodule.image_shape)
+        assert cli.model.eval()(x).shape == (2, len(cli.datamodule.classes))
 
 
 @pytest.mark.parametrize("name", NAMES)

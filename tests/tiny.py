@@ -142,7 +142,7 @@ def binding_sites() -> Any:
 
     codes = torch.randint(4, (24, 40), generator=torch.Generator().manual_seed(0))
     codes[::2, 10:16] = torch.tensor([0, 1, 2, 3, 0, 0])
-    return one_hot(codes), torch.arange(24) % 3, (torch.arange(24) % 2 == 0).float()
+    return one_hot(codes), torch.arange(24) % 3, (torch.arange(24) % 2 == 0).float(), torch.ones(24)
 
 
 def numbers() -> Any:

@@ -74,6 +74,11 @@ DATA_LICENCES: dict[str, tuple[str | None, str, str]] = {
         "none stated by the authors",
         "cite the report; ask before commercial use of images",
     ),
+    "cifar100": (
+        "uoft-cs/cifar100",
+        "none stated by the authors",
+        "cite the report; ask before commercial use of images",
+    ),
 }
 
 

@@ -92,6 +92,7 @@ ARCHITECTURES = {
 DATAMODULES = {
     "bell": "datamodules.bumps:Bell",
     "cifar10": "datamodules.cifar10:CIFAR10",
+    "cifar100": "datamodules.cifar100:CIFAR100",
     "citeseer": "datamodules.planetoid:Citeseer",
     "coin": "datamodules.bumps:Coin",
     "concrete": "datamodules.concrete:Concrete",

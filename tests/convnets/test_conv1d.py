@@ -128,10 +128,10 @@ def test_a_filter_of_one_letter_is_refused():
 
 def test_every_member_learns_by_a_loss_of_its_own():
     model, x = small(), one_hot(sequences(4, 23))
-    batch = x, torch.tensor([0, 2, 0, 1]), torch.tensor([1.0, 0.0, 0.0, 1.0])
+    batch = x, torch.tensor([0, 2, 0, 1]), torch.tensor([1.0, 0.0, 0.0, 1.0]), torch.tensor([2.0, 0.5, 1.0, 0.5])
     opinions, rows = model.opinions(x), []
-    for number, (factor, label) in enumerate(zip(*batch[1:], strict=True)):
-        rows.append(F.binary_cross_entropy_with_logits(opinions[number, :, factor], label.expand(2)))
+    for number, (factor, label, weight) in enumerate(zip(*batch[1:], strict=True)):
+        rows.append(weight * F.binary_cross_entropy_with_logits(opinions[number, :, factor], label.expand(2)))
     torch.testing.assert_close(model._loss(batch), torch.stack(rows).mean())
 
 
@@ -215,7 +215,7 @@ def test_parts_are_disjoint_and_packed_files_are_read(tiny_files):
     assert not train & val
     codes, label = data.labelled("train", 1)
     assert len(codes) == 90 and torch.equal(pairs(codes[:45]), pairs(codes[45:])) and label.sum() == 45
-    x, factor, label = next(iter(data.train_dataloader()))
+    x, factor, label, _ = next(iter(data.train_dataloader()))
     assert x.shape == (8, 4, 40) and torch.equal(factor[:4], factor[4:]) and label.tolist() == [1] * 4 + [0] * 4
 
 
@@ -234,7 +234,7 @@ def test_batches_follow_seed_and_epoch_and_resume():
 
     def run(loader: PeakLoader, epoch: int) -> list[torch.Tensor]:
         loader.set_epoch(epoch)
-        return [x for x, _, _ in loader]
+        return [x for x, *_ in loader]
 
     loader = PeakLoader(codes, factor, 8)
     first, again, later = run(loader, 0), run(PeakLoader(codes, factor, 8), 0), run(loader, 1)
@@ -245,6 +245,25 @@ def test_batches_follow_seed_and_epoch_and_resume():
     assert all(map(torch.equal, run(loader, 0), first[3:]))
     shares = [torch.cat([x[:8] for x in run(PeakLoader(codes, factor, 8, rank=r, world_size=2), 0)]) for r in range(2)]
     assert not {tuple(x.flatten().tolist()) for x in shares[0]} & {tuple(x.flatten().tolist()) for x in shares[1]}
+
+
+def test_strong_peaks_weigh_more(tiny_files):
+    data, alike = TFBS(4, dwell=20, root=str(tiny_files)), TFBS(4, root=str(tiny_files))
+    loader = data.train_dataloader()
+    text = (tiny_files / "dna_motifs" / "encode_chipseq" / "P53_AC.seq").read_text()
+    lines = [row.split("\t")[2] for row in text.splitlines()[1:]]
+    # ten of the twenty strongest peaks are test peaks, so the lines of the training file have ranks 0, 2, … 18, 20, 21, …
+    place = torch.tensor([lines.index("".join("ACGT"[c] for c in codes)) for codes in loader.codes[:45].tolist()])
+    wanted = 0.1 + 0.9 * torch.exp(-torch.where(place < 10, 2 * place, place + 10) / 20)
+    torch.testing.assert_close(loader.weight[:45] / loader.weight[0], wanted / wanted[0])
+    assert loader.weight.mean().item() == pytest.approx(1) and loader.weight.max() > 2 * loader.weight.min()
+    for (x, _, _, weight), (same, _, _, even) in zip(loader, alike.train_dataloader(), strict=True):
+        known = (x[:4, None] == one_hot(loader.codes)).flatten(2).all(2).long().argmax(1)
+        assert torch.equal(weight[:4], loader.weight[known]) and torch.equal(weight[4:], weight[:4])
+        assert torch.equal(x, same) and torch.equal(even, torch.ones(8))
+    assert torch.equal(torch.cat([weight for *_, weight in data.val_dataloader()]), torch.ones(20))
+    with pytest.raises(InputError, match="dwell is 0"):
+        TFBS(dwell=0)
 
 
 def test_missing_and_broken_files_are_named(tiny_files):

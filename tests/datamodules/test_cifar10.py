@@ -1,4 +1,4 @@
-"""What only CIFAR-10 has: one archive for all its files."""
+"""What only CIFAR-10 and CIFAR-100 have: one archive for all their files."""
 
 import io
 import tarfile
@@ -10,6 +10,7 @@ import torch
 from conftest import TRAIN
 
 from datamodules.cifar10 import CIFAR10, read_records
+from datamodules.cifar100 import CIFAR100
 from datamodules.files import DataNotFoundError, sha256_of
 from zoo.errors import InputError
 
@@ -92,3 +93,22 @@ def test_lost_batch_is_named(tiny_root):
     wrong = TRAIN - TRAIN // 5 + 1
     with pytest.raises(InputError, match=rf"the train part of cifar10 has {wrong} images .*, not {TRAIN}"):
         CIFAR10().tensors("train")
+
+
+def test_class_of_cifar100_is_the_second_label(tmp_path, monkeypatch):
+    monkeypatch.setattr(CIFAR100, "counts", {"train": 6, "test": 4})
+    folder = tmp_path / CIFAR100.folder
+    folder.mkdir()
+    for part, n in CIFAR100.counts.items():
+        records = np.zeros((n, 2 + 3072), np.uint8)
+        records[:, 0], records[:, 1] = 19, np.arange(n) + 90  # group, class
+        records[:, 2 + 1024] = np.arange(n) + 1  # green, first pixel
+        records.tofile(folder / f"{part}.bin")
+    data = CIFAR100(2, val_size=2, normalize=False, root=str(tmp_path))
+    data.prepare_data()
+    x, y = data.tensors("test")
+    assert x.shape == (4, 3, 32, 32) and y.tolist() == [90, 91, 92, 93] and x[:, 1, 0, 0].tolist() == [1, 2, 3, 4]
+    assert [data.classes[i] for i in (0, 90, 99)] == ["apple", "train", "worm"]
+    (folder / "test.bin").write_bytes(b"\0" * 3073)
+    with pytest.raises(InputError, match=r"test.bin has 3073 bytes, no multiple of 3074: remove it"):
+        CIFAR100(val_size=2, root=str(tmp_path)).tensors("test")

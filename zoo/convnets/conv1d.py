@@ -184,18 +184,19 @@ class MotifCNN(ZooModule):
                 )
             self.classes = list(classes)
 
-    def _loss(self, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        x, factor, label = batch
+    def _loss(self, batch: tuple[Tensor, Tensor, Tensor, Tensor]) -> Tensor:
+        x, factor, label, weight = batch
         opinions = self.opinions(x)
         measured = opinions[torch.arange(len(x)), :, factor]  # [N, members]: of the one factor
-        return F.binary_cross_entropy_with_logits(measured.float(), label[:, None].expand_as(measured))
+        wanted = label[:, None].expand_as(measured)
+        return F.binary_cross_entropy_with_logits(measured.float(), wanted, weight[:, None])
 
-    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
+    def training_step(self, batch: tuple[Tensor, Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
         loss = self._loss(batch)
         self.log_train(loss=loss)
         return loss
 
-    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
+    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor, Tensor], batch_idx: int) -> None:
         self.log("val/loss", self._loss(batch), batch_size=len(batch[2]), prog_bar=True)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
