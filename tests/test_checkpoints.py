@@ -67,6 +67,9 @@ class TestCheckpoint:
         first = (folder.path / "recipe.yaml").read_text(encoding="utf-8").splitlines()[0]
         assert first == f"# python scripts/train.py {name}"
         assert (folder.path / "preview.png").exists() and (folder.path / "history.csv").exists()
+        command = json.loads((folder.path / "provenance.json").read_text(encoding="utf-8"))["command"].split()
+        assert command[:2] == ["python", "scripts/train.py"] and name.startswith(command[2])  # .fcd: another's weights
+        assert all(word.startswith("--") for word in command[3:])
 
     def test_every_metric_says_how_and_belongs_to_this_file(self, name):
         folder = cards.Folder(CHECKPOINTS / name)
