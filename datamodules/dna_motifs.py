@@ -163,6 +163,12 @@ class TFBS(lightning.LightningDataModule):
         codes, label = codes[factors == factor], label[factors == factor]
         return with_shuffles(codes) if name == "train" else (codes, label)
 
+    def weights(self, factor: int) -> Tensor:
+        """What the sequences of `labelled("train", factor)` weigh, over their mean, [N]."""
+        _, factors, _ = self.part("train")
+        weight = self._weight[factors == factor]
+        return torch.cat([weight, weight]) / weight.mean()
+
     def train_dataloader(self) -> PeakLoader:
         codes, factor, _ = self.part("train")
         trainer, device = self.trainer, torch.device("cpu")

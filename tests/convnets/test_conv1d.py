@@ -69,6 +69,19 @@ def test_words_count_on_both_strands_alike():
     assert count_words(encode("AACNTT")[None], 2)[0, 0] == 2
 
 
+def test_a_word_regression_takes_a_weight_of_two_for_two_of_a_kind():
+    codes, label = sequences(40, 30), (torch.arange(40) % 2).float()
+    parts = {name: (codes, label) for name in ("train", "val", "test")}
+    weight = torch.ones(40)
+    weight[:10] = 2
+    twice = parts | {"train": (torch.cat([codes, codes[:10]]), torch.cat([label, label[:10]]))}
+    plain, weighed, repeated = (
+        dna.word_regression(p, (2,), (0.01,), w)[0] for p, w in ((parts, None), (parts, weight), (twice, None))
+    )
+    torch.testing.assert_close(weighed, repeated, atol=1e-3, rtol=0)
+    assert (weighed - plain).abs().max() > 0.01
+
+
 def test_shared_words_are_found_on_either_strand():
     codes = sequences(6, 50)
     others = sequences(2, 50, seed=1)
@@ -262,6 +275,9 @@ def test_strong_peaks_weigh_more(tiny_files):
         assert torch.equal(weight[:4], loader.weight[known]) and torch.equal(weight[4:], weight[:4])
         assert torch.equal(x, same) and torch.equal(even, torch.ones(8))
     assert torch.equal(torch.cat([weight for *_, weight in data.val_dataloader()]), torch.ones(20))
+    codes, _ = data.labelled("train", 0)
+    assert torch.equal(codes[:45], loader.codes[:45])
+    torch.testing.assert_close(data.weights(0), torch.cat([wanted, wanted]) / wanted.mean())
     with pytest.raises(InputError, match="dwell is 0"):
         TFBS(dwell=0)
 
@@ -292,5 +308,8 @@ def test_claims_and_logos_come_from_the_files(tiny_files, tmp_path):
     assert len(found) == len(entries) == 8 and all(entry["how"] for entry in entries)
     gains = [found[f"auc_{f}", "test"] - found[f"auc_words_{f}", "test"] for f in ("P53", "GATA1")]
     assert found["least_gain", "test"] == pytest.approx(min(gains))
+    also = {entry["metric"]: entry["value"] for entry in model.evaluate(TFBS(4, dwell=1e9, root=str(tiny_files)))}
+    assert len(also) == 9 and also["auc_words_weighed"] == pytest.approx(also["auc_words"])  # all weigh 1 then
+    assert also["least_gain_weighed"] == pytest.approx(also["least_gain"])
     model.classes, model.data = list(data.classes), {"name": "tfbs", "init": {"root": str(tiny_files)}}
     assert model.preview(tmp_path / "logos.png").stat().st_size > 5_000

@@ -24,6 +24,7 @@ compete motif by motif and not sequence by sequence; AdamW.
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any, ClassVar
 
 import torch
@@ -211,15 +212,17 @@ class MotifCNN(ZooModule):
         return torch.cat([self(one_hot(part.to(self.device)))[:, factor] for part in codes.split(500)]).float().cpu()
 
     def evaluate(self, data: Any) -> list[dict[str, Any]]:
-        """Area under the ROC curve of every factor, beside that of a logistic regression on counts of short words."""
+        """Area under the ROC curve of every factor, beside those of logistic regressions on counts of short words."""
         from sklearn.metrics import roc_auc_score
 
-        values, words, held_out = {}, {}, []
+        values, words, weighed, held_out = {}, {}, {}, []
         for number, name in enumerate(data.classes):
             codes, label = data.labelled("test", number)
             values[name] = roc_auc_score(label, self.scores(codes, number))
             scores, k = _words(data, number)
             words[name] = roc_auc_score(label, scores), k
+            if data.dwell:
+                weighed[name] = roc_auc_score(label, _words(data, number, weighed=True)[0])
             codes, label = data.labelled("val", number)
             held_out.append(roc_auc_score(label, self.scores(codes, number)))
         how = "500 peaks and 500 shuffles of the test file, scikit-learn's roc_auc_score, last epoch"
@@ -232,10 +235,8 @@ class MotifCNN(ZooModule):
 
         least = min(values[name] - words[name][0] for name in values)
         entries = [
-            entry("auc", sum(values.values()) / len(values), f"mean over the factors, each on {how}"),
-            entry(
-                "auc_words", sum(auc for auc, _ in words.values()) / len(words), f"mean over the factors, {baseline}"
-            ),
+            entry("auc", fmean(values.values()), f"mean over the factors, each on {how}"),
+            entry("auc_words", fmean(auc for auc, _ in words.values()), f"mean over the factors, {baseline}"),
             entry("least_gain", least, "smallest difference of auc and auc_words over the factors"),
         ]
         for name, value in values.items():
@@ -244,9 +245,14 @@ class MotifCNN(ZooModule):
                 entry(f"auc_{name}", value, how),
                 entry(f"auc_words_{name}", auc, f"{baseline} ({k} letters)"),
             ]
-        mean = entry(
-            "auc", sum(held_out) / len(held_out), "mean over the factors, each on held-out peaks and their shuffles"
-        )
+        if weighed:
+            same = f"{baseline}, strong peaks weighing more as for this network"
+            least = min(values[name] - weighed[name] for name in values)
+            entries += [
+                entry("auc_words_weighed", fmean(weighed.values()), f"mean over the factors, {same}"),
+                entry("least_gain_weighed", least, "smallest difference of auc and auc_words_weighed over the factors"),
+            ]
+        mean = entry("auc", fmean(held_out), "mean over the factors, each on held-out peaks and their shuffles")
         return [*entries, mean | {"split": "val"}]
 
     def golden_inputs(self) -> dict[str, Tensor]:
@@ -282,12 +288,13 @@ class MotifCNN(ZooModule):
         return path
 
 
-def _words(data: Any, factor: int) -> tuple[Tensor, int]:
+def _words(data: Any, factor: int, *, weighed: bool = False) -> tuple[Tensor, int]:
     """`word_regression` of one factor, kept: it is the same for every seed."""
-    known = (data.root, factor)
+    known = (data.root, factor, data.dwell if weighed else None)
     if known not in _KEPT:
-        _KEPT[known] = word_regression({name: data.labelled(name, factor) for name in ("train", "val", "test")})
+        parts = {name: data.labelled(name, factor) for name in ("train", "val", "test")}
+        _KEPT[known] = word_regression(parts, weight=data.weights(factor) if weighed else None)
     return _KEPT[known]
 
 
-_KEPT: dict[tuple[str | None, int], tuple[Tensor, int]] = {}
+_KEPT: dict[tuple[str | None, int, float | None], tuple[Tensor, int]] = {}

@@ -107,13 +107,17 @@ def count_words(codes: Tensor, k: int) -> Any:
 
 
 def word_regression(
-    parts: dict[str, tuple[Tensor, Tensor]], ks: Sequence[int] = (5, 6, 7, 8), cs: Sequence[float] = (0.01, 0.03)
+    parts: dict[str, tuple[Tensor, Tensor]],
+    ks: Sequence[int] = (5, 6, 7, 8),
+    cs: Sequence[float] = (0.01, 0.03),
+    weight: Tensor | None = None,
 ) -> tuple[Tensor, int]:
     """Logistic regression on `count_words`: scores of the "test" part, and the k that served "val" best.
 
     Args:
         parts: codes [N, L] and labels [N] of "train", "val" and "test".
         ks, cs: lengths of words, and strengths of scikit-learn's C, of which the best pair on "val" is taken.
+        weight: of the sequences of the "train" part, [N]; None for 1.
     """
     try:
         from sklearn.linear_model import LogisticRegression
@@ -121,10 +125,11 @@ def word_regression(
     except ImportError as error:
         raise MissingExtraError("the baseline of word counts", "scikit-learn", "explain") from error
     best, scores, chosen = -1.0, torch.empty(0), ks[0]
+    weighed = None if weight is None else weight.numpy()
     for k in ks:
         counts = {name: count_words(codes, k) for name, (codes, _) in parts.items()}
         for c in cs:
-            model = LogisticRegression(C=c, max_iter=300).fit(counts["train"], parts["train"][1].numpy())
+            model = LogisticRegression(C=c, max_iter=300).fit(counts["train"], parts["train"][1].numpy(), weighed)
             auc = roc_auc_score(parts["val"][1].numpy(), model.decision_function(counts["val"]))
             if auc > best:
                 best, chosen = auc, k
