@@ -154,15 +154,12 @@ def test_freeze_survives_train_and_keeps_statistics(name):
         model.freeze("nonsense")
 
 
+@pytest.mark.data(lambda name: TINY[name].data)
 def test_trains_a_batch_of_its_own_data(name, tmp_path):
     case = TINY[name]
     if case.data is None:
         pytest.skip("no data module")
     model, data = build(name).eval(), zoo.datamodule(case.data, **case.data_init)  # eval(): as zoo.load gives it
-    try:
-        data.prepare_data()
-    except FileNotFoundError:
-        pytest.skip("ZOO_DATA doesn't hold the data set")
     quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
     L.Trainer(fast_dev_run=2, accelerator="cpu", default_root_dir=tmp_path, **quiet).fit(model, datamodule=data)
     assert all(p.isfinite().all() for p in model.parameters())

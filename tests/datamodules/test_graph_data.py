@@ -18,20 +18,13 @@ from datamodules.tudataset import FOLDS, MUTAG, PROTEINS, TUDataset
 from zoo.errors import InputError, ZooError
 
 
-def available(module):
-    try:
-        module.prepare_data()
-    except FileNotFoundError:
-        pytest.skip("ZOO_DATA doesn't hold the data set")
-    return module
-
-
+@pytest.mark.data("cora", "citeseer")
 @pytest.mark.parametrize(
     ("cls", "labels", "isolated"),
     [(Cora, [351, 217, 418, 818, 426, 298, 180], 0), (Citeseer, [264, 590, 668, 701, 596, 508], 48)],
 )
 def test_planetoid_facts(cls, labels, isolated):
-    module = available(cls())
+    module = cls()
     data = module.data
     assert isinstance(data, Data) and module.num_classes == len(labels) and module.in_channels == data.num_features
     assert data.y.bincount().tolist() == labels
@@ -43,11 +36,12 @@ def test_planetoid_facts(cls, labels, isolated):
     assert masks.sum(0).max() == 1 and masks.sum(1).tolist() == [20 * len(labels), 500, 1000]
 
 
+@pytest.mark.data("cora", "citeseer")
 def test_planetoid_equals_pyg():
     """PyG's own reader unpickles freely; on the official files both give the same graph."""
     from torch_geometric.io import read_planetoid_data
 
-    for module in (available(Cora()), available(Citeseer())):
+    for module in (Cora(), Citeseer()):
         theirs = read_planetoid_data(str(module._path("x").parent), module.name)
         assert torch.equal(module.data.x, theirs.x) and torch.equal(module.data.y, theirs.y)
         assert torch.equal(module.data.edge_index, theirs.edge_index)
@@ -55,8 +49,9 @@ def test_planetoid_equals_pyg():
             assert torch.equal(module.data[f"{part}_mask"], theirs[f"{part}_mask"])
 
 
+@pytest.mark.data("cora")
 def test_training_sees_normalised_sparse_features_and_the_user_raw_dense_ones():
-    module = available(Cora())
+    module = Cora()
     (batch,) = module.train_dataloader()
     assert batch.x.layout == torch.sparse_csr
     torch.testing.assert_close(batch.x.to_dense().sum(1), torch.ones(2708))
@@ -137,8 +132,9 @@ def test_plain_arrays_are_read(tmp_path):
     assert read_part(path).tolist() == matrix.tolist()
 
 
+@pytest.mark.data("cora")
 def test_files_of_another_graph_get_a_sentence(tmp_path):
-    module = available(Cora())
+    module = Cora()
     folder = tmp_path / "Cora" / "raw"
     folder.mkdir(parents=True)
     for part in PARTS:
@@ -158,11 +154,12 @@ def test_karate():
     assert KarateClub().val_dataloader() == []
 
 
+@pytest.mark.data("mutag", "proteins")
 @pytest.mark.parametrize(
     ("cls", "classes", "nodes", "edges"), [(MUTAG, [63, 125], 3371, 7442), (PROTEINS, [663, 450], 43471, 162088)]
 )
 def test_tu_facts(cls, classes, nodes, edges):
-    graphs = available(cls()).graphs
+    graphs = cls().graphs
     assert torch.cat([g.y for g in graphs]).bincount().tolist() == classes
     assert sum(g.num_nodes for g in graphs) == nodes and sum(g.num_edges for g in graphs) == edges
     for g in graphs:

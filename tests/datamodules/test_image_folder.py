@@ -168,11 +168,9 @@ def test_bad_arguments_are_named(flowers, arguments, message):
         ImageFolder(str(flowers), **arguments)
 
 
-@pytest.mark.data
+@pytest.mark.data("hymenoptera")
 def test_real_folder_of_ants_and_bees():
     root = data_root() / "hymenoptera"
-    if not root.is_dir():
-        pytest.skip(f"{root} isn't there")
     data = ImageFolder(str(root), image_size=32)
     assert data.classes == ("ants", "bees")
     counts = [data.tensors(split)[1].bincount().tolist() for split in ("train", "val", "test")]

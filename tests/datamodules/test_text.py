@@ -129,12 +129,10 @@ def test_characters_and_tokens():
             encode(text, CHARACTERS, "the prompt")
 
 
+@pytest.mark.data("tinyshakespeare")
 def test_the_facts_of_tiny_shakespeare():
     data = TinyShakespeare()
-    try:
-        text = data.read()
-    except FileNotFoundError:
-        pytest.skip("ZOO_DATA doesn't hold the data set")
+    text = data.read()
     assert len(text) == sum(data.counts.values()) == 1_115_394
     assert "".join(sorted(set(text))) == "".join(data.classes) and data.num_classes == 65
     train, val = data.tokens("train"), data.tokens("val")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.files import DataNotFoundError, data_root
+from datamodules.files import DataNotFoundError
 from datamodules.subset import Subset
 from datamodules.usps import USPS, read_libsvm
 from zoo.errors import InputError, UnknownNameError
@@ -42,7 +42,7 @@ def test_usps_says_where_its_files_belong(tmp_path):
         USPS(root=str(tmp_path)).prepare_data()
 
 
-@pytest.mark.skipif(not (data_root() / "usps" / "usps.bz2").is_file(), reason="USPS isn't on disk")
+@pytest.mark.data("usps")
 def test_the_real_usps():
     data = USPS()
     x, y = data.load("train")

@@ -21,6 +21,7 @@ OF_CFG = {cls: (ConditionalDDPM, "base") for cls in (ControlNet, T2IAdapter)}
 PAIRS = {**OF_DDPM, **OF_CFG, LatentDiffusion: (KLAutoencoder, "autoencoder")}
 
 
+@pytest.mark.data("mnist")
 @pytest.mark.parametrize("cls", PAIRS, ids=lambda cls: cls.__name__)
 def test_a_loaded_checkpoint_is_tuned_from_its_own_weights(cls, tmp_path):
     """With a learning rate of zero, training moves nothing: what is there afterwards is what training began with."""
@@ -49,10 +50,6 @@ def test_a_loaded_checkpoint_is_tuned_from_its_own_weights(cls, tmp_path):
 def fit(model):
     model.configure_optimizers = lambda: torch.optim.SGD(model.parameters(), lr=0.0)
     data = zoo.datamodule("mnist", normalize=False, batch_size=4)
-    try:
-        data.prepare_data()
-    except FileNotFoundError:
-        pytest.skip("ZOO_DATA doesn't hold the data set")
     quiet = {
         "logger": False,
         "enable_progress_bar": False,

@@ -19,7 +19,7 @@ def test_what_draws_and_what_does_not():
         guidance.drawer(LeNet5(), "ddpm-mnist", "cpu")
 
 
-@pytest.mark.data
+@pytest.mark.data("mnist")
 def test_a_sweep_becomes_a_table_and_a_figure(monkeypatch, tmp_path):
     monkeypatch.setattr(guidance, "WEIGHTS", (0.0, 2.0))
     table = guidance.sweep(lambda labels, w: torch.rand(len(labels), 1, 28, 28), "mnist", 40, "cpu") | {"guided": ""}

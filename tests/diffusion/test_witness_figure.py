@@ -18,7 +18,7 @@ def test_steps_go_to_those_that_take_them():
     assert witness.images_by(ConsistencyModel((1, 8, 8), 8, timesteps=50).eval(), 2, 3).shape == (2, 1, 8, 8)
 
 
-@pytest.mark.data
+@pytest.mark.data("mnist", "fashion-mnist")
 def test_every_witness_has_real_images_nearest_and_the_table_is_in_the_section(monkeypatch):
     monkeypatch.setattr(witness, "images_by", lambda model, n, steps: torch.rand(n, 1, 28, 28))
     table = witness.measure(["ddpm-mnist"], ["lenet5-mnist", "cnn-mnist.fcd"], 200, None)

@@ -18,10 +18,7 @@ from zoo.graphs.mpnn import MPNN
 @pytest.fixture(scope="module")
 def esol() -> ESOL:
     module = ESOL()
-    try:
-        module.prepare_data()
-    except FileNotFoundError:
-        pytest.skip("ZOO_DATA doesn't hold the data set")
+    module.prepare_data()
     return module
 
 
@@ -62,6 +59,7 @@ def test_kekule_and_aromatic_forms_agree_on_rings_and_hydrogens():
     assert chain.x[:, -1].tolist() == [0, 1, 1, 1, 0]
 
 
+@pytest.mark.data("esol")
 def test_weights_of_all_esol_molecules(esol):
     """Hydrogens, charges and rings of 1128 molecules are right if their weights are: the file has those of a chemist's tool."""
     from datamodules.files import data_root
@@ -73,6 +71,7 @@ def test_weights_of_all_esol_molecules(esol):
             ]
 
 
+@pytest.mark.data("esol")
 def test_rings_and_degrees_of_esol(esol):
     """The smallest degree is the file's; so is Euler's count of rings, but for cages, where the file counts every face."""
     from datamodules.files import data_root
@@ -111,6 +110,7 @@ def test_bad_smiles_get_a_sentence(smiles, words):
         from_smiles(smiles)
 
 
+@pytest.mark.data("esol")
 def test_esol_facts(esol):
     train, val, test = esol.split()
     assert (len(train), len(val), len(test)) == (902, 113, 113)
@@ -164,6 +164,7 @@ def test_mpnn_verbs(tmp_path):
         MPNN(aggregation="median")
 
 
+@pytest.mark.data("esol")
 def test_mpnn_learns_the_scale_of_its_target(esol):
     from types import SimpleNamespace
 

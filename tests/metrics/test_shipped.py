@@ -114,12 +114,10 @@ def test_protocol_on_real_and_on_empty_images(dataset, monkeypatch, tmp_path):
     assert good["classifier_score"] > least and blank["classifier_score"] == pytest.approx(1)
 
 
-@pytest.mark.data
+@pytest.mark.data(lambda dataset: dataset)
 @pytest.mark.slow
 def test_reference_follows_from_the_data(dataset):
     """The shipped statistics and the floor's first draw, measured again from the data set."""
-    if not reference.is_on_disk(dataset):
-        pytest.skip("ZOO_DATA doesn't hold the data set")
     extractor, ref = zoo.load(reference.EXTRACTORS[dataset]), reference.read(dataset)
     train, test = reference.images_of(dataset)
     features = embed(extractor, test)

@@ -104,12 +104,10 @@ def test_bad_input_is_named():
         regression_loss("mse", torch.zeros(3), torch.zeros(3, 1))
 
 
+@pytest.mark.data("concrete")
 def test_splits_of_concrete_partition_it():
     data = Concrete(split=3, val_size=100)
-    try:
-        data.prepare_data()
-    except FileNotFoundError:
-        pytest.skip("ZOO_DATA doesn't hold the data set")
+    data.prepare_data()
     sizes = [len(data.part(part)[0]) for part in ("train", "val", "test")]
     assert sizes == [827, 100, 103]
     rows = torch.cat([torch.cat(data.part(part), 1) for part in ("train", "val", "test")])
@@ -127,13 +125,11 @@ def test_concrete_refuses_what_it_has_not(tmp_path):
         Concrete(root=str(tmp_path)).prepare_data()
 
 
+@pytest.mark.data("concrete")
 @pytest.mark.parametrize("hidden", [(), (8,)])
 def test_claims_and_pictures(hidden, tmp_path):
     data = Concrete(split=2)
-    try:
-        data.prepare_data()
-    except FileNotFoundError:
-        pytest.skip("ZOO_DATA doesn't hold the data set")
+    data.prepare_data()
     model = RegressionMLP(8, hidden=hidden, dropout=0.1)
     if not hidden:
         model.solve(*data.part("train"))

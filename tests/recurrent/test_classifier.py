@@ -172,14 +172,11 @@ def test_batches_hold_each_text_once_and_follow_seed_and_epoch():
     assert [label.tolist() for _, _, label in cut] == first[3:]
 
 
-@pytest.mark.data
+@pytest.mark.data(lambda name: name)
 @pytest.mark.parametrize("name", ["names", "sst2"])
 def test_the_parts_are_those_published_and_apart(name):
     data = zoo.datamodule(name)
-    try:
-        data.prepare_data()
-    except FileNotFoundError:
-        pytest.skip("ZOO_DATA doesn't hold the data set")
+    data.prepare_data()
     texts = {part: {text for text, _ in data.texts(part)} for part in ("train", "val", "test")}
     if name == "names":
         assert not texts["train"] & texts["test"] and not texts["val"] & (texts["test"] | texts["train"])

@@ -126,13 +126,10 @@ def test_batches_hold_each_roll_once_and_follow_seed_and_epoch():
     assert len(moved) == 8 and any(not torch.equal(m[: len(p)], p.float()) for m, p in zip(moved, pieces, strict=True))
 
 
-@pytest.mark.data
+@pytest.mark.data("jsb-chorales", "moby-dick")
 def test_the_parts_are_those_published():
     data = zoo.datamodule("jsb-chorales")
-    try:
-        data.prepare_data()
-    except FileNotFoundError:
-        pytest.skip("ZOO_DATA doesn't hold the data set")
+    data.prepare_data()
     assert [sum(len(roll) for roll in data.rolls(part)) for part in ("train", "val", "test")] == [13_807, 4_602, 4_725]
     for packaged, roll in zip(sample(), data.rolls("test"), strict=False):
         assert torch.equal(packaged, roll)

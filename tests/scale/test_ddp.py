@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests import forked
-from tests.conftest import ROOT, SHARED
+from tests.conftest import ROOT
 from tests.faults.counts import FULL
 
 RECIPE = """\
@@ -131,9 +131,8 @@ def stop_halfway(recipe: Path, run: Path, overrides: list[str], place: dict[str,
 
 
 @pytest.mark.skipif(not FULL, reason="the whole command under torchrun: set ZOO_FULL=1")
-@pytest.mark.data
+@pytest.mark.data("mnist")
 def test_torchrun_publishes_once(tmp_path):
-    data = os.environ.get("ZOO_DATA") or str(SHARED)
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port()}"]
     command += [
         "scripts/train.py",
@@ -144,7 +143,7 @@ def test_torchrun_publishes_once(tmp_path):
     ]
     command += ["--trainer.max_epochs=1", "--trainer.limit_train_batches=20", "--trainer.accelerator=cpu"]
     command += ["--trainer.devices=2", "--trainer.strategy=ddp"]
-    env = {**os.environ, "ZOO_DATA": data, "OMP_NUM_THREADS": "1"}
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("published ") == 1 and (tmp_path / "out" / "README.md").exists()

@@ -59,12 +59,10 @@ def test_entries_say_what_was_done():
         LinearProbe(torch.zeros(2, 2), torch.tensor([0, 1]), 2, strength=0.0)
 
 
+@pytest.mark.data("gutenberg-pieces")
 def test_parts_of_a_novel_follow_each_other():
     data = zoo.datamodule("gutenberg-pieces", novels=["Pride and Prejudice"], vocab_size=600)
-    try:
-        data.prepare_data()
-    except FileNotFoundError:
-        pytest.skip("ZOO_DATA doesn't hold the data set")
+    data.prepare_data()
     counts = {part: len(data.texts(part)[0].split()) for part in PARTS}
     assert counts["train"] == pytest.approx(18 * counts["val"], rel=0.01)
     assert counts["val"] == pytest.approx(counts["test"], abs=1)

@@ -195,13 +195,10 @@ def test_pairs_stay_together_and_batches_hold_equally_many_tokens():
     assert len(orders) == 2
 
 
-@pytest.mark.data
+@pytest.mark.data("multi30k")
 def test_the_parts_are_those_published():
     data = Multi30k(vocab_size=300)
-    try:
-        data.prepare_data()
-    except FileNotFoundError:
-        pytest.skip("ZOO_DATA doesn't hold the data set")
+    data.prepare_data()
     assert {part: len(data.lines(part, "de")) for part in data.counts} == data.counts
     assert not set(data.lines("train", "en")) >= set(data.lines("test", "en"))
     sources, lengths, targets = next(iter(data.val_dataloader()))

@@ -98,13 +98,10 @@ def test_the_vocabulary_travels_with_the_weights(tmp_path):
     assert loaded.neighbours("king") == model.neighbours("king")
 
 
-@pytest.mark.data
+@pytest.mark.data("gutenberg")
 def test_words_of_the_novels():
     data = zoo.datamodule("gutenberg")
-    try:
-        data.prepare_data()
-    except FileNotFoundError:
-        pytest.skip("ZOO_DATA doesn't hold the data set")
+    data.prepare_data()
     assert len(data.vocabulary) == 10_831 and data.vocabulary[:3] == ["the", "and", "to"]
     assert [len(data.tokens(part)) for part in ("train", "val")] == [2_985_798, 157_151]
     assert data.frequencies.sum() == pytest.approx(1)
