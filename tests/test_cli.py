@@ -154,7 +154,7 @@ def test_missing_data_offline_is_one_sentence(folders, tmp_path, monkeypatch, ca
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"data": {"name": "mnist", "init": {}}}))
     monkeypatch.setenv("ZOO_DATA", str(tmp_path / "empty"))
-    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: (_ for _ in ()).throw(OSError("no network")))
+    monkeypatch.setattr("datamodules.files.urlopen", lambda *_, **__: (_ for _ in ()).throw(OSError("no network")))
     assert main(["evaluate", str(folder)]) == 2
     assert "ZOO_DATA" in capsys.readouterr().err
 
