@@ -25,8 +25,8 @@ from torch.utils.data import BatchSampler, DataLoader, SequentialSampler, Tensor
 
 from datamodules.base import CLI_KEYS, fixed_permutation, key
 from datamodules.files import DataNotFoundError, data_root
+from datamodules.formats.dna import encode, one_hot, share_words, shuffle_pairs
 from datamodules.resumable import ResumableLoader
-from zoo.convnets.dna import encode, one_hot, share_words, shuffle_pairs
 from zoo.errors import InputError
 
 FILES = {  # of factor: stem of its files, training peaks

@@ -68,7 +68,7 @@ class NodeDataModule(lightning.LightningDataModule):
         return self._loader("test_mask")
 
     def _loader(self, mask: str) -> DataLoader | list:
-        from zoo.graphs.node import sparse_features
+        from zoo.models.graphs.node import sparse_features
 
         if self._sparse is None:
             with torch.inference_mode(False):  # Lightning may ask inside it, and a later backward pass needs the graph

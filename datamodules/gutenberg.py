@@ -19,9 +19,9 @@ from torch import Tensor
 
 from datamodules.base import CLI_KEYS, key
 from datamodules.files import fetch, sha256_of
+from datamodules.formats.words import split
 from datamodules.resumable import ResumableLoader
 from zoo.errors import InputError
-from zoo.text.pieces import split
 
 FILES = {
     "Anna-Karenina_1399.txt": "d04b71633d93fc804b182a70ee4a56dde251993d2f036525be31cebe945babb7",

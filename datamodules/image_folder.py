@@ -20,8 +20,8 @@ from torch import Tensor
 from datamodules.augment import Settings
 from datamodules.base import CLI_KEYS, TensorDataModule, fixed_permutation
 from datamodules.files import DataNotFoundError
+from zoo.core.images import Transform
 from zoo.errors import InputError
-from zoo.images import Transform
 
 PARTS = ("train", "val", "test")
 

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from datamodules.base import CLI_KEYS, SAMPLES, key
 from datamodules.files import fetch, sha256_of
+from datamodules.formats.midi import KEYS, LOWEST
 from datamodules.resumable import ResumableLoader
 from zoo.errors import InputError
-from zoo.recurrent.midi import KEYS, LOWEST
 
 Chorale = list[list[int]]  # the MIDI pitches of each step
 

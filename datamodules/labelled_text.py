@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from datamodules.base import key
+from datamodules.formats.words import Unit, index_of, pad, split, tokens_of
 from datamodules.resumable import ResumableLoader
 from zoo.errors import InputError
-from zoo.text.pieces import Unit, index_of, pad, split, tokens_of
 
 Example = tuple[str, int]
 Batch = tuple[Tensor, Tensor, Tensor]

@@ -13,9 +13,9 @@ from torch_geometric.data import Data
 
 from datamodules.base import fixed_permutation
 from datamodules.files import fetch
+from datamodules.formats.smiles import from_smiles
 from datamodules.graphs import GraphDataModule
 from zoo.errors import InputError
-from zoo.graphs.molecules import from_smiles
 
 TARGET = "measured log solubility in mols per litre"
 

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from datamodules.base import CLI_KEYS
 from datamodules.files import fetch, sha256_of
+from datamodules.formats.words import PADDING, pad
 from datamodules.labelled_text import LengthSorted
 from zoo.errors import InputError, MissingExtraError
-from zoo.text.pieces import PADDING, pad
 
 BEGIN, END = 1, 2
 SPECIAL = ("[pad]", "[begin]", "[end]")

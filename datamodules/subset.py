@@ -11,8 +11,8 @@ from torch import Tensor
 
 from datamodules.augment import Settings
 from datamodules.base import CLI_KEYS, TensorDataModule, fixed_permutation, key
+from zoo.core.images import Transform
 from zoo.errors import InputError
-from zoo.images import Transform
 
 
 class Subset(TensorDataModule):

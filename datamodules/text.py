@@ -20,9 +20,9 @@ import torch
 from torch import Tensor
 
 from datamodules.base import CLI_KEYS, key
+from datamodules.formats.characters import encode
 from datamodules.resumable import ResumableLoader
 from zoo.errors import InputError
-from zoo.text.vocabulary import encode
 
 IGNORED = -100  # the target that torch's cross-entropy leaves out
 Reading = Literal["windows", "streams"]

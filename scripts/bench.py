@@ -22,8 +22,8 @@ from torch.utils.data import DataLoader, Dataset
 
 import zoo
 from datamodules.base import TensorLoader
-from zoo.experiment import cpu_name
-from zoo.hub import CHECKPOINTS
+from zoo.paths import CHECKPOINTS
+from zoo.train.experiment import cpu_name
 
 README = CHECKPOINTS.parent / "README.md"
 MARKERS = ("<!-- bench -->", "<!-- /bench -->")

@@ -9,7 +9,7 @@ A card's own sections, extra.md, are the work of `scripts/figures/`: those that 
 import argparse
 import sys
 
-from zoo.cards import folders, generated, outdated_sections, stale
+from zoo.store.cards import folders, generated, outdated_sections, stale
 
 
 def main() -> int:

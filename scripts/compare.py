@@ -17,12 +17,13 @@ from typing import Any
 import torch
 
 import zoo
-from zoo.cards import duration
+from zoo.core.images import save_grid
 from zoo.errors import InputError, ZooError
-from zoo.experiment import cpu_name
-from zoo.hub import CHECKPOINTS, locate
-from zoo.images import save_grid
 from zoo.index import ModelInfo, models
+from zoo.paths import CHECKPOINTS
+from zoo.store.cards import duration
+from zoo.store.hub import locate
+from zoo.train.experiment import cpu_name
 
 COLUMNS = 16
 

@@ -28,8 +28,9 @@ def main(argv: list[str] | None = None) -> int:
     if bool(options.names) == options.all:
         parser.error("name the checkpoints to publish, or --all of them")
 
-    from zoo.hub import CHECKPOINTS, names_in
-    from zoo.publish import publish, write_pin
+    from zoo.paths import CHECKPOINTS, names_in
+    from zoo.store.pin import write_pin
+    from zoo.store.publish import publish
 
     known = names_in(CHECKPOINTS)
     failed = 0
@@ -59,9 +60,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def require_current_card(folder: Path) -> None:
     """Raise PublishError if the folder isn't fit, or its card isn't what its facts say now."""
-    from zoo.cards import Folder, card
     from zoo.errors import PublishError
-    from zoo.publish import check
+    from zoo.store.cards import Folder, card
+    from zoo.store.publish import check
 
     check(folder)
     if (folder / "README.md").read_text(encoding="utf-8") != card(Folder(folder)):
@@ -70,8 +71,8 @@ def require_current_card(folder: Path) -> None:
 
 def pin_index() -> None:
     """Write the index anew, with the pins of all folders."""
-    from zoo.cards import generated
     from zoo.index import INDEX
+    from zoo.store.cards import generated
 
     staged = INDEX.with_suffix(".tmp")
     staged.write_text(generated()[INDEX], encoding="utf-8")

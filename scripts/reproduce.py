@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import ZooError
-from zoo.experiment import run
-from zoo.hub import CHECKPOINTS
+from zoo.paths import CHECKPOINTS
+from zoo.train.experiment import run
 
 # A measure's size tells of the model or the data, not of the run's success: printed, but not compared.
 NOT_COMPARED = ("_floor", "_pca_gaussian", "_std")

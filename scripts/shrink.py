@@ -1,4 +1,4 @@
-"""Store a checkpoint's weights in int8 (zoo.int8), and keep that only if its first metric, measured again, stays what it was.
+"""Store a checkpoint's weights in int8 (zoo.store.int8), and keep that only if its first metric stays what it was.
 
     python scripts/shrink.py maf-mnist
     python scripts/shrink.py gan-mnist --tolerance 0.01       # a distance between samples is noisier than an accuracy
@@ -17,11 +17,11 @@ from pathlib import Path
 
 import torch
 
-from zoo.atomic import replacing
-from zoo.cards import write_card
-from zoo.checkpoint import read, read_config, write
 from zoo.errors import InputError, ZooError
-from zoo.hub import locate
+from zoo.store.atomic import replacing
+from zoo.store.cards import write_card
+from zoo.store.folder import read, read_config, write
+from zoo.store.hub import locate
 
 EVALUATE = Path(__file__).with_name("evaluate.py")
 
@@ -48,7 +48,9 @@ def shrink(folder: Path, tolerance: float) -> str:
         )
         recipe = staged / "recipe.yaml"
         text = recipe.read_text(encoding="utf-8")
-        new, count = re.subn(r"(?m)^  dtype: \w+.*$", "  dtype: int8  # a quarter of the size, see zoo.int8", text)
+        new, count = re.subn(
+            r"(?m)^  dtype: \w+.*$", "  dtype: int8  # a quarter of the size, see zoo.store.int8", text
+        )
         recipe.write_text(new if count else text.replace("export:\n", "export:\n  dtype: int8\n"), encoding="utf-8")
         with tempfile.TemporaryDirectory() as parent:  # whose name is the checkpoint's, as evaluation asks for
             copy = Path(shutil.copytree(staged, Path(parent) / folder.name))

@@ -10,7 +10,7 @@ options below is passed to LightningCLI.
 
 import sys
 
-from zoo.experiment import main
+from zoo.train.experiment import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -28,7 +28,7 @@ from pathlib import Path
 import yaml
 
 from zoo.errors import InputError, UnknownNameError, ZooError
-from zoo.hub import CHECKPOINTS, names_in
+from zoo.paths import CHECKPOINTS, names_in
 
 LIMIT = 15 * 2**20
 ROOT = Path(__file__).resolve().parents[1]
@@ -84,7 +84,7 @@ def plan(names: list[str], *, everything: bool = False, again: bool = False) -> 
 
 def state(folder: Path) -> str:
     """Whether a checkpoint folder is "missing" its results, "stale" against its recipe, or "current"."""
-    from zoo.checkpoint import FILES, read_config, read_recipe
+    from zoo.store.folder import FILES, read_config, read_recipe
 
     if not all((folder / file).is_file() for file in FILES):
         return "missing"
@@ -217,8 +217,8 @@ def unpack(archives: Path, into: Path) -> list[str]:
     Raises:
         InputError: for no archives, or a member with a name that isn't ours.
     """
-    from zoo.atomic import replacing
-    from zoo.checkpoint import read_config
+    from zoo.store.atomic import replacing
+    from zoo.store.folder import read_config
 
     found: dict[str, dict[str, bytes]] = {}
     paths = sorted(archives.glob("results-*.tar"))

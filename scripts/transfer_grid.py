@@ -22,12 +22,13 @@ from matplotlib.figure import Figure
 
 import zoo
 from datamodules.subset import Subset
-from zoo import finetuning, registry
-from zoo.cards import write_section
-from zoo.checkpoint import read_recipe
-from zoo.convnets.classifier import ImageClassifier
+from zoo import registry
+from zoo.core.classifier import ImageClassifier
+from zoo.core.precision import quick_precision
 from zoo.errors import InputError, ZooError
-from zoo.precision import quick_precision
+from zoo.store.cards import write_section
+from zoo.store.folder import read_recipe
+from zoo.train import finetuning
 
 KINDS = ("BnB", "BnB+", "AnB", "AnB+")
 STYLES = {"BnB": "o-", "BnB+": "o--", "AnB": "s-", "AnB+": "s--"}

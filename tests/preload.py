@@ -7,9 +7,9 @@ import torch
 
 import datamodules.mnist
 import zoo.api
-import zoo.convnets.lenet5
-import zoo.experiment
-import zoo.publish
-import zoo.training
+import zoo.models.convnets.lenet5
+import zoo.store.publish
+import zoo.train.experiment
+import zoo.train.recipe
 
 torch.set_num_threads(1)

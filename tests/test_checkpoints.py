@@ -10,9 +10,10 @@ import yaml
 
 import zoo
 from datamodules.base import sample_split
-from zoo import cards, checkpoint
-from zoo.hub import CHECKPOINTS, names_in
-from zoo.training import RecipeCLI
+from zoo.paths import CHECKPOINTS, names_in
+from zoo.store import cards
+from zoo.store import folder as checkpoint
+from zoo.train.recipe import RecipeCLI
 
 NAMES = names_in(CHECKPOINTS)
 MEBIBYTE = 2**20

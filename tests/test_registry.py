@@ -12,9 +12,11 @@ from torch import Tensor, nn
 
 import zoo
 from tests.tiny import TINY
-from zoo import checkpoint, protocols, registry
+from zoo import registry
+from zoo.core import protocols
+from zoo.core.module import ZooModule
 from zoo.errors import InputError
-from zoo.module import ZooModule
+from zoo.store import folder as checkpoint
 
 ARCHITECTURES = sorted(registry.ARCHITECTURES)
 pytestmark = pytest.mark.parametrize("name", ARCHITECTURES)
@@ -204,7 +206,7 @@ def test_verbs_of_its_protocols(name):
 
 def with_transform(model: ZooModule) -> ZooModule:
     """Give an image model the facts that training gives it."""
-    from zoo.images import Transform
+    from zoo.core.images import Transform
 
     case = TINY[model_name(model)]
     if case.data in ("mnist", "fashion-mnist", "cifar10"):

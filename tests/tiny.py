@@ -111,7 +111,7 @@ def small_graphs(features: int = 7) -> Callable[[], Any]:
 def molecules() -> Any:
     from torch_geometric.data import Batch
 
-    from zoo.graphs.molecules import from_smiles
+    from datamodules.formats.smiles import from_smiles
 
     graphs = [from_smiles(smiles) for smiles in ("CCO", "c1ccccc1", "CC(=O)O", "C#N", "C[N+](C)(C)C", "OC1CC1")]
     batch = Batch.from_data_list(graphs)
@@ -138,7 +138,7 @@ def flowers() -> Any:
 
 def binding_sites() -> Any:
     """Twenty-four sequences for three factors; half of them hold one and the same word."""
-    from zoo.convnets.dna import one_hot
+    from datamodules.formats.dna import one_hot
 
     codes = torch.randint(4, (24, 40), generator=torch.Generator().manual_seed(0))
     codes[::2, 10:16] = torch.tensor([0, 1, 2, 3, 0, 0])

@@ -22,12 +22,13 @@ _HOME = {
     "list_architectures": "zoo.index",
     "list_models": "zoo.index",
     "load": "zoo.api",
-    "models": "zoo.index",
-    "save_grid": "zoo.images",
+    "save_grid": "zoo.core.images",
     "verify": "zoo.api",
 }
 
-__all__ = [  # the keys of _HOME, where linters look for them
+_PACKAGES = ("models",)  # packages that are part of the public surface; some can be called
+
+__all__ = [  # the keys of _HOME and the packages, where linters look for them
     "create",
     "datamodule",
     "evaluate",
@@ -41,12 +42,15 @@ __all__ = [  # the keys of _HOME, where linters look for them
 ]
 
 if TYPE_CHECKING:
+    from zoo import models
     from zoo.api import create, datamodule, evaluate, load, verify
-    from zoo.images import save_grid
-    from zoo.index import info, list_architectures, list_models, models
+    from zoo.core.images import save_grid
+    from zoo.index import info, list_architectures, list_models
 
 
 def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return importlib.import_module(f"zoo.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'zoo' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOME[name]), name)
@@ -55,4 +59,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+    return sorted({*globals(), *_HOME, *_PACKAGES})

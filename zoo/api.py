@@ -7,10 +7,11 @@ from typing import Any
 import lightning as L
 import torch
 
-from zoo import checkpoint, registry
+from zoo import registry
+from zoo.core.module import ZooModule
 from zoo.errors import InputError, UnknownNameError
-from zoo.hub import locate
-from zoo.module import ZooModule
+from zoo.store import folder as checkpoint
+from zoo.store.hub import locate
 
 
 def load(

@@ -110,7 +110,7 @@ class ModelInfo:
 
     def _repr_html_(self) -> str:
         """The same for notebooks, with the checkpoint's picture if it lies here."""
-        from zoo.hub import CHECKPOINTS
+        from zoo.paths import CHECKPOINTS
 
         picture = CHECKPOINTS / self.name / "preview.png"
         shown = (

@@ -22,10 +22,10 @@ from torch import Tensor
 
 import zoo
 from datamodules.bumps import Bell
-from zoo.adversarial.point_gan import PointGAN
-from zoo.cards import write_section
 from zoo.errors import ZooError
-from zoo.hub import locate
+from zoo.models.adversarial.point_gan import PointGAN
+from zoo.store.cards import write_section
+from zoo.store.hub import locate
 
 
 class Snapshots(L.Callback):

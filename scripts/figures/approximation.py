@@ -16,10 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.cards import write_section
 from zoo.errors import ZooError
-from zoo.hub import locate
-from zoo.mlp.regression import RegressionMLP
+from zoo.models.mlp.regression import RegressionMLP
+from zoo.store.cards import write_section
+from zoo.store.hub import locate
 
 UNITS = (1, 2, 3, 5, 50)
 SIZES = {"128": (128,), "32, 8": (32, 8)}

@@ -20,11 +20,11 @@ import torch
 
 import zoo
 from datamodules.base import sample_split
-from zoo.cards import write_section
+from zoo.core.images import save_grid
+from zoo.core.precision import quick_precision
 from zoo.errors import ZooError
-from zoo.hub import locate
-from zoo.images import save_grid
-from zoo.precision import quick_precision
+from zoo.store.cards import write_section
+from zoo.store.hub import locate
 
 BETAS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 
@@ -98,7 +98,7 @@ def rate_distortion(epochs: int = 12) -> None:
     """Rate and distortion on the test split of VAEs that differ in β alone, with the line on which the bound is constant."""
     import lightning as L
 
-    from zoo.autoencoders.vae import VAE
+    from zoo.models.autoencoders.vae import VAE
 
     plt, data = pyplot(), zoo.datamodule("mnist", normalize=False, batch_size=500)
     x = data.tensors("test")[0].float() / 255

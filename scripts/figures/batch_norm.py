@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 import zoo
-from zoo.cards import write_section
 from zoo.errors import ZooError
-from zoo.hub import locate
-from zoo.mlp.mlp import MLP
+from zoo.models.mlp.mlp import MLP
+from zoo.store.cards import write_section
+from zoo.store.hub import locate
 
 RANGE = (-4.0, 4.0)
 

@@ -17,10 +17,10 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 import zoo
-from zoo.cards import write_section
-from zoo.diffusion.controlnet import ControlNet, edge_iou, edge_map
 from zoo.errors import InputError, ZooError
-from zoo.hub import locate
+from zoo.models.diffusion.controlnet import ControlNet, edge_iou, edge_map
+from zoo.store.cards import write_section
+from zoo.store.hub import locate
 
 SHOWN = 8  # edges, each drawn with a noise of its own
 

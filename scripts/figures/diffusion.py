@@ -19,15 +19,15 @@ import torch
 from torch import Tensor
 
 import zoo
-from zoo.cards import write_section
+from zoo.core.images import save_grid
+from zoo.core.precision import quick_autocast
 from zoo.errors import ZooError
-from zoo.hub import locate
-from zoo.images import save_grid
 from zoo.metrics.features import embed, to_uint8
 from zoo.metrics.frechet import frechet_distance, gaussian_statistics
 from zoo.metrics.reference import images_of, load_pair
 from zoo.metrics.reference import read as read_reference
-from zoo.precision import quick_autocast
+from zoo.store.cards import write_section
+from zoo.store.hub import locate
 
 GRID = [
     ("ancestral", 0.0, (10, 20, 50, 100)),

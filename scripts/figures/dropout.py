@@ -15,11 +15,11 @@ import lightning as L
 import torch
 
 import zoo
-from zoo.cards import write_section
-from zoo.dropout import PhasedDropout
+from zoo.blocks.dropout import PhasedDropout
 from zoo.errors import ZooError
-from zoo.hub import locate
-from zoo.mlp.mlp import MLP
+from zoo.models.mlp.mlp import MLP
+from zoo.store.cards import write_section
+from zoo.store.hub import locate
 
 ROWS: dict[str, tuple[dict[str, Any], str | None]] = {  # arguments, and the phase of the dropout
     "nothing": ({}, None),

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 import zoo
 from datamodules.base import sample_split
-from zoo.cards import write_section
+from zoo.blocks.filters import KERNELS, Detector, correlate, matched_filter, signs
 from zoo.errors import ZooError
-from zoo.filters import KERNELS, Detector, correlate, matched_filter, signs
-from zoo.hub import CHECKPOINTS, locate
+from zoo.paths import CHECKPOINTS
+from zoo.store.cards import write_section
+from zoo.store.hub import locate
 
 NETWORKS = ("lenet5-mnist", "lenet5-fashion-mnist", "alexnet-cifar10", "resnet18-cifar10", "speednet-cifar10")
 

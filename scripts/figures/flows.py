@@ -15,12 +15,12 @@ import torch
 from matplotlib.figure import Figure
 
 import zoo
-from zoo.cards import write_section
+from zoo.core.images import save_grid
 from zoo.errors import InputError, ZooError
-from zoo.flows.image_flow import ImageFlow
-from zoo.flows.point_flow import PointFlow
-from zoo.hub import locate
-from zoo.images import save_grid
+from zoo.models.flows.image_flow import ImageFlow
+from zoo.models.flows.point_flow import PointFlow
+from zoo.store.cards import write_section
+from zoo.store.hub import locate
 
 TEMPERATURES = (0.5, 0.7, 0.85, 1.0)
 

@@ -14,9 +14,9 @@ import statistics
 import sys
 from pathlib import Path
 
-from zoo.cards import write_section
 from zoo.errors import InputError, ZooError
-from zoo.hub import locate
+from zoo.store.cards import write_section
+from zoo.store.hub import locate
 
 
 def curves(run: Path) -> list[list[float]]:

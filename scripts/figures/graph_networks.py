@@ -24,12 +24,12 @@ from torch_geometric.nn import GCNConv
 from torch_geometric.transforms import NormalizeFeatures
 
 import zoo
-from zoo.cards import write_section
-from zoo.checkpoint import init_arguments
+from zoo.core.module import init_arguments
 from zoo.errors import ZooError
-from zoo.graphs.gcn import GCN
-from zoo.graphs.node import draw_explanation
-from zoo.hub import locate
+from zoo.models.graphs.gcn import GCN
+from zoo.models.graphs.node import draw_explanation
+from zoo.store.cards import write_section
+from zoo.store.hub import locate
 
 EPOCHS = 200
 

@@ -22,18 +22,18 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 import zoo
-from zoo.cards import write_section
-from zoo.diffusion.cfg import ConditionalDDPM
-from zoo.diffusion.guidance import NoisyClassifier, sample_guided
+from zoo.core.images import save_grid
+from zoo.core.module import ZooModule
+from zoo.core.precision import quick_autocast
 from zoo.errors import InputError, ZooError
-from zoo.hub import locate
-from zoo.images import save_grid
 from zoo.metrics.features import class_probabilities, embed, to_uint8
 from zoo.metrics.frechet import frechet_distance, gaussian_statistics
 from zoo.metrics.reference import images_of, load_pair
 from zoo.metrics.reference import read as read_reference
-from zoo.module import ZooModule
-from zoo.precision import quick_autocast
+from zoo.models.diffusion.cfg import ConditionalDDPM
+from zoo.models.diffusion.guidance import NoisyClassifier, sample_guided
+from zoo.store.cards import write_section
+from zoo.store.hub import locate
 
 WEIGHTS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0)
 STEPS = 20

@@ -23,10 +23,11 @@ import torch
 import zoo
 from datamodules.tinyshakespeare import sample_text
 from zoo import registry
-from zoo.cards import write_section
 from zoo.errors import ZooError
-from zoo.hub import CHECKPOINTS, locate
-from zoo.text.translation import SHOWN, AttentiveTranslator
+from zoo.models.text.translation import SHOWN, AttentiveTranslator
+from zoo.paths import CHECKPOINTS
+from zoo.store.cards import write_section
+from zoo.store.hub import locate
 
 TEMPERATURES = (0.0, 0.3, 0.6, 0.8, 1.0, 1.3)
 LAGS = 64
@@ -45,7 +46,7 @@ def ladder(model: Any) -> str:
 
 def cache_table(model: Any, tokens: int = 256) -> str:
     """Processor seconds for `tokens` tokens with the cache and without, on the model's sizes and on nanoGPT's."""
-    from zoo.transformers.gpt import GPT
+    from zoo.models.transformers.gpt import GPT
 
     sizes = {
         "this model's": {key: model.hparams[key] for key in ("layers", "heads", "width")},
@@ -84,7 +85,7 @@ def baseline(model: Any, folder: Path) -> str:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
 
-    from zoo.text.pieces import split
+    from datamodules.formats.words import split
 
     data = zoo.datamodule(model.data["name"])
     if data.unit == "word":
@@ -140,8 +141,8 @@ def gradients(path: Path) -> list[str]:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    from zoo.recurrent.gradients import gradient_norms
-    from zoo.text.vocabulary import encode
+    from datamodules.formats.characters import encode
+    from zoo.models.recurrent.gradients import gradient_norms
 
     figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
     drawn = []

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 import zoo
-from zoo.cards import write_section
+from zoo.blocks.optimizers import OPTIMIZERS, Rule
 from zoo.errors import ZooError
-from zoo.hub import locate
-from zoo.mlp.mlp import MLP
-from zoo.optimizers import OPTIMIZERS, Rule
+from zoo.models.mlp.mlp import MLP
+from zoo.store.cards import write_section
+from zoo.store.hub import locate
 
 CURVATURE = torch.tensor([1.0, 50.0])
 VALLEY: dict[str, Callable[[Any], Rule]] = {  # steps that suit the valley, one for each
@@ -105,9 +105,9 @@ def main() -> int:
     write_section(
         folder,
         "## Optimisers\n\n"
-        "The six of `zoo/optimizers.py`, whose steps equal those of `torch.optim`, on a valley with curvatures 1 and 50, on "
-        "this model, and on a perceptron with two hidden layers of 512, over the first 300 batches of 64. One learning rate for "
-        "all is no fair race: it shows how differently long their steps are at the same number. "
+        "The six of `zoo/blocks/optimizers.py`, whose steps equal those of `torch.optim`, on a valley with curvatures 1 and 50, "
+        "on this model, and on a perceptron with two hidden layers of 512, over the first 300 batches of 64. One learning rate "
+        "for all is no fair race: it shows how differently long their steps are at the same number. "
         "`python scripts/figures/optimizers.py`\n\n"
         "![optimisers](optimizers.png)\n",
     )

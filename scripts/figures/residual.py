@@ -20,11 +20,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import zoo
-from zoo.cards import write_section
-from zoo.convnets.classifier import ImageClassifier
+from zoo.core.classifier import ImageClassifier
+from zoo.core.precision import quick_autocast
 from zoo.errors import InputError, ZooError
-from zoo.hub import locate
-from zoo.precision import quick_autocast
+from zoo.store.cards import write_section
+from zoo.store.hub import locate
 
 
 def directions(model: ImageClassifier, seed: int) -> dict[str, Tensor]:

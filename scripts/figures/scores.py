@@ -16,11 +16,11 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 import zoo
-from zoo.cards import write_section
-from zoo.diffusion.ncsn import PointNCSN
-from zoo.diffusion.score import implicit_loss, langevin
 from zoo.errors import InputError, ZooError
-from zoo.hub import locate
+from zoo.models.diffusion.ncsn import PointNCSN
+from zoo.models.diffusion.score import implicit_loss, langevin
+from zoo.store.cards import write_section
+from zoo.store.hub import locate
 
 
 def manifold_losses(noise: float, steps: int = 400) -> list[float]:

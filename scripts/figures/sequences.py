@@ -22,10 +22,10 @@ from torch.nn import functional as F
 
 import zoo
 from zoo import registry
-from zoo.cards import write_section
 from zoo.errors import InputError, ZooError
-from zoo.hub import locate
-from zoo.text.beam import beam_search
+from zoo.models.text.beam import beam_search
+from zoo.store.cards import write_section
+from zoo.store.hub import locate
 
 PARKS = {
     "yellowstone national park": 5,
@@ -150,7 +150,7 @@ def sinusoids(places: int, d: int) -> Tensor:
 
 def positions(path: Path, *, places: int = 64, d: int = 32) -> Tensor:
     """Draw the table of sinusoids and how alike places are by it and by rotations; returns these likenesses [2, places]."""
-    from zoo.transformers.gpt import rotate, rotations
+    from zoo.models.transformers.gpt import rotate, rotations
 
     plt = pyplot()
     table = sinusoids(places, d)
@@ -179,7 +179,7 @@ def distances(model: Any, rolls: list[Tensor], path: Path, *, reach: int = 40) -
 
     The mean over all events of the rolls of q · r_δ / √d, without that of each head.
     """
-    from zoo.transformers.music import NEXT, events_of
+    from zoo.models.transformers.music import NEXT, events_of
 
     plt = pyplot()
     reach = min(reach, model.hparams["reach"])

@@ -26,14 +26,15 @@ from torch import Tensor
 
 import zoo
 from datamodules.subset import Subset
-from zoo import finetuning, registry
-from zoo.cards import write_section
-from zoo.convnets.classifier import ImageClassifier
+from zoo import registry
+from zoo.core.allocator import keep_freed_memory
+from zoo.core.classifier import ImageClassifier
+from zoo.core.precision import quick_autocast, quick_precision
 from zoo.errors import InputError, ZooError
-from zoo.hub import locate
-from zoo.memory import keep_freed_memory
 from zoo.metrics.features import class_probabilities, embed
-from zoo.precision import quick_autocast, quick_precision
+from zoo.store.cards import write_section
+from zoo.store.hub import locate
+from zoo.train import finetuning
 
 LABELS = (1, 10, 100)
 METHODS = ("fine-tuned", "linear probe", "from scratch")

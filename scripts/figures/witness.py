@@ -16,15 +16,15 @@ import torch
 from torch import Tensor
 
 import zoo
-from zoo.cards import write_section
-from zoo.convnets.classifier import ImageClassifier
+from zoo.core.classifier import ImageClassifier
+from zoo.core.module import ZooModule
+from zoo.core.precision import quick_autocast
 from zoo.errors import InputError, ZooError
-from zoo.hub import locate
 from zoo.metrics.features import embed, to_uint8
 from zoo.metrics.frechet import frechet_distance, gaussian_statistics
 from zoo.metrics.reference import extractor_of, images_of
-from zoo.module import ZooModule
-from zoo.precision import quick_autocast
+from zoo.store.cards import write_section
+from zoo.store.hub import locate
 
 Table = dict[str, dict[str, float]]  # by generator and classifier
 REAL = "real training images"

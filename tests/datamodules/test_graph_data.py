@@ -233,6 +233,6 @@ def test_registered_and_rebuilt_from_their_arguments():
     for name in ("cora", "citeseer", "karate", "mutag", "proteins"):
         module = zoo.datamodule(name)
         assert module.name == name
-        again = zoo.datamodule(name, **zoo.checkpoint.init_arguments(module))
+        again = zoo.datamodule(name, **zoo.store.folder.init_arguments(module))
         assert type(again) is type(module)
         assert not isinstance(module, TUDataset) or "fold 0" in module.protocol

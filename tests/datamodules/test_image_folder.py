@@ -9,8 +9,8 @@ from PIL import Image
 
 from datamodules.files import DataNotFoundError, data_root
 from datamodules.image_folder import ImageFolder, hold_out
+from zoo.core.images import Transform
 from zoo.errors import InputError
-from zoo.images import Transform
 
 
 def draw(path: Path, colour: int, size: tuple[int, int] = (20, 14)) -> Path:

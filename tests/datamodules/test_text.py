@@ -5,10 +5,10 @@ import torch
 from torch import Tensor
 
 import zoo
+from datamodules.formats.characters import decode, encode
 from datamodules.text import IGNORED, RandomWindows, SlidingWindows, Stream, Streams, TextFile, TokenLoader, Windows
 from datamodules.tinyshakespeare import CHARACTERS, TinyShakespeare, sample_text
 from zoo.errors import InputError, ZooError
-from zoo.text.vocabulary import decode, encode
 
 
 def numbered(n: int) -> Tensor:

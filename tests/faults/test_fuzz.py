@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from tests.faults.counts import FULL, count, record
 from tests.hub.folders import make_folder
-from zoo import checkpoint, int8
 from zoo.errors import ZooError
+from zoo.store import folder as checkpoint
+from zoo.store import int8
 
 INPUTS = {
     "config.json": count(600, 36_000),

@@ -14,14 +14,15 @@ from tests import forked
 from tests.faults.counts import count, record
 from tests.hub.conftest import be_client
 from tests.hub.folders import make_folder, small_model
-from zoo import atomic, checkpoint
 from zoo.errors import ZooError
-from zoo.publish import publish
+from zoo.store import atomic
+from zoo.store import folder as checkpoint
+from zoo.store.publish import publish
 
 RECIPE = """\
 seed_everything: 0
 model:
-  class_path: zoo.convnets.lenet5.LeNet5
+  class_path: zoo.models.convnets.lenet5.LeNet5
   init_args:
     batch_norm: true
     dropout: 0.2
@@ -39,7 +40,7 @@ optimizer:
   init_args:
     lr: 0.002
 lr_scheduler:
-  class_path: zoo.training.WarmupDecay
+  class_path: zoo.train.schedule.WarmupDecay
 card: {summary: a test, paper: none, limits: all}
 """
 
@@ -68,7 +69,7 @@ def kill_within(process, seconds: float) -> bool:
 
 
 def train(recipe: Path, run: Path) -> None:
-    import zoo.training as training
+    import zoo.train.recipe as training
 
     training.Resume = partial(training.Resume, every_seconds=0.0)  # saves at every epoch, as a long epoch would
     model, _, cli, _ = training.fit(recipe, run, [])

@@ -13,9 +13,9 @@ from tests.faults.counts import count, record
 from tests.faults.test_kill import digest
 from tests.hub.conftest import be_client
 from tests.hub.folders import small_model
-from zoo import checkpoint
 from zoo.errors import CheckpointError
-from zoo.publish import publish
+from zoo.store import folder as checkpoint
+from zoo.store.publish import publish
 
 NAME = "hf://alice/tiny-mnist"
 NO_MOUNT = 77

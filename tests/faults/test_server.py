@@ -11,8 +11,8 @@ from tests.hub.conftest import use_hub
 from tests.hub.folders import small_model
 from tests.hub.server import HubServer
 from zoo.errors import CheckpointError, PublishError
-from zoo.hub import locate
-from zoo.publish import publish
+from zoo.store.hub import locate
+from zoo.store.publish import publish
 
 NAME = "hf://alice/tiny-mnist"
 STEPS = {  # the requests of a cold load

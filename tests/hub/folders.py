@@ -7,15 +7,16 @@ from pathlib import Path
 import torch
 
 import zoo
-from zoo import cards, checkpoint
-from zoo.images import Transform
-from zoo.module import ZooModule
+from zoo.core.images import Transform
+from zoo.core.module import ZooModule
+from zoo.store import cards
+from zoo.store import folder as checkpoint
 
 RECIPE = """\
 # python scripts/train.py {name}
 seed_everything: 0
 model:
-  class_path: zoo.convnets.lenet5.LeNet5
+  class_path: zoo.models.convnets.lenet5.LeNet5
 data:
   class_path: datamodules.mnist.MNIST
 trainer:

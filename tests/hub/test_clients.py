@@ -20,8 +20,9 @@ from tests.conftest import ROOT
 from tests.hub.conftest import be_client, child_env, use_hub
 from tests.hub.folders import make_folder, small_model
 from tests.hub.server import HubServer
-from zoo import checkpoint, cli
-from zoo.publish import publish
+from zoo.cli.main import main as cli
+from zoo.store import folder as checkpoint
+from zoo.store.publish import publish
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,8 @@ def folder(tmp_path_factory):
 def test_the_environment_variables_of_the_hub_behave_as_everywhere(hub, folder, as_alice, tmp_path):
     publish(folder, "alice/tiny-mnist", private=True)
     hub.log.clear()
-    code = "import sys; from zoo.hub import locate; print(locate('hf://alice/tiny-mnist')); assert 'torch' not in sys.modules"
+    code = "import sys; from zoo.store.hub import locate; "
+    code += "print(locate('hf://alice/tiny-mnist')); assert 'torch' not in sys.modules"
 
     def process(**env):
         command = [sys.executable, "-c", code]
@@ -55,9 +57,9 @@ def checkout(tmp_path, monkeypatch):
     """An empty checkpoints/ and its index, in place of the real ones."""
     place, index = tmp_path / "tree" / "checkpoints", tmp_path / "tree" / "index.json"
     place.mkdir(parents=True)
-    for module in ("zoo.hub", "zoo.cards"):
+    for module in ("zoo.store.hub", "zoo.store.cards"):
         monkeypatch.setattr(f"{module}.CHECKPOINTS", place)
-    for module in ("zoo.index", "zoo.cards"):
+    for module in ("zoo.index", "zoo.store.cards"):
         monkeypatch.setattr(f"{module}.INDEX", index)
     zoo.index.entries.cache_clear()
     yield place
@@ -110,7 +112,7 @@ def publish_by_xet(url, cache, folder):
 
 def load_by_xet(url, cache, out):
     be_client(url, cache, xet=True)
-    from zoo.hub import locate
+    from zoo.store.hub import locate
 
     shutil.copytree(locate("hf://alice/tiny-mnist"), out)
 
@@ -242,6 +244,6 @@ def fresh_environment(place: Path) -> Path:
 
 def test_the_wheel_and_the_checkout_agree_on_what_is_packaged():
     text = (ROOT / "setup.py").read_text()
-    from zoo.hub import FILES
+    from zoo.store.hub import FILES
 
     assert all(f'"{file}"' in text for file in FILES) and os.path.exists(ROOT / "MANIFEST.in")

@@ -8,10 +8,11 @@ import torch
 
 import zoo
 from tests.hub.folders import RECIPE, make_folder, small_model
-from zoo import hub as zoo_hub
 from zoo.errors import CheckpointError, PublishError
 from zoo.index import ModelInfo
-from zoo.publish import publish, write_pin
+from zoo.store import hub as zoo_hub
+from zoo.store.pin import write_pin
+from zoo.store.publish import publish
 
 pytestmark = pytest.mark.usefixtures("hub")
 
@@ -186,7 +187,7 @@ def test_publishing_without_a_right_to_it(folder, monkeypatch):
 
 
 def test_pin_goes_stale_with_the_weights(folder, published, tmp_path):
-    from zoo.cards import Folder
+    from zoo.store.cards import Folder
 
     copy = make_folder(tmp_path / "tiny-mnist")
     write_pin(copy, published)

@@ -9,9 +9,9 @@ import torch
 
 import zoo
 from tests.hub.folders import make_folder
-from zoo import checkpoint
 from zoo.errors import CheckpointError, PublishError
-from zoo.publish import publish
+from zoo.store import folder as checkpoint
+from zoo.store.publish import publish
 
 SECRET = "hf_alice_secret"
 
@@ -64,7 +64,14 @@ def test_paths_that_lead_elsewhere_are_ignored(hub, folder, tmp_path, monkeypatc
 
 def test_config_cannot_name_a_python_path(hub, folder):
     config = json.loads((folder / "config.json").read_text())
-    for architecture in ("os.system", "zoo.convnets.lenet5:LeNet5", "builtins.eval", ["lenet5"], None, "lenet5\0"):
+    for architecture in (
+        "os.system",
+        "zoo.models.convnets.lenet5:LeNet5",
+        "builtins.eval",
+        ["lenet5"],
+        None,
+        "lenet5\0",
+    ):
         put(hub, contents(folder) | {"config.json": json.dumps({**config, "architecture": architecture}).encode()})
         with pytest.raises(CheckpointError, match="isn't in the registry"):
             zoo.load("hf://mallory/model")

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from zoo.convnets.lenet5 import LeNet5
-from zoo.images import Transform
+from zoo.core.images import Transform
 from zoo.metrics.features import check_features, class_probabilities, embed, to_uint8
+from zoo.models.convnets.lenet5 import LeNet5
 
 
 def classifier() -> LeNet5:

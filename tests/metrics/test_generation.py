@@ -10,14 +10,14 @@ from torch import Tensor
 
 from datamodules.base import sample_split
 from datamodules.mnist import MNIST
-from zoo.convnets.cnn import CNN
-from zoo.convnets.lenet5 import LeNet5
+from zoo.core.images import Transform
 from zoo.errors import CheckpointError
-from zoo.images import Transform
 from zoo.index import Metric
 from zoo.metrics import generation, reference
 from zoo.metrics.frechet import frechet_distance, gaussian_statistics
 from zoo.metrics.generation import evaluate_images
+from zoo.models.convnets.cnn import CNN
+from zoo.models.convnets.lenet5 import LeNet5
 
 DIMENSIONS = 16
 

@@ -10,13 +10,13 @@ import zoo
 from datamodules.base import sample_split
 from datamodules.cifar10 import CIFAR10
 from tests.hub.folders import make_folder
-from zoo.cards import Folder
-from zoo.cards import card as card_of
-from zoo.convnets.resnet import CIFARResNet
+from zoo.core.images import Transform
 from zoo.errors import CheckpointError, InputError
-from zoo.images import Transform
 from zoo.metrics import reference
 from zoo.metrics.generation import evaluate_images
+from zoo.models.convnets.resnet import CIFARResNet
+from zoo.store.cards import Folder
+from zoo.store.cards import card as card_of
 
 
 def save(folder: Path, seed: int) -> str:

@@ -7,13 +7,13 @@ from torchvision.transforms.functional import gaussian_blur
 
 import zoo
 from datamodules.base import sample_split
-from zoo.convnets.classifier import ImageClassifier
-from zoo.hub import CHECKPOINTS
+from zoo.core.classifier import ImageClassifier
 from zoo.metrics import reference
 from zoo.metrics.features import embed, to_uint8
 from zoo.metrics.frechet import frechet_distance, gaussian_statistics
 from zoo.metrics.generation import evaluate_images
 from zoo.metrics.kernel import kernel_distance
+from zoo.paths import CHECKPOINTS
 
 DATASETS = [name for name, extractor in sorted(reference.EXTRACTORS.items()) if (CHECKPOINTS / extractor).is_dir()]
 pytestmark = pytest.mark.parametrize("dataset", DATASETS)

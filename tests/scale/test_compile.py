@@ -5,8 +5,8 @@ import copy
 import torch
 
 from tests.hub.folders import small_model
-from zoo.checkpoint import weights_bytes
-from zoo.training import compile_parts
+from zoo.store.folder import weights_bytes
+from zoo.train.recipe import compile_parts
 
 
 def test_compiled_parts_keep_keys_values_and_gradients():

@@ -16,7 +16,7 @@ from tests.faults.counts import FULL
 RECIPE = """\
 seed_everything: 0
 model:
-  class_path: zoo.convnets.lenet5.LeNet5
+  class_path: zoo.models.convnets.lenet5.LeNet5
 data:
   class_path: tests.faults.tiny_data.TinyData
   init_args:
@@ -33,14 +33,14 @@ optimizer:
   init_args:
     lr: 0.002
 lr_scheduler:
-  class_path: zoo.training.WarmupDecay
+  class_path: zoo.train.schedule.WarmupDecay
 card: {{summary: a test, paper: none, limits: all}}
 """
 
 
 def fit(recipe: Path, run: Path, overrides: list[str], place: dict[str, str]) -> None:
     os.environ.update(place)  # what torchrun or srun tells each of its processes
-    from zoo.training import fit as train
+    from zoo.train.recipe import fit as train
 
     train(recipe, run, overrides)
 
@@ -115,7 +115,7 @@ def test_a_run_of_two_processes_resumes_as_one(tmp_path):
 def stop_halfway(recipe: Path, run: Path, overrides: list[str], place: dict[str, str]) -> None:
     from functools import partial
 
-    import zoo.training as training
+    import zoo.train.recipe as training
 
     training.Resume = partial(training.Resume, every_seconds=0.0)
     saved = training.Resume.func.on_train_epoch_end

@@ -7,7 +7,7 @@ from values between two grey levels.
 import torch
 from torch import Tensor
 
-from zoo.convnets.classifier import ImageClassifier
+from zoo.core.classifier import ImageClassifier
 from zoo.errors import InputError
 
 

@@ -31,15 +31,16 @@ from torch import Tensor
 from datamodules.base import TensorDataModule
 from datamodules.files import data_root
 from zoo import api
-from zoo.atomic import replacing
-from zoo.checkpoint import read_config
-from zoo.convnets.classifier import ImageClassifier
+from zoo.core.classifier import ImageClassifier
 from zoo.errors import CheckpointError, InputError, UnknownNameError, ZooError
-from zoo.hub import CHECKPOINTS, locate
 from zoo.metrics.diversity import class_histogram
 from zoo.metrics.features import class_probabilities, embed
 from zoo.metrics.frechet import frechet_distance, gaussian_statistics
 from zoo.metrics.neighbours import train_distance
+from zoo.paths import CHECKPOINTS
+from zoo.store.atomic import replacing
+from zoo.store.folder import read_config
+from zoo.store.hub import locate
 
 PROTOCOL = "FCD-v1"
 FILE = "reference.safetensors"
@@ -115,7 +116,7 @@ def freeze(dataset: str, source: str) -> Path:
         InputError: if there is an extractor already, or if the source classifies other images.
         CheckpointError: if the source's folder is unfinished.
     """
-    from zoo.cards import REQUIRED, Folder, write_card
+    from zoo.store.cards import REQUIRED, Folder, write_card
 
     target = CHECKPOINTS / extractor_of(dataset)
     if target.exists():

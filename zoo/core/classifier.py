@@ -1,0 +1,258 @@
+"""What all image classifiers share: the verbs `predict` and `features`, the head, the loss and the accuracy.
+
+A subclass defines `features(x)`, a dict of named stages that ends with "embedding" [N, D], and `head`, a linear layer from
+the embedding to the logits.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zoo.core.checks import check_count
+from zoo.core.images import ImageLike, Transform
+from zoo.core.module import ZooModule
+from zoo.errors import InputError
+
+VIEWS = {"none": 1, "mirror": 2, "mirror+translate": 6}
+
+
+class ImageClassifier(ZooModule):
+    """Base of the image classifiers.
+
+    Args:
+        num_classes, in_channels: checked here, used by the subclass.
+        label_smoothing: probability mass that the loss spreads over the other classes.
+
+    Shapes:
+        images x: [N, C, H, W], already transformed; logits: [N, num_classes].
+    """
+
+    task: ClassVar[str] = "image-classification"
+    head: nn.Linear
+    views: ClassVar[dict[str, int]] = VIEWS  # ways to look at an image in the test, with their numbers of looks
+    tta: str = "none"  # a subclass that claims an accuracy with test-time augmentation says with which
+
+    def __init__(self, num_classes: int = 10, in_channels: int = 1, *, label_smoothing: float = 0.0) -> None:
+        super().__init__()
+        check_count(num_classes, "num_classes")
+        check_count(in_channels, "in_channels")
+        self.label_smoothing = label_smoothing
+
+    def features(self, x: Tensor) -> dict[str, Tensor]:
+        """Named stages of transformed images, in order; the last is "embedding" [N, D], what the head sees."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.features(x)["embedding"])
+
+    # Verbs -----------------------------------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def predict_proba(self, images: ImageLike | list[ImageLike], *, tta: str = "none") -> Tensor:
+        """Class probabilities [N, num_classes] of a path, PIL image, array, uint8 tensor, or a list or batch of them.
+
+        With `tta` they come from the mean logits of several views of each image, see `mean_logits`.
+        """
+        x = self._ready_transform()(images).to(self.device)
+        return self.eval().mean_logits(x if x.ndim == 4 else x[None], tta).softmax(1)
+
+    def _ready_transform(self) -> Transform:
+        if self.transform is None:
+            raise InputError(
+                f"this {type(self).__name__} doesn't know yet how its images are prepared: train it, load a trained one, or set "
+                "model.transform = zoo.core.images.Transform(size, mode, mean, std)"
+            )
+        return self.transform
+
+    def mean_logits(self, x: Tensor, tta: str) -> Tensor:
+        """Mean logits over views of x: itself and its mirror image; with "mirror+translate" half of the weight goes to
+        both of these moved by one pixel up and left, and down and right."""
+        if tta not in self.views:
+            raise InputError(f"tta must be one of {', '.join(self.views)}, not {tta!r}")
+        if tta == "none":
+            return self(x)
+        logits = (self(x) + self(x.flip(-1))) / 2
+        if tta == "mirror+translate":
+            height, width = x.shape[-2:]
+            padded = F.pad(x, (1, 1, 1, 1), mode="reflect")
+            for view in (padded[..., :height, :width], padded[..., 2:, 2:]):
+                logits = logits + (self(view) + self(view.flip(-1))) / 4
+            logits = logits / 2
+        return logits
+
+    def predict(
+        self, images: ImageLike | list[ImageLike], top: int = 3
+    ) -> list[tuple[str, float]] | list[list[tuple[str, float]]]:
+        """The `top` classes with their probabilities: a list for one image, a list of lists for several."""
+        probability = self.predict_proba(images)
+        value, index = probability.topk(min(check_count(top, "top"), probability.shape[1]))
+        names = self.classes or [str(i) for i in range(probability.shape[1])]
+        rows = [
+            [(names[i], p) for i, p in zip(ii, pp, strict=True)]
+            for ii, pp in zip(index.tolist(), value.tolist(), strict=True)
+        ]
+        single = not isinstance(images, list | tuple) and getattr(images, "ndim", 3) < 4
+        return rows[0] if single else rows
+
+    def reset_head(self, num_classes: int) -> None:
+        """A fresh head for another number of classes; the embedding stays."""
+        check_count(num_classes, "num_classes")
+        if num_classes == self.head.out_features:
+            return
+        biased = self.head.bias is not None
+        self.head = nn.Linear(self.head.in_features, num_classes, bias=biased).to(self.device)
+        self.hparams["num_classes"] = num_classes
+        self.classes = None
+        tensors = "head.weight, head.bias" if biased else "head.weight"
+        print(f"{self.name or type(self).__name__}: new tensors {tensors} ({num_classes} classes)")
+
+    def reset_input(self, in_channels: int) -> None:
+        """Let the first layer take another number of channels: its weights are summed for one, spread for more.
+
+        On an image whose channels are equal, the changed layer answers as the old one did to a grey image and back.
+        """
+        check_count(in_channels, "in_channels")
+        before = self.hparams.get("in_channels")
+        if before is None:
+            raise InputError(f"{type(self).__name__} has no argument in_channels: its input can't be replaced")
+        if in_channels == before:
+            return
+        name, first = next((n, m) for n, m in self.named_modules() if isinstance(m, nn.Conv2d | nn.Linear))
+        old = first.weight.detach().unflatten(1, (before, -1))  # a linear layer sees pixels channel by channel
+        index = torch.arange(in_channels, device=old.device) % before
+        new = old.sum(1, keepdim=True) if in_channels == 1 else old[:, index] * (before / in_channels)
+        new = new.flatten(1, 2).contiguous()
+        if isinstance(first, nn.Conv2d):
+            first.in_channels = in_channels
+        else:
+            first.in_features = new.shape[1]
+        trained = isinstance(first.weight, nn.Parameter)
+        first.weight = nn.Parameter(new, requires_grad=first.weight.requires_grad) if trained else new
+        self.hparams["in_channels"] = in_channels
+        self.transform = _with_channels(self.transform, in_channels)
+        print(f"{self.name or type(self).__name__}: {name}.weight now takes {in_channels} channel(s), was {before}")
+
+    # Fine-tuning -----------------------------------------------------------------------------------------------------
+
+    @property
+    def layers(self) -> list[tuple[str, nn.Module]]:
+        """Parts with parameters from input to head; a list of blocks counts block by block."""
+        found: list[tuple[str, nn.Module]] = []
+        for name, child in self.named_children():
+            blocks = child.named_children() if isinstance(child, nn.ModuleList) else ()
+            found += [(f"{name}.{i}", block) for i, block in blocks] or [(name, child)]
+        return [(name, layer) for name, layer in found if any(True for _ in layer.parameters())]
+
+    def param_groups(self, lr: float, *, layer_decay: float = 1.0) -> list[dict[str, Any]]:
+        """Parameter groups for an optimiser, one a layer: the head learns at `lr`, each layer below `layer_decay` times
+        as fast as the one above it (Howard and Ruder, 2018). What is frozen is left out.
+
+        Raises:
+            InputError: if everything is frozen, or for a rate that isn't positive or a decay outside (0, 1].
+        """
+        if not lr > 0 or not 0 < layer_decay <= 1:
+            raise InputError(f"lr must be above 0 and layer_decay in (0, 1], not {lr!r} and {layer_decay!r}")
+        groups = [
+            {"name": name, "lr": lr * layer_decay**depth, "params": [p for p in layer.parameters() if p.requires_grad]}
+            for depth, (name, layer) in enumerate(reversed(self.layers))
+        ]
+        groups = [group for group in reversed(groups) if group["params"]]
+        if not groups:
+            raise InputError(f"all parts of {type(self).__name__} are frozen: unfreeze one of {', '.join(self.parts)}")
+        return groups
+
+    # Training --------------------------------------------------------------------------------------------------------
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        x, y = batch  # y is class indices [N], or probabilities [N, num_classes] under mixup
+        loss = F.cross_entropy(self(x).float(), y, label_smoothing=self.label_smoothing)
+        self.log_train(loss=loss)
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        self._measure(batch, "val")
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        self._measure(batch, "test")
+
+    def _measure(self, batch: tuple[Tensor, Tensor], split: str) -> None:
+        x, y = batch
+        logits = self(x).float()
+        self.log(f"{split}/accuracy", (logits.argmax(1) == y).float().mean(), prog_bar=True, batch_size=len(y))
+        if split == "test" and self.tta != "none":
+            correct = self.mean_logits(x, self.tta).argmax(1) == y
+            self.log("test/accuracy_tta", correct.float().mean(), batch_size=len(y))
+        self.log(f"{split}/loss", F.cross_entropy(logits, y), batch_size=len(y))
+
+    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+        """As in ZooModule; says beside an accuracy with test-time augmentation what that was."""
+        entries = super().evaluate(data)
+        for entry in entries:
+            if entry["metric"] == "accuracy_tta":
+                entry["how"] += f", mean logits of {self.views[self.tta]} views ({self.tta})"
+        return entries
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(self.parameters(), lr=1e-3)
+
+    # Golden tensors and preview --------------------------------------------------------------------------------------
+
+    def golden_inputs(self) -> dict[str, Tensor]:
+        if (examples := self._examples(4)) is not None:
+            return {"image": examples[0]}
+        transform = self._ready_transform()
+        shape = (4, len(transform.mean), *transform.size)
+        generator = torch.Generator().manual_seed(0)
+        return {"image": torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)}
+
+    def golden_outputs(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The transformed images and their logits: a changed transform shows as clearly as a changed layer."""
+        x = self._ready_transform()(inputs["image"])
+        return {"input": x, "logits": self(x)}
+
+    def preview(self, path: Path) -> Path | None:
+        """Twenty packaged test images with the class and probability given; mistakes are red."""
+        from PIL import Image, ImageDraw
+
+        examples = self._examples(20)
+        if examples is None:
+            return None
+        images, labels = examples
+        probability = self.predict_proba(images)
+        names = self.classes or [str(i) for i in range(probability.shape[1])]
+        cell, columns = 84, 10
+        canvas = Image.new("RGB", (cell * columns, (cell + 14) * 2), "white")
+        draw = ImageDraw.Draw(canvas)
+        for i, (image, p, y) in enumerate(zip(images, probability, labels.tolist(), strict=True)):
+            left, top = cell * (i % columns), (cell + 14) * (i // columns)
+            pixels = image.expand(3, -1, -1).permute(1, 2, 0).numpy()
+            canvas.paste(
+                Image.fromarray(pixels).resize((cell - 4, cell - 4), Image.Resampling.NEAREST), (left + 2, top)
+            )
+            text = f"{names[int(p.argmax())][:9]} {p.max():.2f}"
+            draw.text((left + 3, top + cell - 3), text, fill="black" if int(p.argmax()) == y else "red")
+        canvas.save(path, optimize=True)
+        return path
+
+    def _examples(self, n: int) -> tuple[Tensor, Tensor] | None:
+        """The first n packaged real test images (uint8) and labels of the data set; None where none are packaged."""
+        from datamodules.base import sample_split
+
+        try:
+            x, y = sample_split(self.data["name"] if self.data else "")
+        except InputError:
+            return None
+        return x[:n], y[:n]
+
+
+def _with_channels(transform: Transform | None, channels: int) -> Transform | None:
+    """The transform for images of another number of channels; None where no image has so many."""
+    if transform is None or channels not in (1, 3):
+        return None
+    mean, std = (sum(values) / len(values) for values in (transform.mean, transform.std))
+    return replace(transform, mode="L" if channels == 1 else "RGB", mean=[mean] * channels, std=[std] * channels)

@@ -1,0 +1,156 @@
+"""What the diffusion models of images share: the loop over batches of samples, the steps, the measures, the picture."""
+
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+
+from zoo.core.checks import check_count, seeded_generator
+from zoo.core.images import check_images, save_grid
+from zoo.core.module import ZooModule
+from zoo.core.precision import quick_autocast
+from zoo.errors import InputError
+from zoo.models.diffusion.unet import UNet
+
+Draw = Callable[[int, torch.Generator], Tensor]
+
+
+class ImageGenerator(ZooModule):
+    """Base of generators that are trained by regression on noisy images; a subclass has `net`, `loss` and `sample`.
+
+    Training may begin with the weights of another one: strokes are strokes whatever the noise. `base` names its checkpoint.
+
+    Shapes:
+        images: [N, C, H, W] in [0, 1]; inside, scaled to [-1, 1].
+    """
+
+    task: ClassVar[str] = "unconditional-image-generation"
+    image_shape: tuple[int, ...]
+    net: nn.Module
+    base: str | None = None
+
+    def setup(self, stage: str) -> None:
+        """Take over the base's weights, unless this is a loaded checkpoint; a run that resumes puts its own in their place."""
+        super().setup(stage)
+        if stage == "fit" and self.base is not None and self.name is None:
+            import zoo
+
+            self.start_from(zoo.load(self.base))
+
+    def start_from(self, base: Any) -> None:
+        """Give the network the weights of another diffusion model's.
+
+        Raises:
+            InputError: if that has no such network, or one of other sizes.
+        """
+        weights = base.net.state_dict() if isinstance(getattr(base, "net", None), UNet) else {}
+        own = self.net.state_dict()
+        if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in own.items()}:
+            raise InputError(
+                f"{self.base or type(base).__name__} is no diffusion model with a network of the same sizes"
+            )
+        self.net.load_state_dict(weights)
+
+    def loss(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Training loss of images x in [0, 1]; the generator makes a validation repeat its draws."""
+        raise NotImplementedError
+
+    def sample(self, n: int, *, seed: int | None = None, labels: Tensor | None = None) -> Tensor:
+        """Draw images [n, C, H, W] in [0, 1]; the same seed gives the same images on the same device."""
+        raise NotImplementedError
+
+    def draw_images(self, n: int, seed: int | None, labels: Tensor | None, batch_size: int, draw: Draw) -> Tensor:
+        """n images in [0, 1] by `draw(count, generator)`, which gives them in [-1, 1], at most batch_size at once."""
+        check_count(n)
+        check_count(batch_size, "batch_size")
+        if labels is not None:
+            raise InputError(f"{self.name or 'this model'} is unconditional: it takes no labels")
+        generator = seeded_generator(self.device, seed)
+        self.eval()
+        images = [draw(min(batch_size, n - start), generator) for start in range(0, n, batch_size)]
+        return ((torch.cat(images) + 1) / 2).clamp(0, 1)
+
+    def noise(self, count: int, generator: torch.Generator | None) -> Tensor:
+        """Standard normal noise in the shape of images."""
+        return torch.randn(count, *self.image_shape, device=self.device, generator=generator)
+
+    def check_images(self, x: Tensor) -> Tensor:
+        """Images on the model's device.
+
+        Raises:
+            InputError: for another shape, or values that are not in [0, 1].
+        """
+        return check_images(x, self.image_shape).to(self.device)
+
+    # Training --------------------------------------------------------------------------------------------------------
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        loss = self.loss(batch[0])
+        self.log_train(loss=loss)
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        x = batch[0]
+        same_every_epoch = seeded_generator(x.device, batch_idx)
+        self.log("val/loss", self.loss(x, same_every_epoch), prog_bar=True, batch_size=len(x))
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        x = batch[0]
+        self.log("test/loss", self.loss(x, seeded_generator(x.device, batch_idx)), batch_size=len(x))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(self.parameters(), lr=5e-4)
+
+    # Claims ----------------------------------------------------------------------------------------------------------
+
+    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+        """Sample quality of 10,000 images of the default sampler against the test split; see zoo.metrics."""
+        from zoo.metrics.generation import evaluate_images
+
+        context, precision = self.quickly()
+        with context:
+            images = self.sample(10_000, seed=0)
+        return evaluate_images(images, str(data.name), how=f"default sampler, seed 0, {precision}")
+
+    def quickly(self) -> tuple[AbstractContextManager, str]:
+        """Go to the GPU if there is one, to draw thousands of images; a context for it, and the words of its precision."""
+        if torch.cuda.is_available():
+            self.to("cuda")
+        return quick_autocast(self.device.type)
+
+    def preview(self, path: Path) -> Path:
+        return save_grid(self.sample(64, seed=0), path, columns=16)
+
+
+def check_guidance(guidance: float | None, condition: object, name: str) -> float:
+    """The guidance weight, 1 if there is none.
+
+    Raises:
+        InputError: for guidance without the condition of this name, or below 0.
+    """
+    if guidance is None:
+        return 1.0
+    if condition is None:
+        raise InputError(f"guidance {guidance!r} needs {name} to guide to: sample(n, {name}=..., guidance=...)")
+    if not (isinstance(guidance, int | float) and 0 <= guidance < math.inf):
+        raise InputError(f"guidance is a number from 0 on, not {guidance!r}")
+    return float(guidance)
+
+
+def spread_times(n: int, device: torch.device, generator: torch.Generator | None) -> Tensor:
+    """Times in [0, 1), [n], evenly spread at one random offset: less variance in the gradient than n independent draws."""
+    offset = torch.rand(1, device=device, generator=generator)
+    return (torch.arange(n, device=device) / n + offset) % 1
+
+
+def steps_of(alpha: Tensor, sigma: Tensor) -> Tensor:
+    """What a network is told of the noise in α·x_0 + σ·ε: the angle between the two, 0 for none to 1000 for nothing else.
+
+    Models of other schedules can start from each other's weights so, and a cosine schedule of 1000 steps counts almost alike.
+    """
+    return 2000 / math.pi * torch.atan2(sigma, alpha)

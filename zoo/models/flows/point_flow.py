@@ -1,0 +1,154 @@
+"""What flows of points share: exact densities, sampling, the loss, and what is measured where the true density is known.
+
+    log p(x) = log N(f(x); 0, I) + log |det ∂f/∂x|,        x = f⁻¹(z) with z ~ N(0, I)        (change of variables, in nats)
+
+Training minimises −log p(x) over the data: the Kullback-Leibler divergence from the data to the model, up to the data's entropy.
+Where a density is known only up to a factor, exp(−E(x)), the other direction needs no data at all: `reverse_kl`.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from zoo.core.checks import check_count, seeded_generator
+from zoo.core.module import ZooModule
+from zoo.errors import InputError
+from zoo.models.flows.bijections import Bijection, standard_normal
+
+
+class PointFlow(ZooModule):
+    """Base of the flows of vectors; a subclass sets `dim` and `flow`.
+
+    Shapes:
+        points x and codes z: [N, dim].
+    """
+
+    task: ClassVar[str] = "other"
+    dim: int
+    flow: Bijection
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes z [N, dim] and log p(x) [N]."""
+        z, log_det = self.flow(x)
+        return z, standard_normal(z) + log_det
+
+    # Verbs -----------------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p(x) in nats, [N]: exact."""
+        return self.eval()(self._check(x))[1]
+
+    @torch.no_grad()
+    def encode(self, x: Tensor) -> Tensor:
+        """The codes z = f(x) of points."""
+        return self.eval()(self._check(x))[0]
+
+    @torch.no_grad()
+    def decode(self, z: Tensor) -> Tensor:
+        """The points f⁻¹(z) of codes."""
+        self.eval()
+        return self.flow.inverse(self._check(z))  # type: ignore[operator]
+
+    def sample_points(self, n: int, *, seed: int | None = None) -> Tensor:
+        """Draw points [n, dim]; the same seed gives the same points on the same device."""
+        check_count(n)
+        return self.decode(torch.randn(n, self.dim, device=self.device, generator=seeded_generator(self.device, seed)))
+
+    def interpolate(self, a: Tensor, b: Tensor, *, steps: int = 8) -> Tensor:
+        """The path [steps, dim] from point a to point b [dim] that is straight among the codes."""
+        check_count(steps, "steps")
+        if a.shape != b.shape or a.ndim != 1:
+            raise InputError(f"interpolate takes two points [{self.dim}], not {list(a.shape)} and {list(b.shape)}")
+        start, end = self.encode(torch.stack([a, b]))
+        return self.decode(start + torch.linspace(0, 1, steps, device=self.device)[:, None] * (end - start))
+
+    # Training --------------------------------------------------------------------------------------------------------
+
+    def reverse_kl(self, energy: Callable[[Tensor], Tensor], n: int) -> Tensor:
+        """KL(model ‖ exp(−energy)/Z) − log Z from n draws: minimised, it fits a density that was never sampled.
+
+        With x = f⁻¹(z) it is E_z[log p(x) + energy(x)]; the gradient goes through the draw.
+        """
+        x = self.flow.inverse(torch.randn(n, self.dim, device=self.device))  # type: ignore[operator]
+        return (self(x)[1] + energy(x)).mean()
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        loss = -self(batch[0])[1].mean()
+        self.log_train(nll=loss)
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        self.log("val/nll", -self(batch[0])[1].mean(), prog_bar=True, batch_size=len(batch[0]))
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        self.log("test/nll", -self(batch[0])[1].mean(), batch_size=len(batch[0]))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.parameters(), lr=1e-3)
+
+    # Claims ----------------------------------------------------------------------------------------------------------
+
+    def evaluate(self, data: Any) -> list[dict[str, Any]]:
+        """Negative log-likelihood of the test points, beside the best possible, and the error of the inverse."""
+        x = data.tensors("test")[0]
+        model, truth = self.log_prob(x).double(), data.log_density(x.double())
+        error = (self.decode(self.encode(x)) - x).abs().max()
+        values = {
+            "nll": (-model.mean(), "mean negative log-likelihood in nats"),
+            "kl": (
+                (truth - model).mean(),
+                "mean of log p(x) − log model(x) in nats, p the density that x is drawn from",
+            ),
+            "data_entropy": (-truth.mean(), "mean of −log p(x) in nats: no model's nll can be lower but by chance"),
+            "inverse_error": (error, "largest difference of decode(encode(x)) from x, float32"),
+        }
+        return [
+            {
+                "dataset": str(data.name),
+                "split": "test",
+                "metric": key,
+                "value": value.item(),
+                "n": len(x),
+                "how": f"{len(x):,} test points, exact: {text}",
+            }
+            for key, (value, text) in values.items()
+        ]
+
+    def golden_inputs(self) -> dict[str, Tensor]:
+        return {"x": torch.rand(16, self.dim, generator=torch.Generator().manual_seed(0)) * 2 - 0.5}
+
+    def golden_outputs(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The codes, the density, and the points of codes taken for granted."""
+        z, log_prob = self(inputs["x"])
+        return {"z": z, "log_prob": log_prob, "decoded": self.decode(inputs["x"])}
+
+    def preview(self, path: Path) -> Path | None:
+        """The density of a flow of the plane, beside points that it draws."""
+        if self.dim != 2:
+            return None
+        from matplotlib.figure import Figure
+
+        points = self.sample_points(4000, seed=0).cpu()
+        low, high = points.quantile(0.002, 0) - 0.25, points.quantile(0.998, 0) + 0.25
+        axes = [torch.linspace(float(low[i]), float(high[i]), 200) for i in (0, 1)]
+        grid = torch.stack(torch.meshgrid(*axes, indexing="xy"), -1).reshape(-1, 2)
+        density = self.log_prob(grid.to(self.device)).exp().reshape(200, 200).cpu()
+        figure = Figure(figsize=(8, 3.4), layout="constrained")
+        left, right = figure.subplots(1, 2, sharex=True, sharey=True)
+        left.pcolormesh(*axes, density, cmap="magma", vmax=float(density.flatten().quantile(0.995)), rasterized=True)
+        left.set_title("density")
+        right.scatter(*points.T, s=1.5, linewidths=0, color="0.2")
+        right.set(title="samples", xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+        figure.savefig(path, dpi=90)
+        return path
+
+    def _check(self, x: Tensor) -> Tensor:
+        if x.ndim != 2 or x.shape[1] != self.dim:
+            raise InputError(f"points are [N, {self.dim}], not {list(x.shape)}")
+        if not torch.isfinite(x).all():
+            raise InputError("the points hold NaN or infinite values")
+        return x.to(self.device)

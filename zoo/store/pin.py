@@ -1,0 +1,40 @@
+"""Where a folder was published: kept beside it in hub.json, since it can't be part of the commit that it names."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from zoo.errors import CheckpointError
+
+PIN = "hub.json"  # where the folder was published; it can't be part of the commit that it names
+
+
+@dataclass(frozen=True)
+class Published:
+    """Where a folder now stands: `revision` is the full commit to pin, `changed` the paths that the commit touched."""
+
+    repo: str
+    revision: str
+    sha256: str
+    tag: str | None = None
+    changed: tuple[str, ...] = ()
+
+
+def write_pin(folder: Path, published: Published) -> None:
+    """Keep in the folder where it was published; the index takes it from there."""
+    facts = {key: value for key, value in asdict(published).items() if key != "changed"}
+    staged = folder / f".{PIN}.tmp"
+    staged.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    os.replace(staged, folder / PIN)
+
+
+def read_pin(folder: Path, sha256: str) -> dict[str, str]:
+    """{"repo", "revision"} of a folder whose present weights are published, else nothing."""
+    try:
+        facts = json.loads((folder / PIN).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise CheckpointError(f"{folder / PIN} is damaged: {error}") from None
+    return {"repo": facts["repo"], "revision": facts["revision"]} if facts["sha256"] == sha256 else {}

@@ -1,0 +1,142 @@
+"""The callbacks of the recipes: what is saved, what is kept, what bounds a gradient."""
+
+import csv
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch.optim import Optimizer
+
+from zoo.errors import InputError
+from zoo.store.atomic import sync
+
+
+class Resume(Callback):
+    """Save everything a run needs to go on at the end of each epoch, in one atomic file, with the random state."""
+
+    def __init__(self, path: Path, every_seconds: float = 20.0) -> None:
+        self.path, self.every_seconds = path, every_seconds
+        self.last_save = time.monotonic()
+        self.restored: dict[str, Any] | None = None
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        due = time.monotonic() - self.last_save > self.every_seconds
+        if not (trainer.strategy.broadcast(due) or trainer.should_stop):
+            return
+        staged = self.path.with_suffix(".tmp")
+        trainer.save_checkpoint(staged)
+        if trainer.is_global_zero:
+            sync(staged)
+            os.replace(staged, self.path)
+        self.last_save = time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+        return {"torch": torch.get_rng_state(), "cuda": cuda}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.restored = state
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self.restored is not None:
+            torch.set_rng_state(self.restored["torch"].cpu())
+            if self.restored["cuda"] and torch.cuda.is_available():
+                torch.cuda.set_rng_state_all(self.restored["cuda"])
+
+
+class History(Callback):
+    """The training curve, one row an epoch, and the seconds of training, both kept across resumed runs."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: list[dict[str, float]] = []
+        self.seconds = 0.0
+        self.started = time.monotonic()
+        self.trained = False  # in this process
+
+    def elapsed(self) -> float:
+        return self.seconds + time.monotonic() - self.started
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.started, self.trained = time.monotonic(), True
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        values = {key: round(float(value), 6) for key, value in sorted(trainer.callback_metrics.items())}
+        clock = {"epoch": trainer.current_epoch, "step": trainer.global_step, "seconds": round(self.elapsed(), 1)}
+        self.rows.append(clock | values)
+        if trainer.is_global_zero:
+            columns = list(dict.fromkeys(key for row in self.rows for key in row))
+            with self.path.open("w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, columns, lineterminator="\n")
+                writer.writeheader()
+                writer.writerows(self.rows)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows, "seconds": self.elapsed()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.rows, self.seconds = state["rows"], state["seconds"]
+
+
+class AdaptiveClipping(Callback):
+    """Bounds every unit's gradient by its weights (Brock, De, Smith and Simonyan, 2021, arXiv:2102.06171).
+
+    For the weights w of one output channel, its gradient g becomes λ max(|w|, 0.001) g / |g| where it is longer than that.
+    Networks without normalisation need it at high learning rates. The head's gradient stays as it is, as in the paper; so
+    do those of biases and gains, which are no unit's weights: a gain that begins at zero would stay there.
+
+    Args:
+        factor: λ, how large a gradient may be beside its weights.
+    """
+
+    def __init__(self, factor: float = 0.01) -> None:
+        if not factor > 0:
+            raise InputError(f"factor must be above 0, not {factor!r}")
+        self.factor = factor
+
+    def on_before_optimizer_step(self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Optimizer) -> None:
+        from timm.utils.agc import adaptive_clip_grad
+
+        units = [p for name, p in pl_module.named_parameters() if p.ndim > 1 and not name.startswith("head.")]
+        adaptive_clip_grad(units, clip_factor=self.factor)
+
+
+class KeepBest(Callback):
+    """At the end of training, put back the weights of the epoch with the best validation values.
+
+    Args:
+        monitor: logged values in order of importance, "+" in front where larger is better, "-" where smaller is.
+            A later one decides where the earlier ones are equal; where all are equal, the later epoch wins.
+        patience: stop after so many epochs without a better one; None trains all of them.
+    """
+
+    def __init__(self, monitor: tuple[str, ...] = ("+val/accuracy", "-val/loss"), patience: int | None = None) -> None:
+        self.monitor, self.patience = tuple(monitor), patience
+        self.best: tuple[float, ...] | None = None
+        self.epoch = -1
+        self.weights: dict[str, torch.Tensor] = {}
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.sanity_checking or trainer.state.fn != "fit":
+            return
+        values = trainer.callback_metrics
+        score = tuple((1 if key[0] == "+" else -1) * float(values[key[1:]]) for key in self.monitor)
+        if self.best is None or score >= self.best:
+            self.best, self.epoch = score, trainer.current_epoch
+            self.weights = {key: value.detach().clone() for key, value in pl_module.state_dict().items()}
+        elif self.patience is not None and trainer.current_epoch - self.epoch >= self.patience:
+            trainer.should_stop = True
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self.weights:
+            pl_module.load_state_dict(self.weights)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "epoch": self.epoch, "weights": self.weights}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.best, self.epoch, self.weights = state["best"], state["epoch"], state["weights"]

@@ -1,0 +1,251 @@
+"""One experiment from recipe to checkpoint folder: fit each seed, export, evaluate the exported file, publish.
+
+Each seed is fitted in a process of its own (or all in one, where the recipe's `export.together` says so) under
+runs/NAME/seedK and leaves a checkpoint folder there; a further process evaluates exactly that folder. The first seed's folder
+is published, never the best one's; all seeds give mean and std.
+"""
+
+import argparse
+import contextlib
+import importlib
+import inspect
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from zoo.core.allocator import keep_freed_memory
+from zoo.errors import InputError, UnknownNameError, ZooError
+from zoo.paths import CHECKPOINTS, ROOT, names_in
+
+
+def main(argv: list[str]) -> int:
+    """The command line of scripts/train.py; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="train.py", allow_abbrev=False)
+    parser.add_argument("name", help="a folder of checkpoints/ with a recipe.yaml")
+    parser.add_argument("--seeds", type=int, help="number of seeds, in place of the recipe's")
+    parser.add_argument("--into", type=Path, help="publish to this folder, in place of checkpoints/NAME")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where runs are kept (default: runs)")
+    parser.add_argument("--fresh", action="store_true", help="forget an earlier run of the same name")
+    parser.add_argument("--fit", type=int, nargs="+", metavar="SEED", help=argparse.SUPPRESS)
+    options, overrides = parser.parse_known_args(argv)
+    try:
+        if options.fit is not None:
+            keep_freed_memory()
+            for seed in options.fit:
+                fit_one(options.name, seed, options.runs, overrides)
+        else:
+            run(options.name, options.runs, overrides, options.seeds, options.into, options.fresh)
+    except ZooError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def recipe_of(name: str) -> Path:
+    """The recipe of a checkpoint folder.
+
+    Raises:
+        UnknownNameError: a LookupError with the nearest names.
+    """
+    path = CHECKPOINTS / name / "recipe.yaml"
+    if not path.is_file():
+        raise UnknownNameError("recipe", name, names_in(CHECKPOINTS, "recipe.yaml"))
+    return path
+
+
+def run(
+    name: str, runs: Path, overrides: list[str], seeds: int | None = None, into: Path | None = None, fresh: bool = False
+) -> Path:
+    """Fit and evaluate all seeds of a recipe, then publish; returns the published folder.
+
+    torchrun and srun start this in many processes: all of them fit, and the first one measures and publishes.
+    """
+    recipe = recipe_of(name)
+    rank, world = launched()
+    export = export_of(recipe)
+    count = seeds or int(export.get("seeds", 1))
+    if fresh and world > 1:
+        raise InputError(f"--fresh can't be told to {world} processes at once: remove {runs / name} first")
+    if fresh:
+        shutil.rmtree(runs / name, ignore_errors=True)
+    train = [sys.executable, "-m", "zoo.train"]
+    evaluate = [sys.executable, "-m", "zoo.store.measure"]
+    folders = [runs / name / f"seed{seed}" / name for seed in range(count)]
+    every = list(range(count))
+    for group in [every] if export.get("together") else [[seed] for seed in every]:
+        if unfitted := [str(seed) for seed in group if not (folders[seed] / "provenance.json").exists()]:
+            call([*train, name, "--runs", str(runs), "--fit", *unfitted, *overrides])
+        if rank:
+            continue
+        if unmeasured := [str(folders[seed]) for seed in group if not (folders[seed] / "metrics.json").exists()]:
+            root = json.loads((folders[group[0]].parent / "run.json").read_text(encoding="utf-8"))["root"]
+            call([*evaluate, *unmeasured, "--write", *(["--root", root] if root else [])], alone=True)
+    target = into or CHECKPOINTS / name
+    return target if rank else publish(name, folders, target)
+
+
+LAUNCHERS = ("RANK", "LOCAL_", "WORLD_", "GROUP_", "ROLE_", "MASTER_", "TORCHELASTIC_", "SLURM_")
+
+
+def launched() -> tuple[int, int]:
+    """(rank, number) of this process where torchrun or srun started several of the same command."""
+    for rank, world in (("RANK", "WORLD_SIZE"), ("SLURM_PROCID", "SLURM_NTASKS")):
+        if rank in os.environ and world in os.environ:
+            return int(os.environ[rank]), int(os.environ[world])
+    return 0, 1
+
+
+def export_of(recipe: Path) -> dict[str, Any]:
+    """The `export` section of a recipe, before LightningCLI parses it."""
+    return yaml.safe_load(recipe.read_text(encoding="utf-8")).get("export") or {}
+
+
+def shuffles(recipe: Path) -> bool:
+    """Whether the recipe's data module takes a seed for its shuffles and augmentation."""
+    path = yaml.safe_load(recipe.read_text(encoding="utf-8"))["data"]["class_path"]
+    module, _, name = path.rpartition(".")
+    return "seed" in inspect.signature(getattr(importlib.import_module(module), name)).parameters
+
+
+def fit_one(name: str, seed: int, runs: Path, overrides: list[str]) -> None:
+    """Fit one seed, from its last saved state if there is one, and export it with provenance."""
+    for told_on_purpose in ("LightningCLI's args parameter", "will be overridden by", "LeafSpec"):
+        warnings.filterwarnings("ignore", f".*{told_on_purpose}")
+    from zoo.core.module import init_arguments
+    from zoo.store.atomic import replacing
+    from zoo.store.folder import write
+    from zoo.train.recipe import fit
+
+    recipe, folder = recipe_of(name), runs / name / f"seed{seed}"
+    folder.mkdir(parents=True, exist_ok=True)
+    fingerprint = json.dumps([recipe.read_text(encoding="utf-8"), overrides])
+    mark = folder / "recipe.json"
+    if mark.exists() and mark.read_text(encoding="utf-8") != fingerprint:
+        raise InputError(f"{folder} holds a run of another recipe or other options: add --fresh to start anew")
+    mark.write_text(fingerprint, encoding="utf-8")
+    fold = export_of(recipe).get("fold")
+    of_seed = [f"--seed_everything={seed}", *([f"--{fold}={seed}"] if fold else [])]
+    if shuffles(recipe):
+        of_seed.append(f"--data.init_args.seed={seed}")  # each seed has its own order of batches
+    model, data, cli, history = fit(recipe, folder, [*of_seed, *overrides])
+    if not cli.trainer.is_global_zero:
+        return
+    import torch
+
+    from zoo import registry
+
+    config = cli.config
+    init = init_arguments(data)
+    root = init.pop("root", None)  # a path of this machine: what is published holds none
+    (folder / "run.json").write_text(json.dumps({"root": root}), encoding="utf-8")
+    paired = {"name": registry.name_of(type(data), registry.DATAMODULES), "init": init}
+    export = folder / name
+    with replacing(export) as staged:
+        shutil.rmtree(staged)  # nothing of an earlier export may stay
+        write(
+            model,
+            staged,
+            name=name,
+            averaged=config.export.averaged,
+            dtype=getattr(torch, config.export.dtype),
+            data=paired,
+            preview=seed == 0,
+        )
+        shutil.copyfile(recipe, staged / "recipe.yaml")
+        if (folder / "history.csv").exists():
+            shutil.copyfile(folder / "history.csv", staged / "history.csv")
+        facts = provenance(cli, history.elapsed(), seed, overrides)
+        (staged / "provenance.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+
+
+def provenance(cli: Any, seconds: float, seed: int, overrides: list[str]) -> dict[str, Any]:
+    """Where, when and with what a run was made."""
+    import lightning
+    import torch
+
+    trainer = cli.trainer
+    on_gpu = trainer.strategy.root_device.type == "cuda"
+    return {
+        "command": " ".join(["python scripts/train.py", *([f"--seed_everything={seed}"] if seed else []), *overrides]),
+        "seed": seed,
+        "epochs": trainer.current_epoch,
+        "steps": trainer.global_step,
+        "seconds": round(seconds, 1),
+        "hardware": torch.cuda.get_device_name() if on_gpu else cpu_name(),
+        "devices": trainer.world_size if on_gpu else torch.get_num_threads(),
+        "precision": str(trainer.precision),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "lightning": lightning.__version__,
+    }
+
+
+def cpu_name() -> str:
+    """The processor's model name where Linux tells it."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def publish(name: str, folders: list[Path], target: Path) -> Path:
+    """Move the first seed's folder to its place, with mean and std over all seeds in its metrics."""
+    from zoo.store.atomic import replacing
+    from zoo.store.cards import write_card
+
+    measured = [json.loads((folder / "metrics.json").read_text(encoding="utf-8")) for folder in folders]
+    facts = json.loads((folders[0] / "provenance.json").read_text(encoding="utf-8"))
+    facts["command"] = facts["command"].replace("scripts/train.py", f"scripts/train.py {name}", 1)
+    metrics = []
+    for entry in measured[0]:
+        values = [other["value"] for run in measured for other in run if _same_claim(entry, other)]
+        if len(values) > 1:
+            spread: dict[str, float] = {
+                "mean": statistics.mean(values),
+                "std": statistics.stdev(values),
+                "n_seeds": len(values),
+            }
+            entry.update(spread)
+        metrics.append(entry)
+    if len(folders) > 1:
+        facts["seconds_all_seeds"] = [
+            json.loads((folder / "provenance.json").read_text(encoding="utf-8"))["seconds"] for folder in folders
+        ]
+    with replacing(target) as staged:
+        for file in folders[0].iterdir():
+            shutil.copyfile(file, staged / file.name)
+        (staged / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+        (staged / "provenance.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+        write_card(staged)
+    print(f"published {target}")
+    for entry in metrics:
+        text = f" (mean {entry['mean']:.5g} ± {entry['std']:.2g}, {entry['n_seeds']} seeds)" if "std" in entry else ""
+        print(f"  {entry['dataset']}/{entry['split']}/{entry['metric']}: {entry['value']:.5g}{text}")
+    return target
+
+
+def _same_claim(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    return all(a[key] == b[key] for key in ("dataset", "split", "metric"))
+
+
+def call(command: list[str], *, alone: bool = False) -> None:
+    """Run a command in its own process, its output passed through; `alone` as if no launcher had started this one.
+
+    Raises:
+        InputError: if it fails; it has said why itself.
+    """
+    env = {key: value for key, value in os.environ.items() if not (alone and key.startswith(LAUNCHERS))}
+    env["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    code = subprocess.run(command, env=env, check=False).returncode
+    if code:
+        raise InputError(f"{command[2]} stopped with code {code}; the same command resumes what was saved")
