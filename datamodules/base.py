@@ -8,7 +8,6 @@ resumes sees the very batches that an uninterrupted one would have seen.
 import hashlib
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import lightning
@@ -20,7 +19,6 @@ from datamodules.augment import Augment, Settings
 from datamodules.resumable import ResumableLoader
 from zoo.errors import InputError
 
-SAMPLES = Path(__file__).parent / "samples"
 CLI_KEYS = ("_class_path", "_instantiator")  # LightningCLI's own among the hyper-parameters; no class takes them
 
 
@@ -266,18 +264,6 @@ class TensorDataModule(lightning.LightningDataModule):
         order = fixed_permutation(len(x))
         val, train = order[: self.val_size].sort().values, order[self.val_size :].sort().values
         return (x[train], y[train]), (x[val], y[val])
-
-
-def sample_split(name: str) -> tuple[Tensor, Tensor]:
-    """The packaged real test images of a data set: uint8 [N, C, H, W], and labels int64 [N]. Needs no download."""
-    from safetensors.torch import load_file
-
-    path = SAMPLES / f"{name}.safetensors"
-    if not path.is_file():
-        known = sorted(file.stem for file in SAMPLES.glob("*.safetensors"))
-        raise InputError(f"no sample of {name!r} is packaged; there are {', '.join(known)}.")
-    tensors = load_file(path)
-    return tensors["images"], tensors["labels"].long()
 
 
 def fixed_permutation(n: int) -> Tensor:

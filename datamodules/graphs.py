@@ -3,6 +3,7 @@
 Graphs are built in memory from the raw files in a second or two: there's no processed cache to go stale.
 """
 
+import copy
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -68,8 +69,6 @@ class NodeDataModule(lightning.LightningDataModule):
         return self._loader("test_mask")
 
     def _loader(self, mask: str) -> DataLoader | list:
-        from zoo.models.graphs.node import sparse_features
-
         if self._sparse is None:
             with torch.inference_mode(False):  # Lightning may ask inside it, and a later backward pass needs the graph
                 data = NormalizeFeatures()(self.data.clone()) if self.normalize else self.data
@@ -141,3 +140,10 @@ def stratified_folds(labels: Tensor, folds: int) -> Tensor:
     fold = torch.empty_like(labels)
     fold[order] = torch.arange(len(labels)) % folds
     return fold
+
+
+def sparse_features(data: Data) -> Data:
+    """The graph with its features in compressed sparse rows."""
+    data = copy.copy(data)
+    data.x = data.x.to_sparse_csr()
+    return data

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from datamodules.base import CLI_KEYS, SAMPLES, fixed_permutation
+from datamodules.base import CLI_KEYS, fixed_permutation
+from zoo.core.samples import SAMPLES
 from zoo.errors import InputError
 
 SPECIES = ("setosa", "versicolor", "virginica")

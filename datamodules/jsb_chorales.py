@@ -13,10 +13,11 @@ import lightning
 import torch
 from torch import Tensor
 
-from datamodules.base import CLI_KEYS, SAMPLES, key
+from datamodules.base import CLI_KEYS, key
 from datamodules.files import fetch, sha256_of
 from datamodules.formats.midi import KEYS, LOWEST
 from datamodules.resumable import ResumableLoader
+from zoo.core.samples import SAMPLES
 from zoo.errors import InputError
 
 Chorale = list[list[int]]  # the MIDI pitches of each step

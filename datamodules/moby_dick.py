@@ -8,9 +8,10 @@ import hashlib
 from pathlib import Path
 from typing import ClassVar
 
-from datamodules.base import CLI_KEYS, SAMPLES
+from datamodules.base import CLI_KEYS
 from datamodules.files import fetch
 from datamodules.text import CharacterText, Reading
+from zoo.core.samples import SAMPLES
 from zoo.errors import InputError
 
 CHARACTERS = "\n !$&()*,-.0123456789:;?[]_abcdefghijklmnopqrstuvwxyz£âæèéœηοςτϰוח—‘’“”"  # all that occur, sorted

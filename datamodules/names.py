@@ -8,9 +8,10 @@ import hashlib
 from pathlib import Path
 from typing import ClassVar
 
-from datamodules.base import CLI_KEYS, SAMPLES
+from datamodules.base import CLI_KEYS
 from datamodules.files import DataNotFoundError, data_root
 from datamodules.labelled_text import Example, LabelledText
+from zoo.core.samples import SAMPLES
 
 LANGUAGES = (
     "Arabic", "Chinese", "Czech", "Dutch", "English", "French", "German", "Greek", "Irish", "Italian", "Japanese", "Korean",

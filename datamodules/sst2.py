@@ -7,9 +7,10 @@ validation: 872 sentences; test: the 1,821 sentences of the original treebank wi
 from pathlib import Path
 from typing import ClassVar
 
-from datamodules.base import CLI_KEYS, SAMPLES
+from datamodules.base import CLI_KEYS
 from datamodules.files import fetch, sha256_of
 from datamodules.labelled_text import Example, LabelledText
+from zoo.core.samples import SAMPLES
 from zoo.errors import InputError
 
 

@@ -11,8 +11,15 @@ from torch import Tensor
 
 from datamodules.augment import Settings
 from datamodules.base import CLI_KEYS, TensorDataModule, fixed_permutation, key
+from datamodules.cifar10 import CIFAR10
+from datamodules.cifar100 import CIFAR100
+from datamodules.fashion_mnist import FashionMNIST
+from datamodules.mnist import MNIST
+from datamodules.usps import USPS
 from zoo.core.images import Transform
 from zoo.errors import InputError
+
+WHOLE: dict[str, Any] = {cls.name: cls for cls in (MNIST, FashionMNIST, USPS, CIFAR10, CIFAR100)}
 
 
 class Subset(TensorDataModule):
@@ -49,11 +56,9 @@ class Subset(TensorDataModule):
         seed: int = 0,
         root: str | None = None,
     ) -> None:
-        from zoo.registry import datamodule_class
-
-        cls = datamodule_class(of)
-        if not issubclass(cls, TensorDataModule) or not hasattr(cls, "counts"):
-            raise InputError(f"{of} is no image data set with classes: take mnist, fashion-mnist, usps or cifar10")
+        if of not in WHOLE:
+            raise InputError(f"{of!r} is no image data set with classes: take {', '.join(WHOLE)}")
+        cls = WHOLE[of]
         held_out: dict[str, Any] = {} if val_size is None else {"val_size": val_size}
         self.whole: TensorDataModule = cls(batch_size, root=root, **held_out)
         if unknown := [name for name in only or () if name not in cls.classes]:

@@ -9,7 +9,7 @@ import torch
 import yaml
 
 import zoo
-from datamodules.base import sample_split
+from zoo.core.samples import sample_split
 from zoo.paths import CHECKPOINTS, names_in
 from zoo.store import cards
 from zoo.store import folder as checkpoint

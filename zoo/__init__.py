@@ -12,7 +12,7 @@ Importing this package imports neither torch nor lightning: the functions below 
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from zoo.version import __version__ as __version__
 
 _HOME = {
     "create": "zoo.api",

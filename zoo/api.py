@@ -1,17 +1,17 @@
 """The public functions that need torch: load, create, datamodule, verify, evaluate."""
 
-import inspect
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import torch
 
 from zoo import registry
 from zoo.core.module import ZooModule
-from zoo.errors import InputError, UnknownNameError
+from zoo.errors import InputError
 from zoo.store import folder as checkpoint
 from zoo.store.hub import locate
+from zoo.store.measure import datamodule as datamodule
+from zoo.store.measure import evaluate as evaluate
 
 
 def load(
@@ -63,37 +63,6 @@ def create(architecture: str, **init: Any) -> ZooModule:
     return checkpoint.build(keys)
 
 
-def datamodule(name: str, **init: Any) -> L.LightningDataModule:
-    """A data module by its own name ("mnist"), or the one a checkpoint ("ddpm-mnist") was trained with.
-
-    Args:
-        init: arguments of its class; they go before those of the checkpoint.
-
-    Raises:
-        UnknownNameError: a LookupError with the nearest names.
-        InputError: if an argument without a default is missing.
-    """
-    if name in registry.DATAMODULES:
-        return _made(name, init)
-    try:
-        config = checkpoint.read_config(locate(name))
-    except UnknownNameError:
-        from zoo.index import nearest
-
-        raise nearest(name, registry.DATAMODULES) from None
-    if config["data"] is None:
-        raise InputError(f"{name} doesn't say which data it was trained on")
-    return _made(config["data"]["name"], config["data"]["init"] | init)
-
-
-def _made(name: str, init: dict[str, Any]) -> L.LightningDataModule:
-    cls = registry.datamodule_class(name)
-    needed = [key for key, p in inspect.signature(cls).parameters.items() if p.default is p.empty]
-    if missing := [key for key in needed if key not in init]:
-        raise InputError(f"the data module {name} needs {', '.join(missing)}: give it as an argument or option")
-    return cls(**init)
-
-
 def verify(name: str | Path) -> dict[str, float]:
     """Check a checkpoint's sha256 and golden tensors in seconds, without data: {output name: largest deviation}.
 
@@ -101,10 +70,3 @@ def verify(name: str | Path) -> dict[str, float]:
         CheckpointError: if anything isn't what was published.
     """
     return checkpoint.verify(locate(name))
-
-
-def evaluate(name: str | Path, data: L.LightningDataModule | None = None) -> list[dict[str, Any]]:
-    """Measure the published metrics again, on the full test split: a list of metric entries as in metrics.json."""
-    folder = locate(name)
-    model = checkpoint.read(folder)
-    return model.evaluate(data if data is not None else datamodule(str(name)))

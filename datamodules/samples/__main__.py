@@ -7,10 +7,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from datamodules.base import SAMPLES, TensorDataModule
+from datamodules.base import TensorDataModule
 from datamodules.cifar10 import CIFAR10
 from datamodules.fashion_mnist import FashionMNIST
 from datamodules.mnist import MNIST
+from zoo.core.samples import SAMPLES
 
 PER_CLASS: dict[type[TensorDataModule], int] = {MNIST: 50, FashionMNIST: 50, CIFAR10: 30}  # under 1 MiB each
 

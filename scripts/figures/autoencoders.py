@@ -19,9 +19,9 @@ from typing import Any
 import torch
 
 import zoo
-from datamodules.base import sample_split
 from zoo.core.images import save_grid
 from zoo.core.precision import quick_precision
+from zoo.core.samples import sample_split
 from zoo.errors import ZooError
 from zoo.store.cards import write_section
 from zoo.store.hub import locate

@@ -90,7 +90,7 @@ def nearest(model: Any, dataset: str, path: Path) -> None:
 
 def reconstruction(model: Any, dataset: str, path: Path) -> dict[int, float]:
     """Packaged test images, and below them what deterministic DDIM makes of their codes; returns the mean error by steps."""
-    from datamodules.base import sample_split
+    from zoo.core.samples import sample_split
 
     x = sample_split(dataset)[0][:12].float() / 255
     rows = {steps: model.decode(model.encode(x, steps=steps), steps=steps) for steps in ROUNDS}
@@ -100,7 +100,7 @@ def reconstruction(model: Any, dataset: str, path: Path) -> dict[int, float]:
 
 def interpolation(model: Any, dataset: str, path: Path) -> None:
     """Paths between packaged test images through the codes of deterministic DDIM."""
-    from datamodules.base import sample_split
+    from zoo.core.samples import sample_split
 
     x = sample_split(dataset)[0][:8].float() / 255
     rows = [model.interpolate(x[2 * i], x[2 * i + 1], steps=10) for i in range(4)]

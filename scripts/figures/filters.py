@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 import zoo
-from datamodules.base import sample_split
 from zoo.blocks.filters import KERNELS, Detector, correlate, matched_filter, signs
+from zoo.core.samples import sample_split
 from zoo.errors import ZooError
 from zoo.paths import CHECKPOINTS
 from zoo.store.cards import write_section

@@ -82,7 +82,7 @@ Both directions: test points, their codes; noise, and what the inverse makes of 
 
 def images_section(name: str, model: ImageFlow, folder: Path) -> str:
     """Draw the figures of a flow of images; returns the card's section."""
-    from datamodules.base import sample_split
+    from zoo.core.samples import sample_split
 
     x = sample_split(str(model.data["name"]))[0][:8].float() / 255  # type: ignore[index]
     paths = [model.interpolate(x[2 * i], x[2 * i + 1], steps=10) for i in range(4)]

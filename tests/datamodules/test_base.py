@@ -5,7 +5,8 @@ import time
 import pytest
 import torch
 
-from datamodules.base import TensorLoader, fixed_permutation, key, sample_split
+from datamodules.base import TensorLoader, fixed_permutation, key
+from zoo.core.samples import sample_split
 from zoo.errors import InputError
 
 

@@ -237,7 +237,7 @@ def test_real_files_have_the_hashes_that_downloads_are_checked_against(kind):
 @pytest.mark.data(lambda kind: kind.name)
 @each_kind
 def test_packaged_samples_are_test_images_with_their_labels(kind):
-    from datamodules.base import sample_split
+    from zoo.core.samples import sample_split
 
     x, y = kind().tensors("test")
     label_of = {image.numpy().tobytes(): int(label) for image, label in zip(x, y, strict=True)}

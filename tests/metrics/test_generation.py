@@ -8,9 +8,9 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from datamodules.base import sample_split
 from datamodules.mnist import MNIST
 from zoo.core.images import Transform
+from zoo.core.samples import sample_split
 from zoo.errors import CheckpointError
 from zoo.index import Metric
 from zoo.metrics import generation, reference

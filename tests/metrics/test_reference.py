@@ -7,10 +7,10 @@ import torch
 import yaml
 
 import zoo
-from datamodules.base import sample_split
 from datamodules.cifar10 import CIFAR10
 from tests.hub.folders import make_folder
 from zoo.core.images import Transform
+from zoo.core.samples import sample_split
 from zoo.errors import CheckpointError, InputError
 from zoo.metrics import reference
 from zoo.metrics.generation import evaluate_images

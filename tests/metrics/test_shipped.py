@@ -6,8 +6,8 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
 import zoo
-from datamodules.base import sample_split
 from zoo.core.classifier import ImageClassifier
+from zoo.core.samples import sample_split
 from zoo.metrics import reference
 from zoo.metrics.features import embed, to_uint8
 from zoo.metrics.frechet import frechet_distance, gaussian_statistics

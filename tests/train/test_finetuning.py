@@ -13,10 +13,10 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import zoo
-from datamodules.base import sample_split
 from zoo.cli.main import main as cli
 from zoo.core.classifier import ImageClassifier
 from zoo.core.images import Transform
+from zoo.core.samples import sample_split
 from zoo.errors import InputError
 from zoo.store.publish import problems
 from zoo.train import finetuning

@@ -12,9 +12,10 @@ import torch
 from PIL import Image
 
 import zoo
-from datamodules.base import TensorLoader, sample_split
+from datamodules.base import TensorLoader
 from tests.conftest import ROOT
 from zoo.core import precision
+from zoo.core.samples import sample_split
 from zoo.errors import InputError
 from zoo.store import cards
 from zoo.train import experiment

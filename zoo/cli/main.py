@@ -106,7 +106,9 @@ def parser() -> argparse.ArgumentParser:
 
 def list_(options: argparse.Namespace) -> None:
     """Table of the checkpoints."""
-    print(zoo.models(options.pattern, task=options.task, dataset=options.dataset, sort=options.sort))
+    from zoo.index import models
+
+    print(models(options.pattern, task=options.task, dataset=options.dataset, sort=options.sort))
 
 
 def info(options: argparse.Namespace) -> None:

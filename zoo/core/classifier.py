@@ -241,7 +241,7 @@ class ImageClassifier(ZooModule):
 
     def _examples(self, n: int) -> tuple[Tensor, Tensor] | None:
         """The first n packaged real test images (uint8) and labels of the data set; None where none are packaged."""
-        from datamodules.base import sample_split
+        from zoo.core.samples import sample_split
 
         try:
             x, y = sample_split(self.data["name"] if self.data else "")

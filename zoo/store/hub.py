@@ -82,7 +82,7 @@ def _download(repo: str, revision: str, *, token: str | None, **options: Any) ->
     """One snapshot of a repository, config and weights of the same commit."""
     from huggingface_hub import snapshot_download
 
-    from zoo import __version__
+    from zoo.version import __version__
 
     for wait in (*WAITS, None):
         try:

@@ -7,11 +7,57 @@ python scripts/evaluate.py gcn-cora gat-cora                                # se
 
 import argparse
 import hashlib
+import inspect
 import json
 import sys
+from pathlib import Path
+from typing import Any
 
+import lightning as L
+
+from zoo import registry
 from zoo.core.allocator import keep_freed_memory
-from zoo.errors import ZooError
+from zoo.errors import InputError, UnknownNameError, ZooError
+from zoo.store import folder as checkpoint
+from zoo.store.hub import locate
+
+
+def datamodule(name: str, **init: Any) -> L.LightningDataModule:
+    """A data module by its own name ("mnist"), or the one a checkpoint ("ddpm-mnist") was trained with.
+
+    Args:
+        init: arguments of its class; they go before those of the checkpoint.
+
+    Raises:
+        UnknownNameError: a LookupError with the nearest names.
+        InputError: if an argument without a default is missing.
+    """
+    if name in registry.DATAMODULES:
+        return _made(name, init)
+    try:
+        config = checkpoint.read_config(locate(name))
+    except UnknownNameError:
+        from zoo.index import nearest
+
+        raise nearest(name, registry.DATAMODULES) from None
+    if config["data"] is None:
+        raise InputError(f"{name} doesn't say which data it was trained on")
+    return _made(config["data"]["name"], config["data"]["init"] | init)
+
+
+def _made(name: str, init: dict[str, Any]) -> L.LightningDataModule:
+    cls = registry.datamodule_class(name)
+    needed = [key for key, p in inspect.signature(cls).parameters.items() if p.default is p.empty]
+    if missing := [key for key in needed if key not in init]:
+        raise InputError(f"the data module {name} needs {', '.join(missing)}: give it as an argument or option")
+    return cls(**init)
+
+
+def evaluate(name: str | Path, data: L.LightningDataModule | None = None) -> list[dict[str, Any]]:
+    """Measure the published metrics again, on the full test split: a list of metric entries as in metrics.json."""
+    folder = locate(name)
+    model = checkpoint.read(folder)
+    return model.evaluate(data if data is not None else datamodule(str(name)))
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -34,9 +80,6 @@ def main(argv: list[str] | None = None) -> int:
 
 def measure(name: str, root: str | None, *, write: bool) -> None:
     """Print a checkpoint's metrics, and keep them as its metrics.json if asked to."""
-    from zoo.api import datamodule, evaluate
-    from zoo.store.hub import locate
-
     folder = locate(name)
     metrics = evaluate(name, datamodule(name, root=root) if root else None)
     sha256 = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()

@@ -13,10 +13,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo import __version__
 from zoo.errors import PublishError, ZooError
 from zoo.store.hub import WAITS, explain, passing, status_of
 from zoo.store.pin import PIN, Published
+from zoo.version import __version__
 
 if TYPE_CHECKING:
     import lightning as L

@@ -6,7 +6,7 @@ import torch
 from sklearn.decomposition import PCA as SklearnPCA
 from torch.utils.data import DataLoader, TensorDataset
 
-from datamodules.base import sample_split
+from zoo.core.samples import sample_split
 from zoo.errors import InputError
 from zoo.models.autoencoders.coder import importance_weighted
 from zoo.models.autoencoders.pca import PCA, Moments, largest_angle, leading_plane

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 import zoo
-from datamodules.base import sample_split
 from zoo.core.protocols import Samples
+from zoo.core.samples import sample_split
 from zoo.errors import InputError
 from zoo.index import models
 from zoo.models.adversarial.gan import GAN

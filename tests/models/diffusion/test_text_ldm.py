@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from datamodules.base import sample_split
+from zoo.core.samples import sample_split
 from zoo.errors import InputError
 from zoo.models.diffusion import captions
 from zoo.models.diffusion.captions import PAD, adjectives, describe, shorten, slant, text_of, thickness, tokens_of

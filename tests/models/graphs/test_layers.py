@@ -9,12 +9,13 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.nn import SAGEConv
 from torch_geometric.utils import to_dense_adj, to_undirected
 
+from datamodules.graphs import sparse_features
 from zoo.models.graphs.gat import GAT
 from zoo.models.graphs.gcn import GCN
 from zoo.models.graphs.gin import GIN
 from zoo.models.graphs.grand import GRAND
 from zoo.models.graphs.mlp import NodeMLP
-from zoo.models.graphs.node import dropout, row_normalize, sparse_features
+from zoo.models.graphs.node import dropout, row_normalize
 from zoo.models.graphs.sage import SAGE, SAGELayer
 
 NODES, FEATURES, CLASSES = 15, 6, 3

@@ -106,7 +106,7 @@ class Coder(ZooModule):
 
     def sample_images(self, n: int) -> Tensor:
         """The first packaged test images [n, C, H, W] in [0, 1] of the data set; noise where there are none."""
-        from datamodules.base import sample_split
+        from zoo.core.samples import sample_split
 
         dataset = (self.data or {}).get("name")
         if dataset is None:

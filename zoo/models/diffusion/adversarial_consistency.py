@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-import zoo
+from zoo.api import load
 from zoo.core.checks import check_count
 from zoo.core.classifier import ImageClassifier
 from zoo.errors import InputError
@@ -136,12 +136,12 @@ class AdversarialConsistency(ConsistencyModel):
     def learn_from(self, base: Any) -> None:
         """Let the base's teacher teach on."""
         if base.base is not None:
-            super().learn_from(zoo.load(base.base))
+            super().learn_from(load(base.base))
 
     def setup(self, stage: str) -> None:
         super().setup(stage)
         if stage == "fit" and not self._classifier:
-            self.see_by(zoo.load(self.critic))
+            self.see_by(load(self.critic))
 
     def see_by(self, classifier: Any) -> None:
         """Let the discriminator read this classifier's features.

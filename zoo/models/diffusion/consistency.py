@@ -98,9 +98,9 @@ class ConsistencyModel(ImageGenerator):
         """Start from the base, as all image generators do, and be taught by it, which a loaded checkpoint is, too."""
         super().setup(stage)
         if stage == "fit" and self.base is not None and not self._teacher:
-            import zoo
+            from zoo.api import load
 
-            self.learn_from(zoo.load(self.base))
+            self.learn_from(load(self.base))
 
     def angles(self, t: Tensor) -> Tensor:
         """φ with α = cos φ, σ = sin φ for steps t [N], 0 for t = −1; [N, 1, 1, 1]."""

@@ -289,7 +289,7 @@ class ControlNet(ConditionalDDPM):
 
     def preview(self, path: Path) -> Path:
         """Edges of packaged test digits, and three images drawn to each."""
-        from datamodules.base import sample_split
+        from zoo.core.samples import sample_split
 
         edges = edge_map(sample_split((self.data or {}).get("name", "mnist"))[0][:12].float() / 255)
         images = self.sample(36, control=edges.repeat(3, 1, 1, 1), seed=0)

@@ -144,7 +144,7 @@ class NoisyClassifier(ZooModule):
         """Accuracy on packaged test images against the noise that is left in them."""
         from matplotlib.figure import Figure
 
-        from datamodules.base import sample_split
+        from zoo.core.samples import sample_split
 
         x, labels = sample_split((self.data or {}).get("name", "mnist"))
         x, generator, accuracy = 2 * x.float() / 255 - 1, torch.Generator().manual_seed(0), []

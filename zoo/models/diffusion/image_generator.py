@@ -38,9 +38,9 @@ class ImageGenerator(ZooModule):
         """Take over the base's weights, unless this is a loaded checkpoint; a run that resumes puts its own in their place."""
         super().setup(stage)
         if stage == "fit" and self.base is not None and self.name is None:
-            import zoo
+            from zoo.api import load
 
-            self.start_from(zoo.load(self.base))
+            self.start_from(load(self.base))
 
     def start_from(self, base: Any) -> None:
         """Give the network the weights of another diffusion model's.

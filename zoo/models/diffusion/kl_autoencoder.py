@@ -152,7 +152,7 @@ class KLAutoencoder(ZooModule):
 
     def preview(self, path: Path) -> Path:
         """Packaged test digits above their reconstructions."""
-        from datamodules.base import sample_split
+        from zoo.core.samples import sample_split
 
         x = sample_split((self.data or {}).get("name", "mnist"))[0][:16].float() / 255
         return save_grid(torch.cat([x, self.reconstruct(x).cpu()]), path, columns=16)

@@ -87,9 +87,9 @@ class LatentDiffusion(ImageGenerator):
         """Take over the autoencoder's weights, unless a loaded checkpoint brought them along."""
         super().setup(stage)
         if stage == "fit" and self.source is not None and self.name is None:
-            import zoo
+            from zoo.api import load
 
-            found = zoo.load(self.source)
+            found = load(self.source)
             if not isinstance(found, KLAutoencoder) or found.latent_shape != self.latent_shape:
                 raise InputError(f"{self.source} is no autoencoder with codes {list(self.latent_shape)}")
             self.autoencoder.load_state_dict(found.state_dict())

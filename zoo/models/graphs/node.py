@@ -142,13 +142,6 @@ class NodeClassifier(LabelModel):
         return draw_embeddings(panels, module.data.y, path, list(module.classes))
 
 
-def sparse_features(data: Data) -> Data:
-    """The graph with its features in compressed sparse rows."""
-    data = copy.copy(data)
-    data.x = data.x.to_sparse_csr()
-    return data
-
-
 def dropout(x: Tensor, p: float, training: bool) -> Tensor:
     """Dropout of dense or compressed sparse features: a feature that is zero needs no draw."""
     if x.layout == torch.strided or not training or p == 0:
