@@ -17,7 +17,7 @@ from datamodules.fashion_mnist import FashionMNIST
 from datamodules.mnist import MNIST
 from datamodules.usps import USPS
 from zoo.core.images import Transform
-from zoo.errors import InputError
+from zoo.errors import InputError, UnknownNameError
 
 WHOLE: dict[str, Any] = {cls.name: cls for cls in (MNIST, FashionMNIST, USPS, CIFAR10, CIFAR100)}
 
@@ -57,7 +57,7 @@ class Subset(TensorDataModule):
         root: str | None = None,
     ) -> None:
         if of not in WHOLE:
-            raise InputError(f"{of!r} is no image data set with classes: take {', '.join(WHOLE)}")
+            raise UnknownNameError("image data set with classes", of, WHOLE)
         cls = WHOLE[of]
         held_out: dict[str, Any] = {} if val_size is None else {"val_size": val_size}
         self.whole: TensorDataModule = cls(batch_size, root=root, **held_out)
