@@ -57,7 +57,7 @@ def checkout(tmp_path, monkeypatch):
     """An empty checkpoints/ and its index, in place of the real ones."""
     place, index = tmp_path / "tree" / "checkpoints", tmp_path / "tree" / "index.json"
     place.mkdir(parents=True)
-    for module in ("zoo.store.hub", "zoo.store.cards"):
+    for module in ("zoo.paths", "zoo.store.hub", "zoo.store.cards"):
         monkeypatch.setattr(f"{module}.CHECKPOINTS", place)
     for module in ("zoo.index", "zoo.store.cards"):
         monkeypatch.setattr(f"{module}.INDEX", index)

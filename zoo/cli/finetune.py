@@ -1,0 +1,7 @@
+"""Fine-tune a model of the zoo on your own data."""
+
+
+def main(argv: list[str]) -> int:
+    from zoo.train.finetuning import main as run
+
+    return run(argv)

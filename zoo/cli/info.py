@@ -1,0 +1,13 @@
+"""Facts and metrics of one checkpoint."""
+
+import argparse
+
+import zoo
+
+
+def add(command: argparse.ArgumentParser) -> None:
+    command.add_argument("name")
+
+
+def run(options: argparse.Namespace) -> None:
+    print(zoo.info(options.name))
