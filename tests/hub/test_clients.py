@@ -20,7 +20,7 @@ from tests.conftest import ROOT
 from tests.hub.conftest import be_client, child_env, use_hub
 from tests.hub.folders import make_folder, small_model
 from tests.hub.server import HubServer
-from zoo.cli.main import main as cli
+from zoo.cli import main as cli
 from zoo.store import folder as checkpoint
 from zoo.store.publish import publish
 

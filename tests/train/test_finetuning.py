@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import zoo
-from zoo.cli.main import main as cli
+from zoo.cli import main as cli
 from zoo.core.classifier import ImageClassifier
 from zoo.core.images import Transform
 from zoo.core.samples import sample_split
