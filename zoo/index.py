@@ -15,29 +15,10 @@ from zoo.registry import ARCHITECTURES
 
 INDEX = Path(__file__).with_name("index.json")
 
-# A sorted table begins with the best: these are better when larger, and so is any metric with one of these words in its name.
-LARGER_IS_BETTER = {
-    "oracle_confidence",
-    "class_entropy_bits",
-    "precision",
-    "recall",
-    "density",
-    "coverage",
-    "classifier_score",
-    "log_likelihood",
-    "explained_variance",
-    "used_codes",
-    "code_perplexity",
-    "modes",
-    "near",
-    "worst_probability",
-}
-LARGER_IS_BETTER_WORDS = {"accuracy", "auc", "bleu", "chrf", "iou", "psnr"}
-
 
 @dataclass(frozen=True)
 class Metric:
-    """One measured claim: value on the published file, mean and std over the seeds, and how it was measured."""
+    """One measured claim: value on the published file, how it was measured, spread over seeds, and which direction is better."""
 
     dataset: str
     split: str
@@ -47,6 +28,7 @@ class Metric:
     std: float | None = None
     n_seeds: int = 1
     mean: float | None = None
+    better: str = "lower"  # or "higher"
 
     @property
     def key(self) -> str:
@@ -81,12 +63,21 @@ class ModelInfo:
     revision: str | None = None
     metrics: dict[str, Metric] = field(default_factory=dict)
 
+    def claim(self, name: str) -> Metric | None:
+        """A metric by its full key ("mnist/test/accuracy") or its last part ("accuracy"); None if it wasn't measured."""
+        return next((metric for key, metric in self.metrics.items() if name in (key, metric.metric)), None)
+
     def metric(self, name: str) -> float | None:
         """The value of a metric by its full key ("mnist/test/accuracy") or its last part ("accuracy")."""
-        for key, metric in self.metrics.items():
-            if name in (key, metric.metric):
-                return metric.value
-        return None
+        claim = self.claim(name)
+        return None if claim is None else claim.value
+
+    def rank(self, name: str) -> float:
+        """The value of a metric, turned so that the better of two models has the smaller rank."""
+        claim = self.claim(name)
+        if claim is None:
+            raise InputError(f"{self.name} has no metric {name!r}; it has: {', '.join(self.metrics) or 'none'}")
+        return -claim.value if claim.better == "higher" else claim.value
 
     @property
     def facts(self) -> dict[str, str]:
@@ -150,9 +141,7 @@ class ModelTable(list[ModelInfo]):
         if not having:
             known = sorted({v.metric for m in self for v in m.metrics.values()})
             raise InputError(f"none of these {len(self)} models has the metric {metric!r}; known: {', '.join(known)}")
-        name = metric.rsplit("/", 1)[-1]
-        larger = name in LARGER_IS_BETTER or not LARGER_IS_BETTER_WORDS.isdisjoint(name.split("_"))
-        table = ModelTable(sorted(having, key=lambda m: (m.metric(metric) or 0.0) * (-1 if larger else 1)))
+        table = ModelTable(sorted(having, key=lambda m: m.rank(metric)))
         table.sorted_by = metric
         return table
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.core.images import Transform
+from zoo.core.metric import entry
 from zoo.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class ZooModule(L.LightningModule):
     """
 
     task: ClassVar[str] = "other"
+    larger_is_better: ClassVar[frozenset[str]] = frozenset({"accuracy"})  # of the values that test_step logs
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,9 +85,8 @@ class ZooModule(L.LightningModule):
         how = f"Lightning Trainer.test, whole test split, one device, {str(self.dtype).removeprefix('torch.')}"
         dataset = getattr(data, "name", type(data).__name__.lower())
         return [
-            {"dataset": dataset, "split": "test", "metric": key.removeprefix("test/"), "value": float(v), "how": how}
-            for key, v in results.items()
-            if key.startswith("test/")
+            entry(dataset, "test", name, value, how, better="higher" if name in self.larger_is_better else "lower")
+            for name, value in ((k.removeprefix("test/"), v) for k, v in results.items() if k.startswith("test/"))
         ]
 
     @property

@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
+from zoo.core.metric import entry
 from zoo.errors import InputError
 from zoo.metrics import diversity
 from zoo.metrics.features import class_probabilities, embed, to_uint8
@@ -146,6 +147,13 @@ def class_measures(probabilities: Tensor, histogram: Tensor, labels: Tensor | No
     return table
 
 
+# Measures of this protocol that are better when larger; distances and divergences are better when smaller.
+HIGHER = {
+    "oracle_confidence", "class_entropy_bits", "precision", "recall", "density", "coverage", "classifier_score",
+    "label_accuracy",
+}  # fmt: skip
+
+
 def _how(name: str, dataset: str, n: int, drawn: str) -> str:
     """How a value was measured: protocol, numbers of images, networks."""
     space = f"{extractor_of(dataset)} features"
@@ -172,10 +180,10 @@ def _how(name: str, dataset: str, n: int, drawn: str) -> str:
 def _entry(dataset: str, metric: str, values: list[float], n: int, how: str) -> dict[str, Any]:
     """A metric entry; several draws give mean and standard deviation."""
     found = torch.tensor(values, dtype=torch.float64)
-    entry = {"dataset": dataset, "split": "test", "metric": metric, "value": found.mean().item(), "n": n, "how": how}
+    claim = entry(dataset, "test", metric, found.mean(), how, better="higher" if metric in HIGHER else "lower", n=n)
     if len(values) > 1:
-        entry |= {"mean": entry["value"], "std": found.std().item(), "n_seeds": len(values)}
-    return entry
+        claim |= {"mean": claim["value"], "std": found.std().item(), "n_seeds": len(values)}
+    return claim
 
 
 @lru_cache(maxsize=2)

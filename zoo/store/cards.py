@@ -97,6 +97,10 @@ class Folder:
         self.path = path
         self.config = _json(path / "config.json")
         self.metrics: list[dict[str, Any]] = _json(path / "metrics.json")
+        if blind := [metric["metric"] for metric in self.metrics if metric.get("better") not in ("higher", "lower")]:
+            raise CheckpointError(
+                f"{path.name}: metrics.json doesn't say whether higher or lower is better: {', '.join(blind)}"
+            )
         self.provenance = _json(path / "provenance.json")
         self.recipe = yaml.safe_load((path / "recipe.yaml").read_text(encoding="utf-8"))
         self.words: dict[str, str] = self.recipe.get("card") or {}
@@ -109,7 +113,7 @@ class Folder:
     @property
     def entry(self) -> dict[str, Any]:
         """This checkpoint's entry of index.json."""
-        keys = ("dataset", "split", "metric", "value", "how", "mean", "std", "n_seeds")
+        keys = ("dataset", "split", "metric", "value", "better", "how", "mean", "std", "n_seeds")
         return {
             "architecture": self.config["architecture"],
             "task": self.config["task"],

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from zoo.core.checks import check_count
+from zoo.core.metric import entry
 from zoo.errors import InputError
 from zoo.models.adversarial.gan import GAN
 
@@ -109,7 +110,7 @@ class PointGAN(GAN):
         }
         how = "10,000 points of the averaged generator, seed 0"
         return [
-            {"dataset": str(data.name), "split": "test", "metric": key, "value": value, "how": f"{text}; {how}"}
+            entry(data, "test", key, value, f"{text}; {how}", better="higher" if key in ("modes", "near") else "lower")
             for key, (value, text) in values.items()
         ]
 

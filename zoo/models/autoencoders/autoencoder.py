@@ -22,8 +22,9 @@ from torch import Tensor, nn
 from zoo.blocks.dense import Activation, activation_of, dense
 from zoo.core.checks import seeded_generator
 from zoo.core.images import save_grid
+from zoo.core.metric import entry
 from zoo.errors import InputError
-from zoo.models.autoencoders.coder import Coder, entry, split_images
+from zoo.models.autoencoders.coder import Coder, split_images
 from zoo.models.autoencoders.pca import leading_plane
 
 
@@ -129,25 +130,52 @@ class Autoencoder(Coder):
         how = f"{len(x):,} test images, pixels in [0, 1], float32"
         mse = (self.reconstruct(x).cpu() - x).double().square().mean().item()
         entries = [
-            entry(data, "mse", mse, f"mean squared error a pixel; {how}"),
-            entry(data, "sse", mse * self.num_pixels, f"sum of squared errors an image; {how}"),
+            entry(data, "test", "mse", mse, f"mean squared error a pixel; {how}", better="lower"),
+            entry(data, "test", "sse", mse * self.num_pixels, f"sum of squared errors an image; {how}", better="lower"),
         ]
         mean, plane = leading_plane(split_images(data, "train").flatten(1), min(self.latent_dim, self.num_pixels))
         if self.latent_dim < self.num_pixels:
             centred = x.flatten(1).double() - mean
             lost = (centred - centred @ plane @ plane.T).square().mean().item()
             entries.append(
-                entry(data, "pca_mse", lost, f"the same of PCA of the training split, K = {self.latent_dim}")
+                entry(
+                    data,
+                    "test",
+                    "pca_mse",
+                    lost,
+                    f"the same of PCA of the training split, K = {self.latent_dim}",
+                    better="lower",
+                )
             )
         if self.sparsity is not None:
             z = self.encode(x)
-            entries.append(entry(data, "mean_activation", z.mean().item(), f"of the code's units; {how}"))
-            entries.append(entry(data, "active_share", (z > 0.5).float().mean().item(), f"units above one half; {how}"))
+            entries.append(
+                entry(data, "test", "mean_activation", z.mean().item(), f"of the code's units; {how}", better="lower")
+            )
+            entries.append(
+                entry(
+                    data,
+                    "test",
+                    "active_share",
+                    (z > 0.5).float().mean().item(),
+                    f"units above one half; {how}",
+                    better="lower",
+                )
+            )
         for sigma in (0.1, 0.3, 0.5) if self.noise else ():
             seen = noisy(x, sigma)
             before, after = psnr(seen, x), psnr(self.denoise(seen).cpu(), x)
             text = f"Gaussian noise σ = {sigma}, not clipped, seed 0; peak 1, from the mean error of {len(x):,} images"
-            entries.append(entry(data, f"psnr_gain_{sigma}", after - before, f"dB, from {before:.2f} dB; {text}"))
+            entries.append(
+                entry(
+                    data,
+                    "test",
+                    f"psnr_gain_{sigma}",
+                    after - before,
+                    f"dB, from {before:.2f} dB; {text}",
+                    better="higher",
+                )
+            )
         return entries
 
     def preview(self, path: Path) -> Path:

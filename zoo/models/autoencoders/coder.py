@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
-import lightning as L
 import torch
 from torch import Tensor
 
@@ -126,11 +125,6 @@ class Coder(ZooModule):
             raise InputError(f"codes are [N, {self.latent_dim}], not {list(z.shape)}")
         if not torch.isfinite(z).all():
             raise InputError("the codes hold NaN or infinite values")
-
-
-def entry(data: L.LightningDataModule, metric: str, value: float, how: str) -> dict[str, Any]:
-    """An entry of metrics.json on the test split."""
-    return {"dataset": str(data.name), "split": "test", "metric": metric, "value": float(value), "how": how}
 
 
 def split_images(data: Any, split: str) -> Tensor:

@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 
 from zoo.blocks.dense import Activation
+from zoo.core.metric import entry
 from zoo.errors import InputError
-from zoo.models.autoencoders.coder import entry, split_images
+from zoo.models.autoencoders.coder import split_images
 from zoo.models.autoencoders.vae import VAE
 
 
@@ -65,7 +66,10 @@ class InfoVAE(VAE):
         how = (
             "squared kernel distance of 2,000 codes of test images to the prior, inverse multiquadric kernel, unbiased"
         )
-        return [*super().likelihood_entries(data, k, few), entry(data, "code_mmd2", distance, how)]
+        return [
+            *super().likelihood_entries(data, k, few),
+            entry(data, "test", "code_mmd2", distance, how, better="lower"),
+        ]
 
 
 def squared_mmd(a: Tensor, b: Tensor) -> Tensor:

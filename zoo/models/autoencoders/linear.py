@@ -16,8 +16,9 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
+from zoo.core.metric import entry
 from zoo.errors import InputError
-from zoo.models.autoencoders.coder import Coder, entry, split_images
+from zoo.models.autoencoders.coder import Coder, split_images
 from zoo.models.autoencoders.pca import largest_angle, leading_plane
 
 
@@ -85,7 +86,14 @@ class LinearAutoencoder(Coder):
         how = f"mean squared error a pixel, {len(x):,} test images, pixels in [0, 1]"
         against = f"of the {self.latent_dim} leading components of the training split's covariance, float64"
         return [
-            entry(data, "subspace_angle", angle, f"largest principal angle in radians to the plane {against}"),
-            entry(data, "mse", mse, f"{how}, float32"),
-            entry(data, "pca_mse", lost, f"{how}, {against}"),
+            entry(
+                data,
+                "test",
+                "subspace_angle",
+                angle,
+                f"largest principal angle in radians to the plane {against}",
+                better="lower",
+            ),
+            entry(data, "test", "mse", mse, f"{how}, float32", better="lower"),
+            entry(data, "test", "pca_mse", lost, f"{how}, {against}", better="lower"),
         ]

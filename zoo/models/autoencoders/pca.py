@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from zoo.core.checks import check_count
+from zoo.core.metric import entry
 from zoo.errors import InputError
-from zoo.models.autoencoders.coder import Coder, entry, split_images
+from zoo.models.autoencoders.coder import Coder, split_images
 
 
 class PCA(Coder):
@@ -87,9 +88,16 @@ class PCA(Coder):
         kept = (self.variances[: self.latent_dim].sum() / self.variances.sum()).item()
         how = f"{len(x):,} test images, pixels in [0, 1], {self.latent_dim} components, float32"
         return [
-            entry(data, "mse", mse, f"mean squared error a pixel; {how}"),
-            entry(data, "sse", mse * self.num_pixels, f"sum of squared errors an image; {how}"),
-            entry(data, "explained_variance", kept, "share of the training split's variance in the plane"),
+            entry(data, "test", "mse", mse, f"mean squared error a pixel; {how}", better="lower"),
+            entry(data, "test", "sse", mse * self.num_pixels, f"sum of squared errors an image; {how}", better="lower"),
+            entry(
+                data,
+                "test",
+                "explained_variance",
+                kept,
+                "share of the training split's variance in the plane",
+                better="higher",
+            ),
         ]
 
 

@@ -24,8 +24,9 @@ from torch import Tensor, nn
 
 from zoo.core.checks import check_count, seeded_generator
 from zoo.core.images import save_grid
+from zoo.core.metric import entry
 from zoo.errors import InputError
-from zoo.models.autoencoders.coder import Coder, entry, split_images
+from zoo.models.autoencoders.coder import Coder, split_images
 from zoo.models.autoencoders.pca import Moments
 
 
@@ -149,9 +150,21 @@ class PPCA(Coder):
         mse = (self.reconstruct(x).cpu() - x).double().square().mean().item()
         return [
             entry(
-                data, "log_likelihood", nats, f"exact, nats an image, float64, {len(x):,} images of pixels in [0, 1]"
+                data,
+                "test",
+                "log_likelihood",
+                nats,
+                f"exact, nats an image, float64, {len(x):,} images of pixels in [0, 1]",
+                better="higher",
             ),
-            entry(data, "mse", mse, f"mean squared error a pixel of posterior means; {len(x):,} test images"),
+            entry(
+                data,
+                "test",
+                "mse",
+                mse,
+                f"mean squared error a pixel of posterior means; {len(x):,} test images",
+                better="lower",
+            ),
             *evaluate_images(self.sample(10_000, seed=0), str(data.name), how="seed 0, float32"),
         ]
 

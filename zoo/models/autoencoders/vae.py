@@ -26,9 +26,10 @@ from torch.nn import functional as F
 from zoo.blocks.dense import Activation, dense
 from zoo.core.checks import check_count, seeded_generator
 from zoo.core.images import save_grid
+from zoo.core.metric import entry
 from zoo.core.precision import quick_autocast
 from zoo.errors import InputError
-from zoo.models.autoencoders.coder import Coder, entry, importance_weighted, refuse_labels, split_images
+from zoo.models.autoencoders.coder import Coder, importance_weighted, refuse_labels, split_images
 
 
 class VAE(Coder):
@@ -239,10 +240,10 @@ class VAE(Coder):
         )
         plain = f"one draw of z, nats an image; {pixels}; {len(x):,} test images"
         return [
-            entry(data, "nll", -(loose.mean() + gap.mean()).item(), how),
-            entry(data, "negative_elbo", kl - ll, f"rate plus distortion; {plain}"),
-            entry(data, "rate", kl, f"KL(q(z|x) ‖ p(z)) in closed form; {plain}"),
-            entry(data, "distortion", -ll, f"−E log p(x|z); {plain}"),
+            entry(data, "test", "nll", -(loose.mean() + gap.mean()).item(), how, better="lower"),
+            entry(data, "test", "negative_elbo", kl - ll, f"rate plus distortion; {plain}", better="lower"),
+            entry(data, "test", "rate", kl, f"KL(q(z|x) ‖ p(z)) in closed form; {plain}", better="lower"),
+            entry(data, "test", "distortion", -ll, f"−E log p(x|z); {plain}", better="lower"),
         ]
 
     def golden_outputs(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -21,8 +21,8 @@ from torch.nn import functional as F
 from zoo.blocks.dense import Activation, dense
 from zoo.core.checks import check_count
 from zoo.core.classifier import ImageClassifier
+from zoo.core.metric import entry
 from zoo.errors import InputError
-from zoo.models.autoencoders.coder import entry
 from zoo.models.autoencoders.vae import rate
 
 
@@ -96,4 +96,4 @@ class VIB(ImageClassifier):
         loader = data.test_dataloader()
         nats = torch.cat([rate(*self.eval().posterior(x)) for x, _ in loader]).double().mean().item()
         how = f"KL(q(z|x) ‖ p(z)), nats an image, an upper bound on I(x; z); whole test split; β = {self.beta:g}"
-        return [*entries, entry(data, "rate", nats, how)]
+        return [*entries, entry(data, "test", "rate", nats, how, better="lower")]

@@ -24,8 +24,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from zoo.blocks.dense import Activation, dense
 from zoo.core.checks import check_count, seeded_generator
 from zoo.core.images import save_grid
+from zoo.core.metric import entry
 from zoo.errors import InputError
-from zoo.models.autoencoders.coder import Coder, entry, refuse_labels, split_images
+from zoo.models.autoencoders.coder import Coder, refuse_labels, split_images
 
 
 class Codebook(nn.Module):
@@ -218,10 +219,38 @@ class VQVAE(Coder):
         how = f"{len(x):,} test images"
         return [
             *evaluate_images(images, str(data.name), how="sentences of the prior, temperature 1, seed 0, float32"),
-            entry(data, "mse", mse, f"mean squared error a pixel in [0, 1] of reconstructions; {how}"),
-            entry(data, "used_codes", used, f"share of the {self.entries} entries that occur; {how}"),
-            entry(data, "code_perplexity", perplexity, f"exp of the entropy of the entries' shares; {how}"),
-            entry(data, "prior_nats", nats, f"−log p(codes) of an image's {self.latent_dim} words; {how}"),
+            entry(
+                data,
+                "test",
+                "mse",
+                mse,
+                f"mean squared error a pixel in [0, 1] of reconstructions; {how}",
+                better="lower",
+            ),
+            entry(
+                data,
+                "test",
+                "used_codes",
+                used,
+                f"share of the {self.entries} entries that occur; {how}",
+                better="higher",
+            ),
+            entry(
+                data,
+                "test",
+                "code_perplexity",
+                perplexity,
+                f"exp of the entropy of the entries' shares; {how}",
+                better="higher",
+            ),
+            entry(
+                data,
+                "test",
+                "prior_nats",
+                nats,
+                f"−log p(codes) of an image's {self.latent_dim} words; {how}",
+                better="lower",
+            ),
         ]
 
     def golden_outputs(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:

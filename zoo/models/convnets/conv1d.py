@@ -33,6 +33,7 @@ from torch.nn import functional as F
 
 from datamodules.formats.dna import LETTERS, draw_logo, encode, one_hot, word_regression
 from zoo.core.checks import check_count
+from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.errors import InputError
 
@@ -231,29 +232,29 @@ class MotifCNN(ZooModule):
             "logistic regression on counts of words on both strands, same parts; their length and C by validation"
         )
 
-        def entry(metric: str, value: float, text: str) -> dict[str, Any]:
-            return {"dataset": data.name, "split": "test", "metric": metric, "value": float(value), "how": text}
+        def claim(metric: str, value: float, text: str) -> dict[str, Any]:
+            return entry(data, "test", metric, value, text, better="higher")
 
         least = min(values[name] - words[name][0] for name in values)
         entries = [
-            entry("auc", fmean(values.values()), f"mean over the factors, each on {how}"),
-            entry("auc_words", fmean(auc for auc, _ in words.values()), f"mean over the factors, {baseline}"),
-            entry("least_gain", least, "smallest difference of auc and auc_words over the factors"),
+            claim("auc", fmean(values.values()), f"mean over the factors, each on {how}"),
+            claim("auc_words", fmean(auc for auc, _ in words.values()), f"mean over the factors, {baseline}"),
+            claim("least_gain", least, "smallest difference of auc and auc_words over the factors"),
         ]
         for name, value in values.items():
             auc, k = words[name]
             entries += [
-                entry(f"auc_{name}", value, how),
-                entry(f"auc_words_{name}", auc, f"{baseline} ({k} letters)"),
+                claim(f"auc_{name}", value, how),
+                claim(f"auc_words_{name}", auc, f"{baseline} ({k} letters)"),
             ]
         if weighed:
             same = f"{baseline}, strong peaks weighing more as for this network"
             least = min(values[name] - weighed[name] for name in values)
             entries += [
-                entry("auc_words_weighed", fmean(weighed.values()), f"mean over the factors, {same}"),
-                entry("least_gain_weighed", least, "smallest difference of auc and auc_words_weighed over the factors"),
+                claim("auc_words_weighed", fmean(weighed.values()), f"mean over the factors, {same}"),
+                claim("least_gain_weighed", least, "smallest difference of auc and auc_words_weighed over the factors"),
             ]
-        mean = entry("auc", fmean(held_out), "mean over the factors, each on held-out peaks and their shuffles")
+        mean = claim("auc", fmean(held_out), "mean over the factors, each on held-out peaks and their shuffles")
         return [*entries, mean | {"split": "val"}]
 
     def golden_inputs(self) -> dict[str, Tensor]:

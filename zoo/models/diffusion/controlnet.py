@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from zoo.core.checks import check_count, seeded_generator
 from zoo.core.images import save_grid
+from zoo.core.metric import entry
 from zoo.errors import InputError
 from zoo.models.diffusion.cfg import ConditionalDDPM
 from zoo.models.diffusion.samplers import sampler as named_sampler
@@ -269,14 +270,8 @@ class ControlNet(ConditionalDDPM):
             ("edge_iou_base", free, "of the base, uncontrolled"),
         ):
             text = f"intersection over union of the edges of the images {what}, and those asked for; {how}"
-            entry = {
-                "dataset": str(data.name),
-                "split": "train",
-                "metric": name,
-                "value": edge_iou(drawn.cpu(), edges[: len(drawn)]),
-                "n": len(drawn),
-            }
-            entries.append(entry | {"how": text})
+            value = edge_iou(drawn.cpu(), edges[: len(drawn)])
+            entries.append(entry(data, "train", name, value, text, better="higher", n=len(drawn)))
         return entries
 
     def golden_inputs(self) -> dict[str, Tensor]:

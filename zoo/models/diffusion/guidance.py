@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from zoo.core.checks import check_count, seeded_generator
 from zoo.core.images import check_labels
+from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.errors import InputError
 from zoo.models.diffusion.ddpm import DDPM
@@ -128,8 +129,7 @@ class NoisyClassifier(ZooModule):
                 right += int((found == wanted).sum())
             how = f"{len(x):,} test images with the noise of step {step} of {len(self.schedule)}, seed 0, float32"
             name = "accuracy_clean" if share == 0 else f"accuracy_at_{step}"
-            claim = {"dataset": str(data.name), "split": "test", "metric": name, "value": right / len(x), "n": len(x)}
-            entries.append(claim | {"how": how})
+            entries.append(entry(data, "test", name, right / len(x), how, better="higher", n=len(x)))
         return entries
 
     def golden_inputs(self) -> dict[str, Tensor]:

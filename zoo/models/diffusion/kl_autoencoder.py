@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from zoo.core.checks import seeded_generator
 from zoo.core.images import check_codes, check_images, save_grid
+from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.errors import InputError
 
@@ -137,11 +138,10 @@ class KLAutoencoder(ZooModule):
 
         x = data.tensors("test")[0].float() / 255
         again = torch.cat([self.reconstruct(part).cpu() for part in x.split(500)])
-        claim = {"dataset": str(data.name), "split": "test", "metric": "mse", "n": len(x)}
         how = f"mean squared error of pixels in [0, 1], reconstructions of {len(x):,} test images from mean codes"
-        claim |= {"value": (again - x).square().mean().item(), "how": how}
+        claim = entry(data, "test", "mse", (again - x).square().mean(), how, better="lower", n=len(x))
         fcd = evaluate_images(again, str(data.name), how="reconstructions of the test images themselves")[:2]
-        return [claim, *({**entry, "metric": f"reconstruction_{entry['metric']}"} for entry in fcd)]
+        return [claim, *({**e, "metric": f"reconstruction_{e['metric']}"} for e in fcd)]
 
     def golden_inputs(self) -> dict[str, Tensor]:
         return {"x": torch.rand(2, *self.image_shape, generator=seeded_generator(torch.device("cpu"), 0))}

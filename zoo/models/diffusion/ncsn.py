@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.core.checks import check_count, seeded_generator
+from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.models.diffusion.image_generator import ImageGenerator, spread_times, steps_of
 from zoo.models.diffusion.score import annealed_langevin, langevin, noise_levels, step_ratio
@@ -260,14 +261,7 @@ class PointNCSN(ScoreModel):
             ),
         }
         return [
-            {
-                "dataset": str(data.name),
-                "split": "test",
-                "metric": k,
-                "value": v,
-                "n": len(x),
-                "how": f"10,000 points: {how}",
-            }
+            entry(data, "test", k, v, f"10,000 points: {how}", better="lower", n=len(x))
             for k, (v, how) in claims.items()
         ]
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from zoo.core.checks import check_count, seeded_generator
 from zoo.core.images import save_grid
+from zoo.core.metric import entry
 from zoo.errors import InputError
 from zoo.models.diffusion.captions import DIGITS, LENGTH, PAD, VOCABULARY, adjectives, describe, shorten, tokens_of
 from zoo.models.diffusion.image_generator import check_guidance, spread_times
@@ -220,8 +221,8 @@ class TextLatentDiffusion(LatentDiffusion):
         entries = evaluate_images(images, str(data.name), labels=labels, how=how)
         kept = (adjectives(images) == tokens[:, 2:4]).double().mean(0)
         for name, value in zip(("thickness_accuracy", "slant_accuracy"), kept.tolist(), strict=True):
-            entry = {"dataset": str(data.name), "split": "train", "metric": name, "value": value, "n": len(x)}
-            entries.append(entry | {"how": f"share whose measured word of three is that of the caption; {how}"})
+            text = f"share whose measured word of three is that of the caption; {how}"
+            entries.append(entry(data, "train", name, value, text, better="higher", n=len(x)))
         return entries
 
     def golden_inputs(self) -> dict[str, Tensor]:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from zoo.core.checks import check_count, seeded_generator
 from zoo.core.images import check_codes, check_ends, check_images, great_circle, save_grid
+from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.errors import InputError
 from zoo.models.flows.bijections import Bijection, standard_normal
@@ -172,10 +173,7 @@ class ImageFlow(ZooModule):
             ("bits_per_dim_iw", few, EVALUATED, f"first {EVALUATED:,} {deq}, {IMPORTANCE} draws inside the logarithm"),
             ("inverse_error", error, INVERTED, "largest error of the inverse in pixels of [0, 1], float32"),
         ]
-        entries = [
-            {"dataset": str(data.name), "split": "test", "metric": m, "value": v.item(), "n": n, "how": how}
-            for m, v, n, how in claims
-        ]
+        entries = [entry(data, "test", m, v, how, better="lower", n=n) for m, v, n, how in claims]
         return [*entries, *evaluate_images(self.sample(10_000, seed=0), str(data.name), how="temperature 1, seed 0")]
 
     def golden_inputs(self) -> dict[str, Tensor]:

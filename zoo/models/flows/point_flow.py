@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from zoo.core.checks import check_count, seeded_generator
+from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.errors import InputError
 from zoo.models.flows.bijections import Bijection, standard_normal
@@ -107,14 +108,7 @@ class PointFlow(ZooModule):
             "inverse_error": (error, "largest difference of decode(encode(x)) from x, float32"),
         }
         return [
-            {
-                "dataset": str(data.name),
-                "split": "test",
-                "metric": key,
-                "value": value.item(),
-                "n": len(x),
-                "how": f"{len(x):,} test points, exact: {text}",
-            }
+            entry(data, "test", key, value, f"{len(x):,} test points, exact: {text}", better="lower", n=len(x))
             for key, (value, text) in values.items()
         ]
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from zoo.core.checks import check_count
+from zoo.core.metric import Better, entry
 from zoo.core.module import ZooModule, init_arguments
 from zoo.errors import InputError
 from zoo.models.graphs.inputs import check_classes, check_graph
@@ -88,8 +89,8 @@ class GraphModel(ZooModule):
                 continue
             logged = run(self, datamodule=data, verbose=False)[0]
             for metric, (key, how) in metrics.items():
-                entry = {"dataset": data.name, "split": split, "metric": metric, "value": logged[f"{split}/{key}"]}
-                entries.append({**entry, "how": how})
+                better: Better = "higher" if metric == "accuracy" else "lower"
+                entries.append(entry(data, split, metric, logged[f"{split}/{key}"], how, better=better))
         return entries
 
     def paired_data(self) -> Any:

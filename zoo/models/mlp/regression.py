@@ -24,6 +24,7 @@ from zoo.blocks.dropout import dropouts, monte_carlo
 from zoo.blocks.initialization import Start, initialize
 from zoo.blocks.losses import REGRESSION_LOSSES, regression_loss
 from zoo.core.checks import check_count
+from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.errors import InputError
 from zoo.models.mlp.mlp import ACTIVATIONS, Activation
@@ -193,10 +194,7 @@ class RegressionMLP(ZooModule):
                 "the same by linear regression in closed form, on the same split",
             ),
         }
-        return [
-            {"dataset": data.name, "split": "test", "metric": metric, "value": value.item(), "how": text}
-            for metric, (value, text) in values.items()
-        ]
+        return [entry(data, "test", metric, value, text, better="lower") for metric, (value, text) in values.items()]
 
     def golden_inputs(self) -> dict[str, Tensor]:
         generator = torch.Generator().manual_seed(0)

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from zoo.core.checks import check_count, seeded_generator
 from zoo.core.images import check_images, save_grid
+from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.errors import InputError
 
@@ -151,9 +152,8 @@ class PixelModel(ZooModule):
         x = data.tensors("test")[0].float() / 255
         bits = torch.cat([self.bits_per_dim(part).cpu() for part in x.split(250)]).double().mean().item()
         how = f"exact, {len(x):,} test images of {self.levels} grey levels, float32"
-        claim = {"dataset": str(data.name), "split": "test", "metric": "bits_per_dim", "value": bits, "n": len(x)}
         return [
-            claim | {"how": how},
+            entry(data, "test", "bits_per_dim", bits, how, better="lower", n=len(x)),
             *evaluate_images(self.sample(10_000, seed=0), str(data.name), how="temperature 1, seed 0"),
         ]
 

@@ -23,6 +23,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from datamodules.formats.words import FIRST, PADDING, UNKNOWN, index_of, pad, split, tokens_of
 from zoo.core.checks import check_count
+from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.errors import InputError
 from zoo.models.recurrent.char_rnn import LAYERS
@@ -233,10 +234,7 @@ class RecurrentClassifier(ZooModule):
             if len(data.classes) > 2:
                 values["balanced_accuracy"] = torch.stack([right[label == c].mean() for c in label.unique()]).mean()
             how = f"all {len(rows):,} texts of the {part} part; last epoch, nothing chosen on it; float32"
-            for metric, value in values.items():
-                entries.append(
-                    {"dataset": data.name, "split": part, "metric": metric, "value": value.item(), "how": how}
-                )
+            entries += [entry(data, part, metric, value, how, better="higher") for metric, value in values.items()]
         return entries
 
     def golden_inputs(self) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from datamodules.formats.midi import KEYS
+from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.errors import InputError
 
@@ -94,7 +95,7 @@ class RollModel(ZooModule):
                 f"chorales), {self.reading}; last epoch, nothing chosen on the test part; float32"
             )
             value = -each.mean().item()
-            entries.append({"dataset": data.name, "split": part, "metric": "nats_per_step", "value": value, "how": how})
+            entries.append(entry(data, part, "nats_per_step", value, how, better="lower"))
         return entries
 
     def golden_inputs(self) -> dict[str, Tensor]:

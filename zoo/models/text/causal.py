@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from datamodules import text as cuts
 from datamodules.formats.characters import decode, encode
 from zoo.core.checks import check_count, seeded_generator
+from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.errors import CheckpointError, InputError
 from zoo.models.text.beam import beam_search
@@ -290,8 +291,7 @@ class CausalLM(ZooModule):
             suffix = "" if reading == "sliding" else f"_{reading}"
             how = hows[reading] + "; last epoch, nothing chosen on this part; float32"
             for metric, value in (("nats_per_char", nats), ("bits_per_char", nats / math.log(2))):
-                entry = {"dataset": data.name, "split": "val", "metric": metric + suffix, "value": value, "how": how}
-                entries.append(entry)
+                entries.append(entry(data, "val", metric + suffix, value, how, better="lower"))
         return entries
 
     @torch.inference_mode()
@@ -304,10 +304,7 @@ class CausalLM(ZooModule):
             "accuracy": (probability.argmax(1) == answer).double().mean().item(),
             "worst_probability": right.min().item(),
         }
-        return [
-            {"dataset": data.name, "split": "all", "metric": metric, "value": value, "how": how}
-            for metric, value in values.items()
-        ]
+        return [entry(data, "all", metric, value, how, better="higher") for metric, value in values.items()]
 
     # Training --------------------------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from datamodules.formats.words import PADDING, UNKNOWN, pad
 from datamodules.gutenberg_pieces import MASK, SPECIAL
 from zoo.core.checks import check_count
+from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.errors import InputError, MissingExtraError
 from zoo.models.text.causal import draw_text
@@ -279,7 +280,7 @@ class MaskedLM(ZooModule):
             ("pseudo_perplexity", math.exp(pseudo.item()), alone),
         )
         entries = [
-            {"dataset": data.name, "split": "test", "metric": metric, "value": value, "how": how}
+            entry(data, "test", metric, value, how, better="higher" if metric == "masked_accuracy" else "lower")
             for metric, value, how in values
         ]
         return entries + probe_entries(

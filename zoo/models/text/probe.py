@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from datamodules.formats.words import split
+from zoo.core.metric import entry
 from zoo.errors import InputError
 
 # of C; each kind of vector gets the best one of these on the validation part
@@ -152,8 +153,7 @@ def probe_entries(
                 f"{strength[kind]:g} chosen on the validation part; {part}"
             )
             metric = f"{kind}_accuracy_{n}"
-            entry = {"dataset": data.name, "split": "test", "metric": metric, "value": value.mean().item(), "how": how}
-            entries.append(entry)
+            entries.append(entry(data, "test", metric, value.mean(), how, better="higher"))
     return entries
 
 

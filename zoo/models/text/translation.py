@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from datamodules.formats.words import PADDING
 from datamodules.multi30k import BEGIN, END, LANGUAGES
+from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.errors import InputError, MissingExtraError
 from zoo.models.text.beam import beam_search
@@ -194,7 +195,7 @@ class Translator(ZooModule):
                 value = scorer.corpus_score(found, wanted).score
                 how = f"{pair}, beams {beams}, length penalty 1; {scorer.get_signature()}; float32"
                 name = metric if beams > 1 else f"{metric}_greedy"
-                entries.append({"dataset": data.name, "split": "test", "metric": name, "value": value, "how": how})
+                entries.append(entry(data, "test", name, value, how, better="higher"))
         return entries
 
     def golden_inputs(self) -> dict[str, Tensor]:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.core.checks import check_count
+from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.errors import InputError, UnknownNameError
 from zoo.models.text.causal import draw_text
@@ -183,7 +184,7 @@ class Word2Vec(ZooModule):
             f"{int(differ.sum()):,} pairs of the held-out last 5 % of each novel: share whose neighbour scores above a word "
             "drawn by the neighbours' own frequencies (chance: 0.5); last epoch, nothing chosen on them; float32"
         )
-        return [{"dataset": data.name, "split": "val", "metric": "accuracy", "value": value, "how": how}]
+        return [entry(data, "val", "accuracy", value, how, better="higher")]
 
     def golden_inputs(self) -> dict[str, Tensor]:
         generator = torch.Generator().manual_seed(0)
