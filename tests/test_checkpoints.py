@@ -76,7 +76,9 @@ class TestCheckpoint:
         folder = cards.Folder(CHECKPOINTS / name)
         assert folder.metrics
         for metric in folder.metrics:
-            assert metric["how"] and isinstance(metric["value"], int | float)
+            assert (
+                metric["better"] in ("higher", "lower") and metric["how"] and isinstance(metric["value"], int | float)
+            )
             assert metric["sha256"] == folder.config["weights"]["sha256"], "measured on another file"
 
     def test_verifies(self, name):

@@ -8,6 +8,7 @@ import torch
 
 import zoo
 from zoo.core.images import Transform
+from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.store import cards
 from zoo.store import folder as checkpoint
@@ -50,7 +51,7 @@ def make_folder(folder: Path, seed: int = 0) -> Path:
         )
     )
     sha256 = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-    claim = {"dataset": "mnist", "split": "test", "metric": "accuracy", "value": 0.1, "how": "a test", "sha256": sha256}
+    claim = entry("mnist", "test", "accuracy", 0.1, "a test", better="higher") | {"sha256": sha256}
     (folder / "metrics.json").write_text(json.dumps([claim]))
     cards.write_card(folder)
     return folder
