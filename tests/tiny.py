@@ -33,6 +33,31 @@ def images(n: int = 8, channels: int = 1, size: int = 28, classes: int = 10) -> 
     return make
 
 
+def patterned(n: int = 8, size: int = 16) -> Callable[[], Any]:
+    """Images whose four quarters differ as stripes, columns, rings and dots do."""
+
+    def make() -> tuple[torch.Tensor, torch.Tensor]:
+        rows, columns = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+        patterns = (rows % 2, columns % 2, (rows * columns) % 3 == 0, (rows + columns) % 4 < 2)
+        corner = rows // (size // 2) * 2 + columns // (size // 2)
+        image = sum((corner == i) * pattern.float() for i, pattern in enumerate(patterns))
+        return image.expand(n, 3, -1, -1) * torch.linspace(0.5, 1, n)[:, None, None, None], torch.arange(n) % 10
+
+    return make
+
+
+def gratings(n: int = 8, size: int = 16) -> Callable[[], Any]:
+    """Images of stripes, each of another direction and width."""
+
+    def make() -> tuple[torch.Tensor, torch.Tensor]:
+        rows, columns = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+        angle, wave = torch.linspace(0, 1.57, n)[:, None, None], 0.5 + (torch.arange(n) % 3)[:, None, None] * 0.6
+        image = 0.5 + 0.5 * (wave * (rows * angle.cos() + columns * angle.sin())).sin()
+        return image[:, None].expand(-1, 3, -1, -1).contiguous(), torch.arange(n) % 10
+
+    return make
+
+
 def characters(n: int = 4, length: int = 16, vocab_size: int = 65) -> Callable[[], Any]:
     def make() -> tuple[torch.Tensor, torch.Tensor]:
         tokens = torch.randint(vocab_size, (n, length + 1), generator=torch.Generator().manual_seed(0))
@@ -372,4 +397,10 @@ TINY: dict[str, Tiny] = {
         images(),
         data="mnist",
     ),
+    # other views, tiles or turns in every step
+    "byol": Tiny({"width": 8, "view_size": 16}, images(8, 3, 16), data="cifar10", overfits=0.8),
+    "colorization": Tiny({"width": 8}, images(8, 3, 16), data="cifar10", overfits=0.9),
+    "jigsaw": Tiny({"width": 8, "tile": 7}, patterned(24), data="cifar10", overfits=0.7),
+    "rotnet": Tiny({"width": 8, "view_size": 16}, images(8, 3, 16), data="cifar10", overfits=0.9),
+    "simclr": Tiny({"width": 8, "view_size": 16}, gratings(), data="cifar10", overfits=0.9),
 }
