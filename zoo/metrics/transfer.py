@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zoo.core.classifier import ImageClassifier
+from zoo.core.metric import entry
 from zoo.core.precision import quick_autocast
 from zoo.errors import InputError
 from zoo.metrics.features import embed
@@ -94,25 +95,16 @@ def probe_entries(model: ImageClassifier, data: Any) -> list[dict[str, Any]]:
     few = [few_labels(y, draw=draw) for draw in range(DRAWS)]
     few_values = [linear_probe(z[i], y[i], test_z, test_y) for i in few]
     probe = f"logistic regression (scikit-learn, C = {C:g}) on standardised frozen embeddings in {precision}, whole test split"
-    return [
-        _entry(data, "probe_accuracy", linear_probe(z, y, test_z, test_y), f"{probe}; {len(y)} labels"),
-        _entry(
-            data,
-            "probe_accuracy_1pct",
-            sum(few_values) / DRAWS,
-            f"{probe}; {len(few[0])} labels, mean of {DRAWS} draws: " + ", ".join(f"{v:.4f}" for v in few_values),
-        ),
-        _entry(
-            data,
-            "knn_accuracy",
-            knn(z, y, test_z, test_y),
-            f"{NEIGHBOURS} nearest of {len(y)} by cosine, weights exp({SHARPNESS:g} cosine), whole test split",
-        ),
-    ]
-
-
-def _entry(data: Any, metric: str, value: float, how: str) -> dict[str, Any]:
-    return {"dataset": data.name, "split": "test", "metric": metric, "value": value, "how": how, "better": "higher"}
+    few_how = f"{probe}; {len(few[0])} labels, mean of {DRAWS} draws: " + ", ".join(f"{v:.4f}" for v in few_values)
+    knn_how = (
+        f"{NEIGHBOURS} nearest of {len(y)} by cosine, weights exp({SHARPNESS:g} cosine), {precision}, whole test split"
+    )
+    found = {
+        "probe_accuracy": (linear_probe(z, y, test_z, test_y), f"{probe}; {len(y)} labels"),
+        "probe_accuracy_1pct": (sum(few_values) / DRAWS, few_how),
+        "knn_accuracy": (knn(z, y, test_z, test_y), knn_how),
+    }
+    return [entry(data, "test", name, value, how, better="higher") for name, (value, how) in found.items()]
 
 
 def _checked(z: Any, y: Any, test_z: Any, test_y: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
