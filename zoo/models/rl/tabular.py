@@ -1,0 +1,256 @@
+"""Learning in tables from steps as they are played: TD(0), Q-learning, SARSA and expected SARSA.
+
+Each moves an estimate a step α towards what the next state promises:
+
+    TD(0):            v(s) ← v(s) + α [ r + γ v(s') − v(s) ]
+    Q-learning:       q(s, a) ← q(s, a) + α [ r + γ max_a' q(s', a') − q(s, a) ]                    (B 18.6)
+    SARSA:            … r + γ q(s', a'), with the action a' that will be taken there
+    expected SARSA:   … r + γ E_π q(s', ·), over the actions that may be taken there
+
+Q-learning values the best policy while it explores; SARSA values the one that it follows, random steps and all. On the edge of a cliff
+that is the difference between the short path and the safe one. (Watkins, 1989; Rummery and Niranjan, 1994; Sutton and Barto, 2018.)
+
+Random actions are taken with a probability ε. The step α is fixed, or (1 + n)^−power after n visits, with which TD(0) converges.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from zoo.errors import InputError
+from zoo.models.rl.base import Agent
+
+
+class TabularAgent(Agent):
+    """Base of the learners; a subclass gives `promise`, the worth of the next state.
+
+    Shapes:
+        forward: states int [N] to q [N, actions].
+    """
+
+    visits: Tensor
+
+    def build(self) -> None:
+        states, actions = self.hparams["states"], self.hparams["actions"]
+        if states is None:
+            raise InputError("a table needs an environment with numbered states, such as FrozenLake-v1 or CliffWalking-v1")
+        self.automatic_optimization = False  # the updates are its own
+        self.table = nn.Embedding(states, actions)
+        self.table.weight.requires_grad_(False).fill_(float(self.hparams["start"]))
+        self.register_buffer("visits", torch.zeros(states, actions, dtype=torch.long))
+        choices = torch.tensor(self.hparams["choices"] or [actions] * states)
+        if len(choices) != states or choices.min() < 1 or choices.max() > actions:
+            raise InputError(f"choices holds a number of 1 … {actions} for each of {states} states, not {choices.tolist()[:9]}")
+        self.barred = torch.arange(actions) >= choices[:, None]  # [S, A]
+        self.epsilon = float(self.hparams["explore"][1])
+        self.planned: Tensor | None = None  # actions that were already chosen for the states that come now
+
+    def forward(self, obs: Tensor) -> Tensor:
+        return self.table(obs.long())
+
+    def decide(self, obs: Tensor, greedy: bool, generator: torch.Generator) -> Tensor:
+        if greedy:
+            return self.worth(obs).argmax(1)
+        return torch.from_numpy(self.draw(obs.numpy(), generator))
+
+    def worth(self, obs: Tensor) -> Tensor:
+        return self(obs).masked_fill(self.barred.to(obs.device)[obs.long()], -torch.inf)
+
+    # Training --------------------------------------------------------------------------------------------------------
+
+    @property
+    def exploration(self) -> float:
+        """ε, the share of random actions now."""
+        first, last = self.hparams["explore"]
+        return first + (last - first) * self.progress
+
+    def draw(self, states: np.ndarray, generator: torch.Generator) -> np.ndarray:
+        """ε-greedy actions [n]; among equally good ones, any."""
+        open_ = ~self.barred.numpy()[states]
+        q = np.where(open_, self.table.weight.detach().numpy()[states], -np.inf)
+        noise = torch.rand(3, *q.shape, generator=generator).numpy()
+        best = np.where(q == q.max(1, keepdims=True), noise[0], -1.0).argmax(1)
+        return np.where(noise[1, :, 0] < self.epsilon, (noise[2] * open_).argmax(1), best)
+
+    @torch.no_grad()
+    def behave(self, obs: Tensor, generator: torch.Generator) -> Tensor:
+        self.generator = generator
+        actions = self.draw(obs.numpy(), generator)
+        if self.planned is not None:
+            actions, self.planned = np.where(self.keeps, self.planned.numpy(), actions), None
+        return torch.from_numpy(actions)
+
+    @torch.no_grad()
+    def learn(self, row: dict[str, Tensor]) -> None:
+        """Take in one step of every copy; called by the loader before the next one is played."""
+        q, visits = self.table.weight.numpy(), self.visits.numpy()  # they share memory with the tensors
+        state, action, after = row["obs"].numpy(), row["action"].numpy(), row["next_obs"].numpy()
+        over = row["terminated"].numpy()
+        q_open = np.where(self.barred.numpy(), -np.inf, q)
+        ahead = self.promise(q_open, after, over | row["truncated"].numpy())
+        goal = row["reward"].numpy() + self.hparams["gamma"] * np.where(over, 0.0, ahead)
+        for s, a, g in zip(state, action, goal, strict=True):
+            power = self.hparams["power"]
+            rate = self.hparams["lr"] if power is None else (1.0 + visits[s, a]) ** -power
+            q[s, a] += rate * (g - q[s, a])
+            visits[s, a] += 1
+
+    def promise(self, q: np.ndarray, after: np.ndarray, ended: np.ndarray) -> np.ndarray:
+        """Worth [n] of the states that were reached."""
+        raise NotImplementedError
+
+    def on_train_batch_start(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        super().on_train_batch_start(batch, batch_idx)
+        self.epsilon = self.exploration  # for the next stretch of play
+
+    def on_train_start(self) -> None:
+        self.epsilon = self.exploration
+
+    def on_train_epoch_start(self) -> None:
+        self.epsilon, self.planned = self.exploration, None
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        self.log_play(batch, exploration=self.epsilon)
+
+    def configure_optimizers(self) -> None:
+        return None
+
+
+class QLearning(TabularAgent):
+    """Q-learning: towards the best next action.
+
+    Args:
+        observations, actions, states: see `zoo.models.rl.base.Agent`.
+        gamma: discount of a step.
+        lr: α, the size of a step.
+        power: α = (1 + n)^−power after n visits, in place of `lr`.
+        explore: ε at the run's start and at its end, in between linear.
+        start: value of everything before it was tried; a high one draws the agent to what it doesn't know.
+        choices: number of actions that each state allows, the first ones; None for all everywhere.
+    """
+
+    def __init__(
+        self,
+        observations: int | list[int] = 1,
+        actions: int = 4,
+        *,
+        states: int | None = 16,
+        gamma: float = 0.99,
+        lr: float = 0.5,
+        power: float | None = None,
+        explore: tuple[float, float] = (0.1, 0.1),
+        start: float = 0.0,
+        choices: list[int] | None = None,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.build()
+
+    def promise(self, q: np.ndarray, after: np.ndarray, ended: np.ndarray) -> np.ndarray:
+        return q[after].max(1)
+
+
+class TD(QLearning):
+    """TD(0): the values of states under chance or one fixed action; with several actions it values the random policy.
+
+    Args:
+        observations, actions, states, gamma, lr, power, explore, start, choices: as for `QLearning`.
+    """
+
+    def __init__(
+        self,
+        observations: int | list[int] = 1,
+        actions: int = 1,
+        *,
+        states: int | None = 6,
+        gamma: float = 0.9,
+        lr: float = 0.1,
+        power: float | None = 0.75,
+        explore: tuple[float, float] = (1.0, 1.0),
+        start: float = 0.0,
+        choices: list[int] | None = None,
+    ) -> None:
+        super().__init__(
+            observations,
+            actions,
+            states=states,
+            gamma=gamma,
+            lr=lr,
+            power=power,
+            explore=explore,
+            start=start,
+            choices=choices,
+        )
+
+    def promise(self, q: np.ndarray, after: np.ndarray, ended: np.ndarray) -> np.ndarray:
+        return _mean(q[after])
+
+    def worth(self, obs: Tensor) -> Tensor:
+        return self(obs).mean(1)  # of a state, not of an action
+
+    def decide(self, obs: Tensor, greedy: bool, generator: torch.Generator) -> Tensor:
+        return torch.from_numpy(self.draw(obs.cpu().numpy(), generator))  # it follows chance: nothing is chosen
+
+
+class Sarsa(QLearning):
+    """SARSA: towards the next action that will be taken.
+
+    Args:
+        observations, actions, states, gamma, lr, power, explore, start, choices: as for `QLearning`.
+    """
+
+    def __init__(
+        self,
+        observations: int | list[int] = 1,
+        actions: int = 4,
+        *,
+        states: int | None = 16,
+        gamma: float = 0.99,
+        lr: float = 0.5,
+        power: float | None = None,
+        explore: tuple[float, float] = (0.1, 0.1),
+        start: float = 0.0,
+        choices: list[int] | None = None,
+    ) -> None:
+        super().__init__(
+            observations, actions, states=states, gamma=gamma, lr=lr, power=power, explore=explore, start=start, choices=choices
+        )
+
+    def promise(self, q: np.ndarray, after: np.ndarray, ended: np.ndarray) -> np.ndarray:
+        actions = self.draw(after, self.generator)
+        self.planned, self.keeps = torch.from_numpy(actions), ~ended
+        return q[after, actions]
+
+
+class ExpectedSarsa(QLearning):
+    """Expected SARSA: towards the mean over the actions that may be taken next.
+
+    Args:
+        observations, actions, states, gamma, lr, power, explore, start, choices: as for `QLearning`.
+    """
+
+    def __init__(
+        self,
+        observations: int | list[int] = 1,
+        actions: int = 4,
+        *,
+        states: int | None = 16,
+        gamma: float = 0.99,
+        lr: float = 0.5,
+        power: float | None = None,
+        explore: tuple[float, float] = (0.1, 0.1),
+        start: float = 0.0,
+        choices: list[int] | None = None,
+    ) -> None:
+        super().__init__(
+            observations, actions, states=states, gamma=gamma, lr=lr, power=power, explore=explore, start=start, choices=choices
+        )
+
+    def promise(self, q: np.ndarray, after: np.ndarray, ended: np.ndarray) -> np.ndarray:
+        return (1 - self.epsilon) * q[after].max(1) + self.epsilon * _mean(q[after])
+
+
+def _mean(q: np.ndarray) -> np.ndarray:
+    """Mean [n] over the actions that are allowed (the others hold −∞)."""
+    allowed = np.isfinite(q)
+    return np.where(allowed, q, 0.0).sum(1) / allowed.sum(1)
