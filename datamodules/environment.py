@@ -4,8 +4,8 @@
 the loaders ask `trainer.lightning_module.behave(obs, generator)`, or draw actions at random where there is no trainer.
 
 A run that was stopped goes on bit-equal from the end of an epoch. What happens in it is a function of (seed, epoch, batch) and of
-what the loader's `state_dict` carries. Array worlds (`datamodules.worlds`) carry their state; gymnasium's environments hide theirs,
-so they are reset at each epoch's start, and their open episodes count as truncated there.
+what the loader's `state_dict` carries. Array worlds (`datamodules.worlds`) carry their state; gymnasium's environments hide
+theirs, so they are reset at each epoch's start, and their open episodes count as truncated there.
 """
 
 import difflib
@@ -79,7 +79,9 @@ def spaces_of(env: Any) -> Spaces:
     seen, act = env.observation_space, env.action_space
     kinds = [type(space).__name__ for space in (seen, act)]
     if kinds[0] not in ("Box", "Discrete") or kinds[1] not in ("Box", "Discrete"):
-        raise InputError(f"observations are {kinds[0]} and actions {kinds[1]}; an agent here takes Box or Discrete of each")
+        raise InputError(
+            f"observations are {kinds[0]} and actions {kinds[1]}; an agent here takes Box or Discrete of each"
+        )
     states = int(seen.n) if kinds[0] == "Discrete" else None
     if kinds[1] == "Discrete":
         return Spaces(tuple(seen.shape), int(act.n), states)
@@ -92,7 +94,9 @@ def require_time_limit(env: Any) -> None:
     """
     spec = getattr(env, "spec", None)
     if spec is not None and spec.max_episode_steps is None:
-        raise InputError(f"{spec.id} has no time limit: give max_episode_steps, such as 200, or an episode may never end")
+        raise InputError(
+            f"{spec.id} has no time limit: give max_episode_steps, such as 200, or an episode may never end"
+        )
 
 
 def _gymnasium() -> Any:
@@ -413,9 +417,7 @@ class Replay(Environment):
         updates: int = 128,
         warmup: int = 1000,
     ) -> None:
-        super().__init__(
-            id, num_envs, steps=steps, rollouts=rollouts, kwargs=kwargs, seed=seed, arrays=arrays
-        )
+        super().__init__(id, num_envs, steps=steps, rollouts=rollouts, kwargs=kwargs, seed=seed, arrays=arrays)
         for what, value in (("capacity", capacity), ("batch_size", batch_size), ("updates", updates)):
             if value < 1:
                 raise InputError(f"{what} is {value}; it must be at least 1.")

@@ -104,9 +104,11 @@ class CartPole(World):
         return self.rng.uniform(-0.05, 0.05, (n, 4))
 
     def advance(self, state: Array, action: Array) -> tuple[Array, Array, Array]:
-        x, speed, angle, spin = state.T
+        _, speed, angle, spin = state.T
         cos, sin = np.cos(angle), np.sin(angle)
-        push = (np.where(action == 1, 10.0, -10.0) + 0.05 * spin**2 * sin) / 1.1  # cart 1 kg, pole 0.1 kg and half 0.5 m
+        push = (
+            np.where(action == 1, 10.0, -10.0) + 0.05 * spin**2 * sin
+        ) / 1.1  # cart 1 kg, pole 0.1 kg and half 0.5 m
         spin_rate = (9.8 * sin - cos * push) / (0.5 * (4 / 3 - 0.1 * cos**2 / 1.1))
         speed_rate = push - 0.05 * spin_rate * cos / 1.1
         state = state + 0.02 * np.stack([speed, speed_rate, spin, spin_rate], 1)  # Euler's step of 0.02 s
@@ -182,7 +184,9 @@ class MagLev(World):
         return np.stack([self.rng.uniform(-20, 20, n), self.rng.uniform(0, 10, n)], 1)
 
     def observe(self, state: Array) -> Array:
-        return (state - [0.0, self.target - 5.0]).astype(np.float32)  # the agent holds 5; another target moves the origin
+        return (state - [0.0, self.target - 5.0]).astype(
+            np.float32
+        )  # the agent holds 5; another target moves the origin
 
     def advance(self, state: Array, action: Array) -> tuple[Array, Array, Array]:
         velocity = state[:, 0] + 0.01 * (19.6 * action / self.mass - 9.8)
@@ -251,7 +255,14 @@ class Table(World):
     width = 1
 
     def __init__(
-        self, probability: Array, reward: Array, final: Array, first: Array, n: int = 1, *, max_episode_steps: int = 1000
+        self,
+        probability: Array,
+        reward: Array,
+        final: Array,
+        first: Array,
+        n: int = 1,
+        *,
+        max_episode_steps: int = 1000,
     ) -> None:
         super().__init__(n, max_episode_steps=max_episode_steps)
         self.probability, self.rewards = np.asarray(probability, dtype=float), np.asarray(reward, dtype=float)
@@ -288,8 +299,8 @@ CAT_CHAIN = (
 class Cat(Table):
     """The moods of a cat: hunting, hungry, affectionate, relaxed, confused, and sleeping, which ends the day.
 
-    A mood's reward (−5, −2, 5, 2, 1, 0) is paid on leaving it. Without an owner moods follow each other by chance: a Markov reward
-    process of one action. With an owner there are two in "relaxed": talk (0) confuses the cat, stroke (1) puts it to sleep.
+    A mood's reward (−5, −2, 5, 2, 1, 0) is paid on leaving it. Without an owner moods follow each other by chance: a Markov
+    reward process of one action. With an owner there are two in "relaxed": talk (0) confuses the cat, stroke (1) puts it to sleep.
 
     Args:
         owner: whether there are actions.
@@ -324,7 +335,10 @@ def register() -> None:
     for name in OWN:
         if name not in gymnasium.registry:
             gymnasium.register(
-                name, entry_point="datamodules.worlds:single", kwargs={"world": name}, max_episode_steps=World.time_limit
+                name,
+                entry_point="datamodules.worlds:single",
+                kwargs={"world": name},
+                max_episode_steps=World.time_limit,
             )
 
 
@@ -352,7 +366,9 @@ def single(world: str, render_mode: str | None = None, **kwargs: Any) -> Any:
             else spaces.Discrete(copy.probability.shape[0])  # type: ignore[attr-defined]
         )
 
-        def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        def reset(
+            self, *, seed: int | None = None, options: dict[str, Any] | None = None
+        ) -> tuple[Any, dict[str, Any]]:
             super().reset(seed=seed)
             if seed is not None:
                 copy.seed(seed)

@@ -186,6 +186,34 @@ def points(n: int = 32) -> Callable[[], Any]:
     return make
 
 
+def rollout(states: int | None = None, whole: bool = False) -> Callable[[], Any]:
+    """Twelve steps of three copies of an environment: push the cart to the side where the pole leans, and it goes well."""
+
+    def make() -> dict[str, torch.Tensor]:
+        generator = torch.Generator().manual_seed(0)
+        obs = torch.randn(12, 3, 4, generator=generator)
+        done = torch.zeros(12, 3, dtype=torch.bool)
+        done[-1] = True
+        batch = {
+            "obs": obs if states is None else (obs[..., 0] > 0).long(),
+            "action": (obs[..., 2] > 0).long(),
+            "reward": torch.ones(12, 3),
+            "terminated": done,
+            "truncated": torch.zeros_like(done),
+            "next_obs": obs.roll(-1, 0) if states is None else (obs.roll(-1, 0)[..., 0] > 0).long(),
+            "returns": torch.full((3,), 12.0),
+            "lengths": torch.full((3,), 12.0),
+            "recent": torch.tensor(12.0),
+        }
+        return batch | ({"mask": torch.ones_like(done)} if whole else {})
+
+    return make
+
+
+# every agent on its own environment, and every table on the ice
+CART: dict[str, Any] = {"data": "environment", "data_init": {"num_envs": 2, "steps": 8, "rollouts": 2}}
+ICE: dict[str, Any] = {"batch": rollout(states=16), **CART, "data_init": CART["data_init"] | {"id": "FrozenLake-v1"}}
+
 # every node classifier on one small graph
 NODES: dict[str, Any] = {"batch": citations(), "lr": 0.03}
 NODE_INIT: dict[str, Any] = {"num_classes": 3, "in_channels": 9, "dropout": 0.0}
@@ -211,6 +239,28 @@ DENOISERS: dict[str, Any] = {
 }
 
 TINY: dict[str, Tiny] = {
+    "a2c": Tiny({"hidden": [8], "normalise": False, "value_weight": 1.0}, rollout(), **CART, lr=3e-2),
+    "dqn": Tiny(
+        {"hidden": [8]},
+        rollout(),
+        data="replay",
+        data_init=CART["data_init"] | {"updates": 2, "batch_size": 4, "warmup": 20, "capacity": 100},
+    ),
+    "expected-sarsa": Tiny({}, **ICE),
+    "policy-iteration": Tiny({}, **ICE),
+    "ppo": Tiny({"hidden": [8], "epochs": 2, "minibatch": 8}, rollout(), **CART),
+    "qlearning": Tiny({}, **ICE),
+    "reinforce": Tiny(
+        {"hidden": [8], "baseline": False, "normalise": False},
+        rollout(whole=True),
+        data="environment",
+        data_init={"num_envs": 2, "rollouts": 2, "whole_episodes": True},
+        lr=3e-2,
+    ),
+    "sarsa": Tiny({}, **ICE),
+    "td": Tiny({"states": 6}, rollout(states=6), data="environment", data_init=CART["data_init"] | {"id": "Cat-v0"}),
+    "trpo": Tiny({"hidden": [8]}, rollout(), **CART),
+    "value-iteration": Tiny({}, **ICE),
     "attention-seq2seq": Tiny(
         {"vocab_size": 300, "width": 24, "embedding": 16, "dropout": 0.0, "label_smoothing": 0.0},
         sentence_pairs,

@@ -70,3 +70,14 @@ class Translates(Protocol):
     """Says a text in another language; several texts give a list. More beams look further for the likeliest translation."""
 
     def translate(self, text: Any, *, beams: int = 5, penalty: float = 1.0) -> Any: ...
+
+
+@runtime_checkable
+class Acts(Protocol):
+    """Chooses actions in an environment, and plays whole episodes there."""
+
+    def act(self, obs: Any, greedy: bool = True, seed: int | None = None) -> Any: ...
+
+    def values(self, obs: Any) -> Tensor: ...
+
+    def play(self, episodes: int = 1, seed: int = 0, path: Any = None, env: Any = None) -> Any: ...

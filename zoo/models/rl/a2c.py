@@ -1,10 +1,11 @@
 """Advantage actor-critic (Mnih et al., 2016, arXiv:1602.01783), the synchronous form.
 
-The critic's error is the actor's weight: what came out better than expected is made likelier, at once and not at the episode's end.
+The critic's error is the actor's weight: what came out better than expected is made likelier, at once and not at the end of the
+episode.
 
-    δ_t = r_t + γ v(s_{t+1}) − v(s_t),      actor: E[ A_t ∇ log π(a_t | s_t) ],      critic: ½ (A_t + v(s_t) − v(s_t))²    (B 18.11, 18.12)
+    δ_t = r_t + γ v(s_{t+1}) − v(s_t),        actor: E[ A_t ∇ log π(a_t | s_t) ],        critic: ½ (g_t − v(s_t))²    (B 18.11, 18.12)
 
-The critic's target stands still: no gradient goes through v(s_{t+1}).
+with the critic's target g_t = A_t + v(s_t), through which no gradient goes.
 
 Departures from the paper: one process with n environments side by side instead of many workers; generalised advantages with λ,
 of which λ = 0 is the equation above; Adam for RMSprop.

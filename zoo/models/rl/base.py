@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.core.checks import seeded_generator
+from zoo.core.metric import entry
 from zoo.core.module import ZooModule, init_arguments
 from zoo.errors import InputError
 from zoo.models.rl.episodes import Episodes, play_episodes
@@ -177,7 +178,9 @@ class Agent(ZooModule):
             self.log("train/recent_return", batch["recent"].float(), on_step=False, on_epoch=True, batch_size=1)
         if "returns" in batch and len(batch["returns"]):
             shown = batch["returns"].float().mean()
-            self.log("train/return", shown, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(batch["returns"]))
+            self.log(
+                "train/return", shown, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(batch["returns"])
+            )
         own = {f"train/{key}": float(value) for key, value in values.items()}
         self.log_dict(own, on_step=False, on_epoch=True, batch_size=1)
 
@@ -195,7 +198,7 @@ class Agent(ZooModule):
             "return_min": (played.min(), "higher", f"least return; {how}"),
         }
         return [
-            {"dataset": data.id, "split": "test", "metric": key, "value": float(value), "how": text, "better": better}  # type: ignore[attr-defined]
+            entry(data.id, "test", key, value, text, better=better)  # type: ignore[attr-defined, arg-type]
             for key, (value, better, text) in numbers.items()
         ]
 
@@ -250,8 +253,10 @@ class Agent(ZooModule):
             raise InputError(f"an observation is an array or a number, not {type(obs).__name__}: {error}") from None
         shape = self.shape
         single = tuple(x.shape) == shape
-        if not single and tuple(x.shape[1:]) != shape or (not single and x.ndim == 0):
-            raise InputError(f"an observation has the shape {list(shape)}, a batch [N, …]; this one has {list(x.shape)}")
+        if not single and (x.ndim == 0 or tuple(x.shape[1:]) != shape):
+            raise InputError(
+                f"an observation has the shape {list(shape)}, a batch [N, …]; this one has {list(x.shape)}"
+            )
         x = x[None] if single else x
         if not len(x):
             raise InputError("there is no observation: the batch is empty")
@@ -261,11 +266,15 @@ class Agent(ZooModule):
             if not x.isfinite().all():
                 raise InputError("the observation holds NaN or infinite values")
         elif x.is_floating_point() or x.dtype == torch.bool or x.min() < 0 or x.max() >= states:
-            raise InputError(f"an observation is the number of a state, 0 … {states - 1}, not {x.flatten()[:4].tolist()}")
+            raise InputError(
+                f"an observation is the number of a state, 0 … {states - 1}, not {x.flatten()[:4].tolist()}"
+            )
         return x.to(self.device), single
 
 
-def network(inputs: int, hidden: list[int], outputs: int, *, gain: float = 1.0, activation: str = "tanh") -> nn.Sequential:
+def network(
+    inputs: int, hidden: list[int], outputs: int, *, gain: float = 1.0, activation: str = "tanh"
+) -> nn.Sequential:
     """A multilayer perceptron with orthogonal weights: gain √2 inside, `gain` at its end (0.01 makes a policy undecided)."""
     kinds: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
     if activation not in kinds:

@@ -4,9 +4,9 @@ A network q(s, a) learns what an action is worth from its own, older opinion of 
 
     L = E[ ½ (r + γ max_a' q_old(s', a') − q(s, a))² ]                                              (B 18.7)
 
-`q_old` is a copy of the network that stands still for a while, and no gradient goes through it. Steps are drawn from a replay memory
-(`datamodules.environment.Replay`), since those of one episode are too alike. Actions are the best, and random ones with a
-probability ε that falls.
+`q_old` is a copy of the network that stands still for a while, and no gradient goes through it. Steps are drawn from a replay
+memory (`datamodules.environment.Replay`), since those of one episode are too alike. Actions are the best, and random ones with
+a probability ε that falls.
 
 `double` lets the network choose a' and its copy value it (van Hasselt et al., 2016, arXiv:1509.06461), which takes away the
 optimism of a maximum over noise. `duelling` splits q into v(s) + A(s, a) − mean_a A (Wang et al., 2016, arXiv:1511.06581).

@@ -138,7 +138,12 @@ def cat(pen: ImageDraw.ImageDraw, env: Any) -> None:
     mood = int(env.world_copy.state[0, 0])
     for i, (name, reward) in enumerate(zip(CAT_STATES, CAT_REWARDS, strict=True)):
         x, y = 44 + 76 * (i % 3), 48 + 64 * (i // 3)
-        pen.ellipse((x - 34, y - 22, x + 34, y + 22), (250, 222, 210) if i == mood else "white", ACCENT if i == mood else SOFT, 2)
+        pen.ellipse(
+            (x - 34, y - 22, x + 34, y + 22),
+            (250, 222, 210) if i == mood else "white",
+            ACCENT if i == mood else SOFT,
+            2,
+        )
         pen.text((x, y - 5), name, INK, anchor="mm", font_size=10)
         pen.text((x, y + 9), f"{reward:+.0f}", INK, anchor="mm", font_size=10)
 

@@ -42,7 +42,9 @@ class Episodes(np.ndarray):
     def __str__(self) -> str:
         mean, std, least = float(np.mean(self)), float(np.std(self)), float(np.min(self))
         noun = "episode" if self.size == 1 else "episodes"
-        return f"{self.size} {noun}: return {mean:.5g} ± {std:.3g}, least {least:.5g}, {np.mean(self.lengths):.4g} steps"
+        return (
+            f"{self.size} {noun}: return {mean:.5g} ± {std:.3g}, least {least:.5g}, {np.mean(self.lengths):.4g} steps"
+        )
 
 
 def play_episodes(
@@ -124,7 +126,9 @@ def _target(path: str | Path | None) -> Path | None:
         return None
     target = Path(path)
     if target.suffix.lower() not in (".gif", ".png"):
-        raise InputError(f"an episode is drawn to a .gif (moving) or a .png (a strip of moments), not to {target.name!r}")
+        raise InputError(
+            f"an episode is drawn to a .gif (moving) or a .png (a strip of moments), not to {target.name!r}"
+        )
     if not target.parent.is_dir():
         raise InputError(f"the folder {target.parent} doesn't exist: make it first")
     return target

@@ -4,8 +4,8 @@ The best values solve Bellman's equation
 
     v(s) = max_a Σ_s' p(s' | s, a) [ r(s, a, s') + γ v(s') ]
 
-Value iteration applies its right side until nothing changes. Policy iteration solves a linear system for the value of a policy, then
-takes the best action by that value, until no action changes. Both end at the same values. No episode is played: these agents
+Value iteration applies its right side until nothing changes. Policy iteration solves a linear system for the value of a policy,
+then takes the best action by that value, until no action changes. Both end at the same values. No episode is played: these agents
 read the environment's tables, and are what agents that learn from episodes are measured by.
 """
 
@@ -43,7 +43,9 @@ def value_iteration(
         change, values = (better - values).abs().max(), better
         if change <= tolerance:
             return values
-    raise InputError(f"the values don't settle in {most:,} sweeps: with gamma {gamma} an episode may never end; take it below 1")
+    raise InputError(
+        f"the values don't settle in {most:,} sweeps: with gamma {gamma} an episode may never end; take it below 1"
+    )
 
 
 def policy_values(probability: Any, reward: Any, final: Any, policy: Any, gamma: float) -> Tensor:
@@ -61,7 +63,9 @@ def policy_values(probability: Any, reward: Any, final: Any, policy: Any, gamma:
     return torch.linalg.solve(torch.eye(len(p), dtype=torch.float64) - onward, pay)
 
 
-def policy_iteration(probability: Any, reward: Any, final: Any, gamma: float, *, most: int = 1000) -> tuple[Tensor, Tensor]:
+def policy_iteration(
+    probability: Any, reward: Any, final: Any, gamma: float, *, most: int = 1000
+) -> tuple[Tensor, Tensor]:
     """The best values [S], float64, and a best action for each state, int64 [S].
 
     Raises:

@@ -21,7 +21,7 @@ def gae(
     """Advantages of the steps of a rollout.
 
     Args:
-        value, next_value: v(s_t) and v(s_{t+1}), where s_{t+1} is the state that the step led to, even if the episode ended there.
+        value, next_value: v(s_t) and v(s_{t+1}), where s_{t+1} is the state that the step led to, even at an episode's end.
         gamma: discount of a step.
         lam: λ, weight of later errors.
 

@@ -7,7 +7,8 @@ A rollout may be used for many gradient steps if the policy stays near the one t
 
 At ρ = 1, the first step, its gradient is the actor-critic's.
 
-Departures from the paper: separate networks for policy and value; advantages normalised a minibatch; the gradient's norm is bounded.
+Departures from the paper: separate networks for policy and value; advantages normalised a minibatch; a bound on the gradient's
+norm.
 """
 
 import torch

@@ -65,7 +65,9 @@ class REINFORCE(PolicyAgent):
         weight, loss = goal, torch.zeros(())
         if self.has_critic:
             weight = goal - output[1].detach()
-            loss = 0.5 * (output[1] - goal).square().mean() / goal.square().mean().clamp(min=1)  # as large as the policy's
+            loss = (
+                0.5 * (output[1] - goal).square().mean() / goal.square().mean().clamp(min=1)
+            )  # as large as the policy's
         if self.hparams["normalise"]:
             weight = normalised(weight)
         loss = loss - (weight * log_p).mean() - self.hparams["entropy"] * entropy.mean()

@@ -7,8 +7,9 @@ Each moves an estimate a step α towards what the next state promises:
     SARSA:            … r + γ q(s', a'), with the action a' that will be taken there
     expected SARSA:   … r + γ E_π q(s', ·), over the actions that may be taken there
 
-Q-learning values the best policy while it explores; SARSA values the one that it follows, random steps and all. On the edge of a cliff
-that is the difference between the short path and the safe one. (Watkins, 1989; Rummery and Niranjan, 1994; Sutton and Barto, 2018.)
+Q-learning values the best policy while it explores; SARSA values the one that it follows, random steps and all. On the edge of a
+cliff that is the difference between the short path and the safe one. (Watkins, 1989; Rummery and Niranjan, 1994; Sutton and
+Barto, 2018.)
 
 Random actions are taken with a probability ε. The step α is fixed, or (1 + n)^−power after n visits, with which TD(0) converges.
 """
@@ -33,14 +34,18 @@ class TabularAgent(Agent):
     def build(self) -> None:
         states, actions = self.hparams["states"], self.hparams["actions"]
         if states is None:
-            raise InputError("a table needs an environment with numbered states, such as FrozenLake-v1 or CliffWalking-v1")
+            raise InputError(
+                "a table needs an environment with numbered states, such as FrozenLake-v1 or CliffWalking-v1"
+            )
         self.automatic_optimization = False  # the updates are its own
         self.table = nn.Embedding(states, actions)
         self.table.weight.requires_grad_(False).fill_(float(self.hparams["start"]))
         self.register_buffer("visits", torch.zeros(states, actions, dtype=torch.long))
         choices = torch.tensor(self.hparams["choices"] or [actions] * states)
         if len(choices) != states or choices.min() < 1 or choices.max() > actions:
-            raise InputError(f"choices holds a number of 1 … {actions} for each of {states} states, not {choices.tolist()[:9]}")
+            raise InputError(
+                f"choices holds a number of 1 … {actions} for each of {states} states, not {choices.tolist()[:9]}"
+            )
         self.barred = torch.arange(actions) >= choices[:, None]  # [S, A]
         self.epsilon = float(self.hparams["explore"][1])
         self.planned: Tensor | None = None  # actions that were already chosen for the states that come now
@@ -213,7 +218,15 @@ class Sarsa(QLearning):
         choices: list[int] | None = None,
     ) -> None:
         super().__init__(
-            observations, actions, states=states, gamma=gamma, lr=lr, power=power, explore=explore, start=start, choices=choices
+            observations,
+            actions,
+            states=states,
+            gamma=gamma,
+            lr=lr,
+            power=power,
+            explore=explore,
+            start=start,
+            choices=choices,
         )
 
     def promise(self, q: np.ndarray, after: np.ndarray, ended: np.ndarray) -> np.ndarray:
@@ -243,7 +256,15 @@ class ExpectedSarsa(QLearning):
         choices: list[int] | None = None,
     ) -> None:
         super().__init__(
-            observations, actions, states=states, gamma=gamma, lr=lr, power=power, explore=explore, start=start, choices=choices
+            observations,
+            actions,
+            states=states,
+            gamma=gamma,
+            lr=lr,
+            power=power,
+            explore=explore,
+            start=start,
+            choices=choices,
         )
 
     def promise(self, q: np.ndarray, after: np.ndarray, ended: np.ndarray) -> np.ndarray:

@@ -4,8 +4,8 @@ The largest step that keeps the new policy within a Kullback-Leibler divergence 
 
     max_θ E[ρ A]   subject to   E KL(π_old ‖ π) ≤ δ,        step = √(2δ / xᵀFx) x,    F x = g
 
-g is the gradient of E[ρ A] and F the Fisher matrix, the Hessian of the divergence. F is never formed: conjugate gradients need only
-products F v, each two passes backwards. A line search then halves the step until the divergence holds and the gain is real.
+g is the gradient of E[ρ A] and F the Fisher matrix, the Hessian of the divergence. F is never formed: conjugate gradients need
+only products F v, each two passes backwards. A line search then halves the step until the divergence holds and the gain is real.
 
 Departures from the paper: a critic gives the advantages (as in the paper's successor on GAE), and Adam fits it.
 """
@@ -19,7 +19,9 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from zoo.models.rl.policy import PolicyAgent, normalised
 
 
-def conjugate_gradients(product: Callable[[Tensor], Tensor], g: Tensor, steps: int = 10, tolerance: float = 1e-10) -> Tensor:
+def conjugate_gradients(
+    product: Callable[[Tensor], Tensor], g: Tensor, steps: int = 10, tolerance: float = 1e-10
+) -> Tensor:
     """The solution x [D] of F x = g, for a positive definite F that is known by its products F v."""
     x, residual = torch.zeros_like(g), g.clone()
     direction, square = residual.clone(), residual @ residual
