@@ -300,7 +300,8 @@ class Cat(Table):
     """The moods of a cat: hunting, hungry, affectionate, relaxed, confused, and sleeping, which ends the day.
 
     A mood's reward (−5, −2, 5, 2, 1, 0) is paid on leaving it. Without an owner moods follow each other by chance: a Markov
-    reward process of one action. With an owner there are two in "relaxed": talk (0) confuses the cat, stroke (1) puts it to sleep.
+    reward process of one action. With an owner there are two in "relaxed": talk (0) confuses the cat, stroke (1) lets it
+    sleep.
 
     Args:
         owner: whether there are actions.

@@ -3,7 +3,7 @@
 The critic's error is the actor's weight: what came out better than expected is made likelier, at once and not at the end of the
 episode.
 
-    δ_t = r_t + γ v(s_{t+1}) − v(s_t),        actor: E[ A_t ∇ log π(a_t | s_t) ],        critic: ½ (g_t − v(s_t))²    (B 18.11, 18.12)
+    δ_t = r_t + γ v(s_{t+1}) − v(s_t),    actor: E[ A_t ∇ log π(a_t | s_t) ],    critic: ½ (g_t − v(s_t))²    (B 18.11, 18.12)
 
 with the critic's target g_t = A_t + v(s_t), through which no gradient goes.
 
