@@ -13,9 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoo.core.batch import labelled
 from zoo.core.checks import check_count
 from zoo.core.images import ImageLike, Transform
 from zoo.core.module import ZooModule
+from zoo.core.verbs import verb
 from zoo.errors import InputError
 
 VIEWS = {"none": 1, "mirror": 2, "mirror+translate": 6}
@@ -52,14 +54,14 @@ class ImageClassifier(ZooModule):
 
     # Verbs -----------------------------------------------------------------------------------------------------------
 
-    @torch.inference_mode()
+    @verb
     def predict_proba(self, images: ImageLike | list[ImageLike], *, tta: str = "none") -> Tensor:
         """Class probabilities [N, num_classes] of a path, PIL image, array, uint8 tensor, or a list or batch of them.
 
         With `tta` they come from the mean logits of several views of each image, see `mean_logits`.
         """
         x = self._ready_transform()(images).to(self.device)
-        return self.eval().mean_logits(x if x.ndim == 4 else x[None], tta).softmax(1)
+        return self.mean_logits(x if x.ndim == 4 else x[None], tta).softmax(1)
 
     def _ready_transform(self) -> Transform:
         if self.transform is None:
@@ -181,7 +183,7 @@ class ImageClassifier(ZooModule):
         self._measure(batch, "test")
 
     def _measure(self, batch: tuple[Tensor, Tensor], split: str) -> None:
-        x, y = batch
+        x, y = labelled(batch)
         logits = self(x).float()
         self.log(f"{split}/accuracy", (logits.argmax(1) == y).float().mean(), prog_bar=True, batch_size=len(y))
         if split == "test" and self.tta != "none":

@@ -6,6 +6,7 @@ itself as a checkpoint folder. Everything about a method is in the method's own 
 
 import inspect
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -14,6 +15,7 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
+from zoo.core.batch import inputs_of
 from zoo.core.images import Transform
 from zoo.core.metric import entry
 from zoo.errors import InputError
@@ -44,12 +46,14 @@ class ZooModule(L.LightningModule):
         self.classes: list[str] | None = None
         self.data: dict[str, Any] | None = None
         self._frozen: set[str] = set()
+        self.trained_by: int | None = None  # the thread whose Trainer fits this module
 
     # What a checkpoint needs to know ---------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
         """Take transform and class names over from the data module at hand, so that they travel with the weights."""
         if stage == "fit":
+            self.trained_by = threading.get_ident()
             self.train()  # a loaded model is in eval mode, and Lightning would train it so; what is frozen stays frozen
         data = getattr(self.trainer, "datamodule", None)
         preprocess, classes = getattr(data, "preprocess", None), getattr(data, "classes", None)
@@ -57,10 +61,37 @@ class ZooModule(L.LightningModule):
             self.transform = Transform(**preprocess)
             self.classes = list(classes) if classes else None
 
+    def teardown(self, stage: str) -> None:
+        self.trained_by = None
+
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Train on after a verb such as `predict`, which a callback may have called and which leaves eval mode."""
         if not self.training:
             self.train()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """What travels with the weights travels with Lightning's `.ckpt` files too."""
+        transform = self.transform.to_dict() if self.transform else None
+        checkpoint["zoo"] = {"name": self.name, "classes": self.classes, "data": self.data, "transform": transform}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        travels = checkpoint.get("zoo", {})
+        self.name, self.classes, self.data = (
+            travels.get(key, getattr(self, key)) for key in ("name", "classes", "data")
+        )
+        if travels.get("transform"):
+            self.transform = Transform(**travels["transform"])
+
+    def twin(self) -> "ZooModule":
+        """A copy of this model as it is now, in eval mode and free of any Trainer."""
+        twin = type(self)(**init_arguments(self))
+        twin.load_state_dict(self.state_dict())
+        twin.name, twin.classes, twin.data, twin.transform = self.name, self.classes, self.data, self.transform
+        return twin.to(self.device, self.dtype).eval()  # type: ignore[arg-type]  # both are set at run time
+
+    def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Any:
+        """What `trainer.predict` collects: forward of the batch's inputs, whatever else the batch holds."""
+        return self(inputs_of(batch))
 
     def golden_inputs(self) -> dict[str, Tensor]:
         """Fixed inputs whose outputs are stored with the weights; override where forward takes no image."""

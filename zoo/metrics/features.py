@@ -33,13 +33,13 @@ def to_uint8(images: Tensor, shape: tuple[int, ...] | None = None) -> Tensor:
     return (images.float() * 255).round().to(torch.uint8)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def embed(model: ImageClassifier, images: Tensor, *, batch_size: int = 500) -> Tensor:
     """The classifier's embedding of uint8 images [N, C, H, W]: float32 [N, D] on the CPU."""
     return torch.cat([model.eval().features(x)["embedding"].float().cpu() for x in _batches(model, images, batch_size)])
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def class_probabilities(model: ImageClassifier, images: Tensor, *, batch_size: int = 500) -> Tensor:
     """The classifier's class probabilities for uint8 images [N, C, H, W]: float32 [N, K] on the CPU."""
     return torch.cat([model.eval()(x).float().softmax(1).cpu() for x in _batches(model, images, batch_size)])

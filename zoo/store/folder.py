@@ -13,7 +13,8 @@ only under its name and shape. Nothing is ever unpickled.
 import hashlib
 import inspect
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,18 @@ def load_tensors(model: nn.Module, tensors: dict[str, Tensor], *, replaced: Coll
                 target[name].copy_(tensor)
 
 
+@contextmanager
+def plain_floats() -> Iterator[None]:
+    """Weights are made as float32 on the CPU, whatever default dtype or device a program has set for itself."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.device("cpu"):
+            yield
+    finally:
+        torch.set_default_dtype(before)
+
+
 def read(folder: Path) -> ZooModule:
     """The model of a folder in eval mode, with its weights checked and loaded.
 
@@ -218,7 +231,7 @@ def read(folder: Path) -> ZooModule:
     """
     config = read_config(folder)
     tensors = int8.unpack(read_tensors(folder / "model.safetensors", config["weights"]["sha256"]))
-    with bounded(tensors):
+    with bounded(tensors), plain_floats():
         model = build(config)
     load_tensors(model, tensors)
     return model.eval()
@@ -289,7 +302,7 @@ def write(
 
 def run_golden(model: ZooModule, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
     """Golden inputs and outputs under the keys "in/..." and "out/...", always in float32 and eval mode."""
-    with torch.inference_mode():
+    with torch.no_grad(), plain_floats():
         outputs = model.eval().golden_outputs(inputs)
     tensors = {f"in/{k}": v for k, v in inputs.items()} | {f"out/{k}": v for k, v in outputs.items()}
     return {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}

@@ -22,9 +22,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoo.core.batch import images_of, labelled
 from zoo.core.checks import check_count, seeded_generator
 from zoo.core.images import Labels, check_labels, save_grid
 from zoo.core.module import ZooModule
+from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.adversarial.networks import MLPDiscriminator, MLPGenerator
 from zoo.models.autoencoders.coder import refuse_labels
@@ -98,7 +100,7 @@ class GAN(ZooModule):
 
     # Verbs -----------------------------------------------------------------------------------------------------------
 
-    @torch.inference_mode()
+    @verb
     def sample(self, n: int, *, seed: int | None = None, labels: Labels = None, batch_size: int = 1000) -> Tensor:
         """Draw images [n, C, H, W] in [0, 1]; the same seed gives the same images on the same device.
 
@@ -117,7 +119,7 @@ class GAN(ZooModule):
             labels = torch.randint(self.num_classes, (n,), device=self.device, generator=generator)
         return self.decode(z, labels=labels, batch_size=batch_size)
 
-    @torch.inference_mode()
+    @verb
     def decode(self, z: Tensor, *, labels: Labels = None, batch_size: int = 1000) -> Tensor:
         """Images [N, C, H, W] in [0, 1] of noise z [N, latent_dim]."""
         if z.ndim != 2 or z.shape[1] != self.latent_dim:
@@ -125,19 +127,17 @@ class GAN(ZooModule):
         if not torch.isfinite(z).all():
             raise InputError("the codes hold NaN or infinite values")
         labels = self._checked(labels, len(z))
-        self.eval()
         images = []
         for start in range(0, len(z), batch_size):
             part = None if labels is None else labels[start : start + batch_size]
             images.append(self(z[start : start + batch_size].to(self.device), part))
         return ((torch.cat(images).float() + 1) / 2).clamp(0, 1)
 
-    @torch.inference_mode()
+    @verb
     def discriminate(self, x: Tensor, *, labels: Labels = None) -> Tensor:
         """What the discriminator says of images x [N, C, H, W] in [0, 1], [N]: larger is more real."""
         if x.ndim != 4 or tuple(x.shape[1:]) != self.image_shape:
             raise InputError(f"images are [N, {', '.join(map(str, self.image_shape))}], not {list(x.shape)}")
-        self.eval()
         return self.discriminator(2 * x.to(self.device) - 1, self._told(self._checked(labels, len(x))))
 
     # The game: what a subclass changes -------------------------------------------------------------------------------
@@ -160,8 +160,8 @@ class GAN(ZooModule):
 
     # Training --------------------------------------------------------------------------------------------------------
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        real, told = 2 * batch[0] - 1, self._told(batch[1])
+    def training_step(self, batch: Any, batch_idx: int) -> None:
+        real, told = 2 * images_of(batch) - 1, self._told(labelled(batch)[1] if self.num_classes else None)
         optimizers: Any = self.optimizers()
         generator, critic = optimizers
         self._decay(optimizers, batch_idx)
@@ -200,7 +200,7 @@ class GAN(ZooModule):
             (gradient,) = torch.autograd.grad(out.sum(), x, create_graph=True)
         return gradient.flatten(1).norm(dim=1)
 
-    @torch.no_grad()
+    @verb
     def update_average(self) -> None:
         """Move the average towards the generator; in the first steps faster, so that the random start is forgotten."""
         steps = self.global_step

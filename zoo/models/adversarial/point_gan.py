@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from zoo.core.batch import inputs_of
 from zoo.core.checks import check_count
 from zoo.core.metric import entry
 from zoo.errors import InputError
@@ -76,8 +77,8 @@ class PointGAN(GAN):
 
     # Training --------------------------------------------------------------------------------------------------------
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        super().training_step((self._as_images(batch[0]), batch[1]), batch_idx)
+    def training_step(self, batch: Any, batch_idx: int) -> None:
+        super().training_step(self._as_images(inputs_of(batch)), batch_idx)
 
     def _as_images(self, x: Tensor) -> Tensor:
         return ((x + 1) / 2).reshape(-1, 1, 1, self.dim)

@@ -20,9 +20,11 @@ import torch
 from torch import Tensor, nn
 
 from zoo.blocks.dense import Activation, activation_of, dense
+from zoo.core.batch import images_of
 from zoo.core.checks import seeded_generator
 from zoo.core.images import save_grid
 from zoo.core.metric import entry
+from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.autoencoders.coder import Coder, split_images
 from zoo.models.autoencoders.pca import leading_plane
@@ -89,19 +91,19 @@ class Autoencoder(Coder):
 
     # Verbs -----------------------------------------------------------------------------------------------------------
 
-    @torch.inference_mode()
+    @verb
     def denoise(self, x: Tensor) -> Tensor:
         """The clean images [N, C, H, W] behind noisy ones, whose values may leave [0, 1]."""
         if x.ndim != 4 or tuple(x.shape[1:]) != self.image_shape or not torch.isfinite(x).all():
             raise InputError(
                 f"noisy images are finite [N, {', '.join(map(str, self.image_shape))}], not {list(x.shape)}"
             )
-        return self.eval()(x.to(self.device)).clamp(0, 1)
+        return self(x.to(self.device)).clamp(0, 1)
 
     # Training --------------------------------------------------------------------------------------------------------
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        x = batch[0]
+        x = images_of(batch)
         seen = x
         if self.noise:
             level = self.noise * torch.rand(len(x), 1, 1, 1, device=x.device)
@@ -114,7 +116,7 @@ class Autoencoder(Coder):
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        x = batch[0]
+        x = images_of(batch)
         seen = noisy(x, self.noise, batch_idx) if self.noise else x
         self.log("val/mse", (self(seen) - x).square().mean(), prog_bar=True, batch_size=len(x))
 
@@ -123,7 +125,7 @@ class Autoencoder(Coder):
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
-    @torch.inference_mode()
+    @verb
     def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
         """Squared error of test images beside PCA's at equal dimension; of denoisers the gain in PSNR as well."""
         x = split_images(data, "test")

@@ -11,6 +11,7 @@ from torch import Tensor
 from zoo.core.checks import check_count
 from zoo.core.images import Labels, save_grid
 from zoo.core.module import ZooModule
+from zoo.core.verbs import verb
 from zoo.errors import InputError
 
 
@@ -51,17 +52,17 @@ class Coder(ZooModule):
 
     # Verbs -----------------------------------------------------------------------------------------------------------
 
-    @torch.inference_mode()
+    @verb
     def encode(self, x: Tensor) -> Tensor:
         """Codes [N, latent_dim] of images [N, C, H, W] in [0, 1]."""
         self.check_images(x)
-        return self.eval().codes(x.to(self.device))
+        return self.codes(x.to(self.device))
 
-    @torch.inference_mode()
+    @verb
     def decode(self, z: Tensor) -> Tensor:
         """Images [N, C, H, W] in [0, 1] of codes [N, latent_dim]."""
         self.check_codes(z)
-        return self.eval().pixels(z.to(self.device)).clamp(0, 1)
+        return self.pixels(z.to(self.device)).clamp(0, 1)
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """Images after a round through their codes."""

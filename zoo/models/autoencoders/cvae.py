@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from zoo.blocks.dense import Activation, activation_of
 from zoo.core.checks import check_count, seeded_generator
 from zoo.core.images import Labels, check_ends, check_labels
+from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.autoencoders.vae import VAE
 
@@ -74,17 +75,17 @@ class CVAE(VAE):
 
     # Verbs: those of VAE, with labels --------------------------------------------------------------------------------
 
-    @torch.inference_mode()
+    @verb
     def encode(self, x: Tensor, *, labels: Labels = None) -> Tensor:  # type: ignore[override]
         """Posterior means [N, latent_dim] of images of these classes."""
         self.check_images(x)
-        return self.eval().posterior(x.to(self.device), self._checked(labels, len(x)))[0]
+        return self.posterior(x.to(self.device), self._checked(labels, len(x)))[0]
 
-    @torch.inference_mode()
+    @verb
     def decode(self, z: Tensor, *, labels: Labels = None) -> Tensor:  # type: ignore[override]
         """Pixel means [N, C, H, W] of codes, as these classes."""
         self.check_codes(z)
-        return self.eval()._decoded(z.to(self.device), self._checked(labels, len(z)))
+        return self._decoded(z.to(self.device), self._checked(labels, len(z)))
 
     def reconstruct(self, x: Tensor, *, labels: Labels = None) -> Tensor:  # type: ignore[override]
         """Images of these classes after a round through their codes."""
@@ -106,7 +107,7 @@ class CVAE(VAE):
         share = torch.linspace(0, 1, steps, device=start.device)[:, None]
         return self.decode(start * (1 - share) + end * share, labels=y[:1].expand(steps))
 
-    @torch.inference_mode()
+    @verb
     def sample(self, n: int, *, seed: int | None = None, labels: Labels = None) -> Tensor:
         """Decode n codes drawn from the prior, as the classes `labels` [n], or as classes drawn at random.
 

@@ -59,7 +59,7 @@ class InfoVAE(VAE):
 
     def likelihood_entries(self, data: Any, k: int = 5000, few: int = 100) -> list[dict[str, Any]]:
         x = self.binarize(split_images(data, "test"), seed=0)
-        with torch.inference_mode():
+        with torch.no_grad():
             mean, log_var = self.posterior(x.to(self.device))
             z = mean + (0.5 * log_var).exp() * self.prior(len(mean), 0)
             distance = squared_mmd(z[:2000], self.prior(2000, 1)).item()

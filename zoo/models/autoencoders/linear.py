@@ -16,7 +16,9 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
+from zoo.core.batch import images_of
 from zoo.core.metric import entry
+from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.autoencoders.coder import Coder, split_images
 from zoo.models.autoencoders.pca import largest_angle, leading_plane
@@ -62,19 +64,25 @@ class LinearAutoencoder(Coder):
             self.mean.copy_(split_images(data, "train").mean(0).flatten())
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        loss = (self(batch[0]) - batch[0]).square().flatten(1).sum(1).mean()
+        x = images_of(batch)
+        loss = (self(x) - x).square().flatten(1).sum(1).mean()
         self.log_train(sse=loss)
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self.log("val/mse", (self(batch[0]) - batch[0]).square().mean(), prog_bar=True, batch_size=len(batch[0]))
+        self.log(
+            "val/mse",
+            (self(images_of(batch)) - images_of(batch)).square().mean(),
+            prog_bar=True,
+            batch_size=len(images_of(batch)),
+        )
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), lr=0.02, momentum=0.95)
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
-    @torch.inference_mode()
+    @verb
     def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
         """The angle to PCA's plane, and the squared error of test images beside PCA's."""
         x = split_images(data, "test")

@@ -14,8 +14,10 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
+from zoo.core.batch import images_of
 from zoo.core.checks import check_count
 from zoo.core.metric import entry
+from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.autoencoders.coder import Coder, split_images
 
@@ -56,11 +58,11 @@ class PCA(Coder):
         self.moments = Moments(self.num_pixels)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self.moments.add(batch[0].flatten(1))
+        self.moments.add(images_of(batch).flatten(1))
         if self.trainer.is_last_batch:  # not at the epoch's end: validation comes before that
             self.solve(*self.moments.mean_and_covariance())
 
-    @torch.no_grad()
+    @verb
     def solve(self, mean: Tensor, covariance: Tensor) -> None:
         """Set the plane from the mean [D] and covariance [D, D] of the data, both float64."""
         values, vectors = torch.linalg.eigh(covariance)  # in ascending order
@@ -73,14 +75,19 @@ class PCA(Coder):
         self.variances.copy_(values)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self.log("val/mse", (self(batch[0]) - batch[0]).square().mean(), prog_bar=True, batch_size=len(batch[0]))
+        self.log(
+            "val/mse",
+            (self(images_of(batch)) - images_of(batch)).square().mean(),
+            prog_bar=True,
+            batch_size=len(images_of(batch)),
+        )
 
     def configure_optimizers(self) -> None:
         return None
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
-    @torch.inference_mode()
+    @verb
     def evaluate(self, data: L.LightningDataModule) -> list[dict[str, object]]:
         """Squared error of test images, a pixel and an image, and the variance kept."""
         x = split_images(data, "test").to(self.device)

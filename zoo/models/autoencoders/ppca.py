@@ -22,9 +22,11 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
+from zoo.core.batch import images_of
 from zoo.core.checks import check_count, seeded_generator
 from zoo.core.images import save_grid
 from zoo.core.metric import entry
+from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.autoencoders.coder import Coder, split_images
 from zoo.models.autoencoders.pca import Moments
@@ -79,7 +81,7 @@ class PPCA(Coder):
 
     # Verbs -----------------------------------------------------------------------------------------------------------
 
-    @torch.inference_mode()
+    @verb
     def sample(self, n: int, *, seed: int | None = None, labels: Tensor | None = None) -> Tensor:
         """Draw images [n, C, H, W] of the density, noise included, cut to [0, 1].
 
@@ -94,7 +96,7 @@ class PPCA(Coder):
         noise = torch.randn(n, *self.image_shape, device=self.device, generator=generator)
         return (self.pixels(z) + self.variance.sqrt() * noise).clamp(0, 1)
 
-    @torch.inference_mode()
+    @verb
     def log_prob(self, x: Tensor) -> Tensor:
         """Exact log density of images [N, C, H, W] in nats, float64 [N]."""
         self.check_images(x)
@@ -117,11 +119,11 @@ class PPCA(Coder):
         self.moments = Moments(self.num_pixels)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self.moments.add(batch[0].flatten(1))
+        self.moments.add(images_of(batch).flatten(1))
         if self.trainer.is_last_batch:  # not at the epoch's end: validation comes before that
             self.solve(*self.moments.mean_and_covariance())
 
-    @torch.no_grad()
+    @verb
     def solve(self, mean: Tensor, covariance: Tensor) -> None:
         """Set W, μ and σ² to the highest likelihood of data with this mean [D] and covariance [D, D], both float64."""
         if self.method == "closed":
@@ -133,8 +135,8 @@ class PPCA(Coder):
         self.variance.copy_(variance)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        value = self.log_density(batch[0].flatten(1).double()).mean()
-        self.log("val/log_likelihood", value.float(), prog_bar=True, batch_size=len(batch[0]))
+        value = self.log_density(images_of(batch).flatten(1).double()).mean()
+        self.log("val/log_likelihood", value.float(), prog_bar=True, batch_size=len(images_of(batch)))
 
     def configure_optimizers(self) -> None:
         return None

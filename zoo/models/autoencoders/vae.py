@@ -24,10 +24,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.blocks.dense import Activation, dense
+from zoo.core.batch import images_of, labelled
 from zoo.core.checks import check_count, seeded_generator
 from zoo.core.images import save_grid
 from zoo.core.metric import entry
 from zoo.core.precision import quick_autocast
+from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.autoencoders.coder import Coder, importance_weighted, refuse_labels, split_images
 
@@ -101,7 +103,7 @@ class VAE(Coder):
 
     # Verbs -----------------------------------------------------------------------------------------------------------
 
-    @torch.inference_mode()
+    @verb
     def sample(self, n: int, *, seed: int | None = None, labels: Tensor | None = None) -> Tensor:
         """Decode n codes drawn from the prior to pixel means [n, C, H, W]; the same seed gives the same images.
 
@@ -116,14 +118,14 @@ class VAE(Coder):
         generator = seeded_generator(self.device, seed)
         return torch.randn(check_count(n), self.latent_dim, device=self.device, generator=generator)
 
-    @torch.inference_mode()
+    @verb
     def elbo(self, x: Tensor, *, seed: int | None = None, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The bound's two terms for images x, each [N] in nats: log-likelihood (one draw of z) and KL; their difference
         is below log p(x) if x is binary."""
         self.check_images(x)
-        return self.eval().terms(x.to(self.device), self._checked(labels, len(x)), seeded_generator(self.device, seed))
+        return self.terms(x.to(self.device), self._checked(labels, len(x)), seeded_generator(self.device, seed))
 
-    @torch.inference_mode()
+    @verb
     def log_prob(
         self, x: Tensor, *, samples: int = 5000, seed: int | None = None, labels: Tensor | None = None
     ) -> Tensor:
@@ -138,13 +140,13 @@ class VAE(Coder):
         if ((x != 0) & (x != 1)).any():
             raise InputError("this is a likelihood of binary images: draw them by model.binarize(x, seed=…)")
         labels = self._checked(labels, len(x))
-        generator, self_ = seeded_generator(self.device, seed), self.eval()
+        generator = seeded_generator(self.device, seed)
         bounds = []
         for start in range(0, len(x), 64):
             part = x[start : start + 64].to(self.device)
             told = None if labels is None else labels[start : start + 64]
-            mean, log_var = self_.posterior(part, told)
-            draw = _Weights(self_, part, told, mean, log_var, generator)
+            mean, log_var = self.posterior(part, told)
+            draw = _Weights(self, part, told, mean, log_var, generator)
             bounds.append(importance_weighted(draw, samples, max(1, 2048 // len(part))))
         return torch.cat(bounds) if bounds else x.new_zeros(0)
 
@@ -186,15 +188,19 @@ class VAE(Coder):
         """What the loss adds to the distortion, of drawn codes z [N, latent_dim] and their mean rate."""
         return self.beta * kl
 
+    def _parts(self, batch: Any) -> tuple[Tensor, Tensor | None]:
+        """Images of a batch and, for a model that is conditioned on them, their labels."""
+        return images_of(batch), labelled(batch)[1] if self.condition_dim else None
+
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        x, labels = batch
+        x, labels = self._parts(batch)
         weight = min(1.0, (self.global_step + 1) / self.rate_warmup) if self.rate_warmup else 1.0
         found = self.loss(self._coins(x) if self.binarizes else x, labels, weight)
         self.log_train(**found)
         return found["loss"]
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        x, labels = batch
+        x, labels = self._parts(batch)
         generator = seeded_generator(x.device, batch_idx)  # the same coins and draws in every epoch
         ll, kl = self.terms(self._coins(x, generator) if self.binarizes else x, labels, generator)
         values = {"val/elbo": (ll - kl).mean(), "val/rate": kl.mean()}

@@ -19,9 +19,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.blocks.dense import Activation, dense
+from zoo.core.batch import labelled
 from zoo.core.checks import check_count
 from zoo.core.classifier import ImageClassifier
 from zoo.core.metric import entry
+from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.autoencoders.vae import rate
 
@@ -75,13 +77,13 @@ class VIB(ImageClassifier):
         z = mean + (0.5 * log_var).exp() * torch.randn_like(mean) if self.training else mean
         return {"mean": mean, "log_var": log_var, "embedding": z}
 
-    @torch.inference_mode()
+    @verb
     def encode(self, x: Tensor) -> Tensor:
         """Mean codes [N, latent_dim] of transformed images."""
-        return self.eval().posterior(x.to(self.device))[0]
+        return self.posterior(x.to(self.device))[0]
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        x, y = batch
+        x, y = labelled(batch)
         found = self.features(x)
         loss, nats = F.cross_entropy(self.head(found["embedding"]), y), rate(found["mean"], found["log_var"]).mean()
         self.log_train(cross_entropy=loss, rate=nats)
@@ -89,11 +91,11 @@ class VIB(ImageClassifier):
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
-    @torch.inference_mode()
+    @verb
     def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
         """Accuracy, and the nats of the image that the code carries."""
         entries = super().evaluate(data)
         loader = data.test_dataloader()
-        nats = torch.cat([rate(*self.eval().posterior(x)) for x, _ in loader]).double().mean().item()
+        nats = torch.cat([rate(*self.posterior(x)) for x, _ in loader]).double().mean().item()
         how = f"KL(q(z|x) ‖ p(z)), nats an image, an upper bound on I(x; z); whole test split; β = {self.beta:g}"
         return [*entries, entry(data, "test", "rate", nats, how, better="lower")]

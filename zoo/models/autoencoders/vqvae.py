@@ -22,9 +22,11 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from zoo.blocks.dense import Activation, dense
+from zoo.core.batch import images_of
 from zoo.core.checks import check_count, seeded_generator
 from zoo.core.images import save_grid
-from zoo.core.metric import entry
+from zoo.core.metric import Better, entry
+from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.autoencoders.coder import Coder, refuse_labels, split_images
 
@@ -53,7 +55,7 @@ class Codebook(nn.Module):
             z = z.float()
             return (self.vectors.square().sum(1) - 2 * z @ self.vectors.T).argmin(-1)
 
-    @torch.no_grad()
+    @verb
     def follow(self, z: Tensor, index: Tensor) -> None:
         """Move the entries towards the vectors [N, D] that chose them, and unused ones onto some of these."""
         z = z.float()
@@ -133,7 +135,7 @@ class VQVAE(Coder):
 
     # Verbs: encode, decode and reconstruct are those of Coder, with whole numbers as codes ---------------------------
 
-    @torch.inference_mode()
+    @verb
     def sample(
         self, n: int, *, seed: int | None = None, labels: Tensor | None = None, temperature: float = 1.0
     ) -> Tensor:
@@ -151,10 +153,9 @@ class VQVAE(Coder):
             raise InputError(f"temperature must be above 0, not {temperature!r}")
         generator = seeded_generator(self.device, seed)
         parts = [min(1000, n - start) for start in range(0, n, 1000)]
-        self.eval()
         return torch.cat([self.decode(self.prior.draw(part, generator, temperature)) for part in parts])
 
-    @torch.inference_mode()
+    @verb
     def interpolate(self, a: Tensor, b: Tensor, *, steps: int = 8) -> Tensor:
         """As in Coder, on the line between the encoder's vectors, rounded to the codebook at each step."""
         check_count(steps, "steps")
@@ -166,7 +167,7 @@ class VQVAE(Coder):
         pairs = (a[None], b[None]) if a.ndim == 3 else (a, b)
         for side in pairs:
             self.check_images(side)
-        start, end = (self.eval().encoder(side.to(self.device)) for side in pairs)  # [N, L, D]
+        start, end = (self.encoder(side.to(self.device)) for side in pairs)  # [N, L, D]
         share = torch.linspace(0, 1, steps, device=start.device)[:, None, None]
         path = self.codebook.nearest(start[:, None].lerp(end[:, None], share))  # [N, steps, L]
         images = self.decode(path.flatten(0, 1)).reshape(len(path), steps, *self.image_shape)
@@ -181,7 +182,7 @@ class VQVAE(Coder):
     # Training --------------------------------------------------------------------------------------------------------
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        x = batch[0]
+        x = images_of(batch)
         z = self.encoder(x).float()  # [N, L, D]
         index = self.codebook.nearest(z)
         word = self.codebook.vectors[index]
@@ -193,7 +194,7 @@ class VQVAE(Coder):
         return error + self.commitment * commitment + nats
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        x = batch[0]
+        x = images_of(batch)
         index = self.codes(x)
         values = {"val/mse": (self.pixels(index) - x).square().mean(), "val/prior": self.prior.nats(index).mean()}
         self.log_dict(values, prog_bar=True, batch_size=len(x))
@@ -213,43 +214,20 @@ class VQVAE(Coder):
         shares = torch.bincount(index.flatten(), minlength=self.entries).double() / index.numel()
         used = (shares > 0).double().mean().item()
         perplexity = torch.special.entr(shares).sum().exp().item()
-        with torch.inference_mode():
+        with torch.no_grad():
             nats = torch.cat([self.prior.nats(part) for part in index.split(1000)]).double().mean().item()
         images = self.sample(10_000, seed=0)
-        how = f"{len(x):,} test images"
+        claims: list[tuple[str, float, str, Better]] = [
+            ("mse", mse, "mean squared error a pixel in [0, 1] of reconstructions", "lower"),
+            ("used_codes", used, f"share of the {self.entries} entries that occur", "higher"),
+            ("code_perplexity", perplexity, "exp of the entropy of the entries' shares", "higher"),
+            ("prior_nats", nats, f"−log p(codes) of an image's {self.latent_dim} words", "lower"),
+        ]
         return [
             *evaluate_images(images, str(data.name), how="sentences of the prior, temperature 1, seed 0, float32"),
-            entry(
-                data,
-                "test",
-                "mse",
-                mse,
-                f"mean squared error a pixel in [0, 1] of reconstructions; {how}",
-                better="lower",
-            ),
-            entry(
-                data,
-                "test",
-                "used_codes",
-                used,
-                f"share of the {self.entries} entries that occur; {how}",
-                better="higher",
-            ),
-            entry(
-                data,
-                "test",
-                "code_perplexity",
-                perplexity,
-                f"exp of the entropy of the entries' shares; {how}",
-                better="higher",
-            ),
-            entry(
-                data,
-                "test",
-                "prior_nats",
-                nats,
-                f"−log p(codes) of an image's {self.latent_dim} words; {how}",
-                better="lower",
+            *(
+                entry(data, "test", m, v, f"{text}; {len(x):,} test images", better=better)
+                for m, v, text, better in claims
             ),
         ]
 

@@ -35,6 +35,7 @@ from datamodules.formats.dna import LETTERS, draw_logo, encode, one_hot, word_re
 from zoo.core.checks import check_count
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
+from zoo.core.verbs import looking, verb
 from zoo.errors import InputError
 
 KNOTS = 11  # of a motif's weights along a sequence; straight lines between them, whatever its length
@@ -120,7 +121,7 @@ class MotifCNN(ZooModule):
 
     # Verbs -----------------------------------------------------------------------------------------------------------
 
-    @torch.inference_mode()
+    @verb
     def predict_proba(self, sequences: str | Sequence[str]) -> Tensor:
         """How likely each factor binds to each sequence, [N, num_classes]: of 101 letters like those of the training.
 
@@ -133,7 +134,6 @@ class MotifCNN(ZooModule):
         if not several:
             raise InputError("there is no sequence: give a string of DNA, or a list of them")
         codes = [encode(sequence, f"sequence {number}") for number, sequence in enumerate(several, 1)]
-        self.eval()
         if len({len(c) for c in codes}) == 1:
             batches = list(torch.stack(codes).split(500))
         else:  # one by one: letters that fill up could be fitted by a motif
@@ -151,7 +151,7 @@ class MotifCNN(ZooModule):
         ]
         return rows[0] if isinstance(x, str) else rows
 
-    @torch.inference_mode()
+    @verb
     def motif(self, number: int, codes: Tensor, *, share: float = 0.5) -> tuple[Tensor, int]:
         """What a filter looks for: letter frequencies [4, width] of its best places, and the number of places.
 
@@ -207,10 +207,9 @@ class MotifCNN(ZooModule):
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
-    @torch.inference_mode()
+    @verb
     def scores(self, codes: Tensor, factor: int) -> Tensor:
         """Logits of one factor for codes [N, L], on the CPU: [N]."""
-        self.eval()
         return torch.cat([self(one_hot(part.to(self.device)))[:, factor] for part in codes.split(500)]).float().cpu()
 
     def evaluate(self, data: Any) -> list[dict[str, Any]]:
@@ -275,10 +274,9 @@ class MotifCNN(ZooModule):
 
         figure = Figure(figsize=(9, 1.15 * len(self.classes)), layout="constrained")
         axes = figure.subplots(len(self.classes), 2, squeeze=False)
-        self.eval()
         for number, name in enumerate(self.classes):
             codes, label = data.labelled("val", number)
-            with torch.inference_mode():
+            with looking(self):
                 best = torch.cat([self.features(one_hot(part))["best"] for part in codes.split(500)])
             gap = (best[label == 1].mean(0) - best[label == 0].mean(0)) / best.std(0).clamp(min=1e-6)
             for axis, motif in zip(axes[number], gap.topk(2).indices.tolist(), strict=True):

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.core.classifier import VIEWS, ImageClassifier
+from zoo.core.verbs import verb
 from zoo.errors import InputError
 
 
@@ -144,7 +145,7 @@ class WhiteningConv(nn.Conv2d):
         self.register_buffer("whitened", torch.zeros((), dtype=torch.bool))  # travels with the weights
         nn.init.zeros_(self.bias)  # type: ignore[arg-type]  # this one has a bias
 
-    @torch.no_grad()
+    @verb
     def whiten(self, images: Tensor, eps: float = 5e-4) -> None:
         """Set the filters to ± the whitening directions of the images' patches, largest variance first.
 

@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from zoo.api import load
+from zoo.core.batch import images_of
 from zoo.core.checks import check_count
 from zoo.core.classifier import ImageClassifier
 from zoo.errors import InputError
@@ -185,14 +186,14 @@ class AdversarialConsistency(ConsistencyModel):
         return self.discriminator(self.seen(x)).float()
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:  # type: ignore[override]  # it steps
-        real = 2 * batch[0] - 1
+        real = 2 * images_of(batch) - 1
         optimizers: Any = self.optimizers()
         network, critic = optimizers
         network.param_groups[0]["lr"] = self.rates[0] * self.share_of_rate(batch_idx)
         self.toggle_optimizer(network)
         samples = self.last_segment(len(real))
         generator_loss = -self.verdict(samples).mean()
-        loss = self.loss(batch[0][::4])
+        loss = self.loss(images_of(batch)[::4])
         network.zero_grad()
         self.manual_backward(self.consistency * loss + generator_loss)
         self.clip_gradients(network, gradient_clip_val=1.0, gradient_clip_algorithm="norm")

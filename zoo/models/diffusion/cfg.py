@@ -20,8 +20,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from zoo.core.batch import labelled
 from zoo.core.checks import check_count, seeded_generator
 from zoo.core.images import check_labels, save_grid
+from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.diffusion.ddpm import DDPM
 from zoo.models.diffusion.image_generator import check_guidance, spread_times
@@ -183,7 +185,7 @@ class ConditionalDDPM(DDPM):
         weight = check_guidance(guidance, labels, "labels")
         return None if labels is None else check_labels(labels, n, self.num_classes).to(self.device), weight
 
-    @torch.inference_mode()
+    @verb
     def trajectory(
         self,
         x: Tensor,
@@ -196,7 +198,6 @@ class ConditionalDDPM(DDPM):
         guidance: float = 1.0,
     ) -> list[Tensor]:
         """All states of the reverse process from noise x [N, C, H, W], first to last, in the scale [-1, 1]."""
-        self.eval()
         generator = generator or seeded_generator(self.device, None)
         denoise = self._denoise_at(labels, guidance)
         return list(named_sampler(sampler)(denoise, x, self.schedule, steps, eta, generator))
@@ -215,17 +216,18 @@ class ConditionalDDPM(DDPM):
         return (self(alpha * x_0 + sigma * eps, t, labels).float() - target).square().mean()
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        loss = self.loss(batch[0], labels=batch[1])
+        x, labels = labelled(batch)
+        loss = self.loss(x, labels=labels)
         self.log_train(loss=loss)
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        x, labels = batch
+        x, labels = labelled(batch)
         same_every_epoch = seeded_generator(x.device, batch_idx)
         self.log("val/loss", self.loss(x, same_every_epoch, labels), prog_bar=True, batch_size=len(x))
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        x, labels = batch
+        x, labels = labelled(batch)
         self.log("test/loss", self.loss(x, seeded_generator(x.device, batch_idx), labels), batch_size=len(x))
 
     # Claims ----------------------------------------------------------------------------------------------------------

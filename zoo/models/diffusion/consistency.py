@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.diffusion.image_generator import ImageGenerator, spread_times
 from zoo.models.diffusion.schedule import NoiseSchedule, Shape
@@ -124,10 +125,9 @@ class ConsistencyModel(ImageGenerator):
         """The last step of the segment that starts at or above steps t [N]; −1 is the clean image."""
         return self.ends[(self.ends[:, None] >= t).sum(0).clamp(max=len(self.ends) - 1)]
 
-    @torch.inference_mode()
+    @verb
     def trajectory(self, x: Tensor) -> list[Tensor]:
         """The ends of all segments from noise x on, [N, C, H, W] each; the last are the images, in [-1, 1]."""
-        self.eval()
         states: list[Tensor] = []
         for t in self.ends[:-1].tolist():
             x = self(x, torch.full((len(x),), t, device=x.device))

@@ -15,6 +15,7 @@ from zoo.blocks.ode import CALLS, hutchinson, integrate, integrate_density, solv
 from zoo.core.checks import check_count, seeded_generator
 from zoo.core.images import check_codes, check_ends, great_circle
 from zoo.core.metric import entry
+from zoo.core.verbs import verb
 from zoo.models.diffusion.image_generator import ImageGenerator
 
 LEVELS = 256
@@ -55,10 +56,9 @@ class ContinuousModel(ImageGenerator):
         shares = [0.0, *(FINEST ** (1 - k / steps) for k in range(1, steps + 1))]
         return [self.data_time + (self.noise_time - self.data_time) * share for share in shares]
 
-    @torch.inference_mode()
+    @verb
     def trajectory(self, z: Tensor, *, steps: int = 25, method: str = "heun") -> list[Tensor]:
         """The states of the ODE from noise z to data, in the scale [-1, 1]."""
-        self.eval()
         z = check_codes(z, self.image_shape).to(self.device)
         return list(integrate(self.velocity, z, self.times(steps), method))
 
@@ -66,11 +66,10 @@ class ContinuousModel(ImageGenerator):
         """Images [N, C, H, W] in [0, 1] of codes z."""
         return ((self.trajectory(z, steps=steps, method=method)[-1] + 1) / 2).clamp(0, 1)
 
-    @torch.inference_mode()
+    @verb
     def encode(self, x: Tensor, *, steps: int = 25, method: str = "heun") -> Tensor:
         """The noise that the ODE turns into images x in [0, 1]."""
         state = 2 * self.check_images(x) - 1
-        self.eval()
         *_, z = integrate(self.velocity, state, self.times(steps, backwards=True), method)
         return z
 
@@ -79,7 +78,7 @@ class ContinuousModel(ImageGenerator):
         start, end = self.encode(check_ends(a, b, steps)).flatten(1)
         return self.decode(great_circle(start, end, steps).reshape(steps, *self.image_shape))
 
-    @torch.no_grad()
+    @verb
     def log_prob(self, x: Tensor, *, steps: int = 25, method: str = "rk4", seed: int = 0) -> Tensor:
         """A bound on the log-probability of 8-bit images x in [0, 1], [N], in nats, estimated with one draw each.
 
@@ -90,7 +89,6 @@ class ContinuousModel(ImageGenerator):
         """
         x = self.check_images(x)
         solver(method)
-        self.eval()
         generator = seeded_generator(self.device, seed)
         k = (x * (LEVELS - 1)).round()
         y = (k + torch.rand(x.shape, device=self.device, generator=generator)) / LEVELS

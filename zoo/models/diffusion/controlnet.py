@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from zoo.core.checks import check_count, seeded_generator
 from zoo.core.images import save_grid
 from zoo.core.metric import entry
+from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.diffusion.cfg import ConditionalDDPM
 from zoo.models.diffusion.samplers import sampler as named_sampler
@@ -158,6 +159,7 @@ class ControlNet(ConditionalDDPM):
 
     # Verbs -----------------------------------------------------------------------------------------------------------
 
+    @verb
     def sample(
         self,
         n: int,
@@ -189,7 +191,6 @@ class ControlNet(ConditionalDDPM):
         hints = self.check_control(control, n)
         generator = seeded_generator(self.device, seed)
         images = []
-        self.eval()
         for start in range(0, n, batch_size):
             part = slice(start, start + batch_size)
             hint, told = hints[part], None if wanted is None else wanted[part]
@@ -199,7 +200,7 @@ class ControlNet(ConditionalDDPM):
                 at = torch.full((len(x),), t, device=x.device)
                 return self.denoise_controlled(x, at, hint, told, weight)
 
-            with torch.inference_mode():
+            with torch.no_grad():
                 *_, x = named_sampler(sampler)(denoise, x, self.schedule, steps, eta, generator)
             images.append(x)
         return ((torch.cat(images) + 1) / 2).clamp(0, 1)

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from zoo.core.checks import seeded_generator
 from zoo.core.images import check_codes, check_ends, great_circle
+from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.diffusion.image_generator import ImageGenerator, spread_times
 from zoo.models.diffusion.samplers import Denoise
@@ -122,7 +123,7 @@ class DDPM(ImageGenerator):
 
         return self.draw_images(n, seed, labels, batch_size, draw)
 
-    @torch.inference_mode()
+    @verb
     def trajectory(
         self,
         x: Tensor,
@@ -133,15 +134,13 @@ class DDPM(ImageGenerator):
         generator: torch.Generator | None = None,
     ) -> list[Tensor]:
         """All states of the reverse process from noise x [N, C, H, W], first to last, in the scale [-1, 1]."""
-        self.eval()
         generator = generator or seeded_generator(self.device, None)
         return list(named_sampler(sampler)(self._denoise_at(), x, self.schedule, steps, eta, generator))
 
-    @torch.inference_mode()
+    @verb
     def encode(self, x: Tensor, *, steps: int = 100) -> Tensor:
         """The noise that deterministic DDIM would turn into images x [N, C, H, W] in [0, 1]: DDIM run backwards."""
         z = 2 * self.check_images(x) - 1
-        self.eval()
         times = self.schedule.steps(steps)[::-1]
         for now, later in zip([0, *times], times, strict=False):
             (alpha, sigma), (alpha_s, sigma_s) = (self.schedule.rates(torch.tensor([t])) for t in (now, later))

@@ -18,10 +18,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoo.core.batch import labelled
 from zoo.core.checks import check_count, seeded_generator
 from zoo.core.images import check_labels
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
+from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.diffusion.ddpm import DDPM
 from zoo.models.diffusion.image_generator import spread_times
@@ -96,13 +98,13 @@ class NoisyClassifier(ZooModule):
         return alpha * (2 * x - 1) + sigma * torch.randn(x.shape, device=x.device, generator=generator), t
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        x, labels = batch
+        x, labels = labelled(batch)
         loss = F.cross_entropy(self(*self.noisy(x, None)).float(), labels)
         self.log_train(loss=loss)
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        x, labels = batch
+        x, labels = labelled(batch)
         logits = self(*self.noisy(x, seeded_generator(x.device, batch_idx))).float()
         accuracy = (logits.argmax(1) == labels).float().mean()
         self.log_dict(
@@ -112,10 +114,9 @@ class NoisyClassifier(ZooModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.AdamW(self.parameters(), lr=1e-3, weight_decay=0.05)
 
-    @torch.no_grad()
+    @verb
     def evaluate(self, data: Any) -> list[dict[str, Any]]:
         """Accuracy on test images at five noise levels."""
-        self.eval()
         x, labels = data.tensors("test")
         generator, entries = seeded_generator(self.device, 0), []
         for share in (0.0, 0.25, 0.5, 0.75, 0.9):

@@ -10,10 +10,12 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
+from zoo.core.batch import images_of
 from zoo.core.checks import check_count, seeded_generator
 from zoo.core.images import check_images, save_grid
 from zoo.core.module import ZooModule
 from zoo.core.precision import quick_autocast
+from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.diffusion.unet import UNet
 
@@ -64,6 +66,7 @@ class ImageGenerator(ZooModule):
         """Draw images [n, C, H, W] in [0, 1]; the same seed gives the same images on the same device."""
         raise NotImplementedError
 
+    @verb
     def draw_images(self, n: int, seed: int | None, labels: Tensor | None, batch_size: int, draw: Draw) -> Tensor:
         """n images in [0, 1] by `draw(count, generator)`, which gives them in [-1, 1], at most batch_size at once."""
         check_count(n)
@@ -71,7 +74,6 @@ class ImageGenerator(ZooModule):
         if labels is not None:
             raise InputError(f"{self.name or 'this model'} is unconditional: it takes no labels")
         generator = seeded_generator(self.device, seed)
-        self.eval()
         images = [draw(min(batch_size, n - start), generator) for start in range(0, n, batch_size)]
         return ((torch.cat(images) + 1) / 2).clamp(0, 1)
 
@@ -90,17 +92,17 @@ class ImageGenerator(ZooModule):
     # Training --------------------------------------------------------------------------------------------------------
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        loss = self.loss(batch[0])
+        loss = self.loss(images_of(batch))
         self.log_train(loss=loss)
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        x = batch[0]
+        x = images_of(batch)
         same_every_epoch = seeded_generator(x.device, batch_idx)
         self.log("val/loss", self.loss(x, same_every_epoch), prog_bar=True, batch_size=len(x))
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        x = batch[0]
+        x = images_of(batch)
         self.log("test/loss", self.loss(x, seeded_generator(x.device, batch_idx)), batch_size=len(x))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:

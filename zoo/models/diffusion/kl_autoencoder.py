@@ -16,10 +16,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from zoo.core.batch import images_of
 from zoo.core.checks import seeded_generator
 from zoo.core.images import check_codes, check_images, save_grid
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
+from zoo.core.verbs import verb
 from zoo.errors import InputError
 
 
@@ -98,16 +100,16 @@ class KLAutoencoder(ZooModule):
         mu, log_var = self.encoder(x).chunk(2, dim=1)
         return mu, log_var.clamp(-20, 10)
 
-    @torch.no_grad()
+    @verb
     def encode(self, x: Tensor) -> Tensor:
         """Mean codes of images in [0, 1]."""
-        return self.eval().posterior(2 * check_images(x, self.image_shape).to(self.device) - 1)[0].float()
+        return self.posterior(2 * check_images(x, self.image_shape).to(self.device) - 1)[0].float()
 
-    @torch.no_grad()
+    @verb
     def decode(self, z: Tensor) -> Tensor:
         """Images in [0, 1] of codes."""
         z = check_codes(z, self.latent_shape)
-        return ((self.eval().decoder(z.to(self.device)).float() + 1) / 2).clamp(0, 1)
+        return ((self.decoder(z.to(self.device)).float() + 1) / 2).clamp(0, 1)
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """Images in [0, 1] through the code and back."""
@@ -121,13 +123,13 @@ class KLAutoencoder(ZooModule):
         return (out.float() - x).square().mean(), kl.mean()
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        mse, kl = self.terms(batch[0])
+        mse, kl = self.terms(images_of(batch))
         self.log_train(mse=mse, kl=kl)
         return mse + self.kl_weight * kl
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        mse, kl = self.terms(batch[0])
-        self.log_dict({"val/mse": mse, "val/kl": kl}, prog_bar=True, batch_size=len(batch[0]))
+        mse, kl = self.terms(images_of(batch))
+        self.log_dict({"val/mse": mse, "val/kl": kl}, prog_bar=True, batch_size=len(images_of(batch)))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.AdamW(self.parameters(), lr=1e-3)

@@ -161,7 +161,7 @@ class LatentDiffusion(ImageGenerator):
             def denoise_at(z: Tensor, t: int) -> Tensor:
                 return self.denoise(z, torch.full((len(z),), t, device=z.device), cluster)
 
-            with torch.inference_mode():
+            with torch.no_grad():
                 *_, z = run(denoise_at, z, self.schedule, steps, eta, generator)
                 return 2 * self.decode(z) - 1
 

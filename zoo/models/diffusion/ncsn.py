@@ -22,9 +22,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from zoo.core.batch import inputs_of
 from zoo.core.checks import check_count, seeded_generator
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
+from zoo.core.verbs import verb
 from zoo.models.diffusion.image_generator import ImageGenerator, spread_times, steps_of
 from zoo.models.diffusion.score import annealed_langevin, langevin, noise_levels, step_ratio
 from zoo.models.diffusion.unet import UNet
@@ -58,10 +60,9 @@ class ScoreModel(ZooModule):
         noisy = x + self.sigmas[level].reshape(-1, *[1] * (x.ndim - 1)) * eps
         return (self(noisy, level).float() - eps).square().mean()
 
-    @torch.inference_mode()
+    @verb
     def trajectory(self, x: Tensor, *, steps: int, generator: torch.Generator | None = None) -> list[Tensor]:
         """The states of annealed Langevin dynamics from x at the end of each level, and the last one denoised."""
-        self.eval()
         generator = generator or seeded_generator(self.device, None)
         states = list(annealed_langevin(self.score, x, self.sigmas, steps, generator))
         clean = states[-1] + self.sigmas[-1] ** 2 * self.score(states[-1], len(self.sigmas) - 1)
@@ -196,6 +197,7 @@ class PointNCSN(ScoreModel):
         self.register_buffer("sigmas", noise_levels(largest, smallest, levels), persistent=False)
         self.net = PointScore(dim, hidden_dim, depth)
 
+    @verb
     def sample_points(self, n: int, *, seed: int | None = None, annealed: bool = True, steps: int = STEPS) -> Tensor:
         """Draw points [n, dim] by annealed Langevin dynamics; the same seed gives the same points on the same device.
 
@@ -210,27 +212,26 @@ class PointNCSN(ScoreModel):
         if annealed:
             return self.trajectory(x, steps=steps, generator=generator)[-1]
         last = len(self.sigmas) - 1
-        with torch.inference_mode():  # steps as large as a unit Gaussian bears, as many as annealing takes
-            *_, x = langevin(lambda y: self.eval().score(y, last), x, 0.05, steps * len(self.sigmas), generator)
+        with torch.no_grad():  # steps as large as a unit Gaussian bears, as many as annealing takes
+            *_, x = langevin(lambda y: self.score(y, last), x, 0.05, steps * len(self.sigmas), generator)
         return x
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        loss = self.denoising_loss(batch[0])
+        loss = self.denoising_loss(inputs_of(batch))
         self.log_train(loss=loss)
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        x = batch[0]
+        x = inputs_of(batch)
         loss = self.denoising_loss(x, seeded_generator(x.device, batch_idx))
         self.log("val/loss", loss, prog_bar=True, batch_size=len(x))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.Adam(self.parameters(), lr=1e-3)
 
-    @torch.inference_mode()
+    @verb
     def evaluate(self, data: Any) -> list[dict[str, Any]]:
         """Error of the learnt score where it is known, and the weight of the light mode that sampling finds."""
-        self.eval()
         x = data.tensors("test")[0].to(self.device)
         noise = torch.randn(x.shape, device=self.device, generator=seeded_generator(self.device, 0))
         errors = []
@@ -282,7 +283,7 @@ class PointNCSN(ScoreModel):
         grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).reshape(-1, 2)
         figure = Figure(figsize=(12, 3.2), layout="constrained")
         axes = figure.subplots(1, 4, sharex=True, sharey=True)
-        with torch.inference_mode():
+        with torch.no_grad():
             for panel, level in zip(axes, (0, len(self.sigmas) // 2, len(self.sigmas) - 1), strict=False):
                 s = self.score(grid.to(self.device), level).cpu()
                 panel.quiver(*grid.T, *(s / s.norm(dim=1, keepdim=True)).T, s.norm(dim=1).log(), cmap="viridis")

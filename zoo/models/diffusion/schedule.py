@@ -8,6 +8,7 @@ so that a schedule is one table: ᾱ_t = α_t², falling from almost 1 to almost
 """
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -41,6 +42,13 @@ class NoiseSchedule(nn.Module):
         else:
             raise InputError(f"the schedule is 'linear' or 'cosine', not {shape!r}")
         self.register_buffer("alpha_bar", torch.cumprod(1 - beta, 0).float(), persistent=False)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "NoiseSchedule":
+        """A cast of the model leaves the table in float32: bfloat16 would round its first entries to 1."""
+        table = self.alpha_bar
+        super()._apply(fn, recurse)
+        self.alpha_bar = table.to(self.alpha_bar.device)
+        return self
 
     def __len__(self) -> int:
         return len(self.alpha_bar)

@@ -32,6 +32,7 @@ from torch import Tensor
 from zoo.blocks.ode import integrate
 from zoo.core.checks import check_count
 from zoo.core.images import check_codes
+from zoo.core.verbs import verb
 from zoo.errors import InputError, UnknownNameError
 from zoo.models.diffusion.continuous import ContinuousModel
 from zoo.models.diffusion.image_generator import spread_times, steps_of
@@ -117,23 +118,21 @@ class ScoreSDE(ContinuousModel):
         """dx/dφ at states x [N, C, H, W] and one angle."""
         return self(x, torch.full((len(x),), phi, device=x.device))
 
-    @torch.inference_mode()
+    @verb
     def trajectory(self, z: Tensor, *, steps: int = 25, method: str = "heun") -> list[Tensor]:
         """The states of the ODE from noise z to data in the scale [-1, 1]; the last step is to the image that is guessed."""
         check_count(steps, "steps")
-        self.eval()
         z = check_codes(z, self.image_shape).to(self.device)
         angles = [self.noise_time * (1 - k / steps) for k in range(steps)]
         states = [z, *integrate(self.velocity, z, angles, method)]
         x, phi = states[-1], angles[-1]
         return [*states[1:], math.cos(phi) * x - math.sin(phi) * self.velocity(x, phi)]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def reverse_sde(
         self, x: Tensor, steps: int, generator: torch.Generator, *, corrections: int, snr: float
     ) -> Iterator[Tensor]:
         """The states of the reverse SDE by Euler's method with Langevin steps after each step; the last one is denoised."""
-        self.eval()
         times = torch.linspace(1, LAST, steps + 1, dtype=torch.float64).tolist()
         for t, after in itertools.pairwise(times):
             drift = self.beta(t) * (t - after)

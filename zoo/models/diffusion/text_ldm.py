@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from zoo.core.checks import check_count, seeded_generator
 from zoo.core.images import save_grid
 from zoo.core.metric import entry
+from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.diffusion.captions import DIGITS, LENGTH, PAD, VOCABULARY, adjectives, describe, shorten, tokens_of
 from zoo.models.diffusion.image_generator import check_guidance, spread_times
@@ -157,7 +158,7 @@ class TextLatentDiffusion(LatentDiffusion):
         tokens = None if prompt is None else tokens_of(prompt, n).to(self.device)
         return self.sample_tokens(n, tokens, weight, seed, sampler, steps, eta, batch_size)
 
-    @torch.inference_mode()
+    @verb
     def sample_tokens(
         self,
         n: int,
@@ -170,7 +171,6 @@ class TextLatentDiffusion(LatentDiffusion):
         batch_size: int = 250,
     ) -> Tensor:
         """The same for ids [n, LENGTH]."""
-        self.eval()
         run, generator, images = named_sampler(sampler), seeded_generator(self.device, seed), []
         for start in range(0, n, batch_size):
             part = None if tokens is None else tokens[start : start + batch_size]

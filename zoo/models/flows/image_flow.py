@@ -16,10 +16,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from zoo.core.batch import images_of
 from zoo.core.checks import check_count, seeded_generator
 from zoo.core.images import check_codes, check_ends, check_images, great_circle, save_grid
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
+from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.flows.bijections import Bijection, standard_normal
 from zoo.models.flows.dequantisation import LEVELS, NormalEnds, Uniform
@@ -72,12 +74,11 @@ class ImageFlow(ZooModule):
 
     # Verbs -----------------------------------------------------------------------------------------------------------
 
-    @torch.no_grad()
+    @verb
     def log_prob(self, x: Tensor, *, samples: int = 1) -> Tensor:
         """A lower bound on the log-probability of 8-bit images in nats, [N], from `samples` draws of u; it tightens."""
         check_count(samples, "samples")
         x = self._check(x)
-        self.eval()
         draws = torch.stack([self.estimate(x) for _ in range(samples)])  # [samples, N]
         return draws.logsumexp(0) - math.log(samples) - self.dim * math.log(LEVELS)
 
@@ -85,17 +86,16 @@ class ImageFlow(ZooModule):
         """An upper bound on −log₂ P(x)/D, [N]."""
         return -self.log_prob(x, samples=samples) / (self.dim * math.log(2))
 
-    @torch.no_grad()
+    @verb
     def encode(self, x: Tensor) -> Tensor:
         """Codes z [N, D] of images, from the middle of each grey level."""
         x = self._check(x)
-        return self.eval()(self.dequantise(x, 0.5)[0])[0]
+        return self(self.dequantise(x, 0.5)[0])[0]
 
-    @torch.no_grad()
+    @verb
     def decode(self, z: Tensor) -> Tensor:
         """8-bit images in [0, 1] of codes z [N, D]."""
         z = check_codes(z, (self.dim,))
-        self.eval()
         y = self.flow.inverse(z.to(self.device)).nan_to_num(0.0)  # type: ignore[operator]
         return (y * LEVELS).floor().clamp(0, LEVELS - 1) / (LEVELS - 1)
 
@@ -137,15 +137,15 @@ class ImageFlow(ZooModule):
         return math.log2(LEVELS) - log_prob / (self.dim * math.log(2))
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        loss = self.loss(batch[0])
+        loss = self.loss(images_of(batch))
         self.log_train(bits_per_dim=loss)
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self.log("val/bits_per_dim", self.loss(batch[0]), prog_bar=True, batch_size=len(batch[0]))
+        self.log("val/bits_per_dim", self.loss(images_of(batch)), prog_bar=True, batch_size=len(images_of(batch)))
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self.log("test/bits_per_dim", self.loss(batch[0]), batch_size=len(batch[0]))
+        self.log("test/bits_per_dim", self.loss(images_of(batch)), batch_size=len(images_of(batch)))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.AdamW(self.parameters(), lr=1e-3)

@@ -13,9 +13,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from zoo.core.batch import inputs_of
 from zoo.core.checks import check_count, seeded_generator
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
+from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.flows.bijections import Bijection, standard_normal
 
@@ -38,20 +40,19 @@ class PointFlow(ZooModule):
 
     # Verbs -----------------------------------------------------------------------------------------------------------
 
-    @torch.no_grad()
+    @verb
     def log_prob(self, x: Tensor) -> Tensor:
         """log p(x) in nats, [N]: exact."""
-        return self.eval()(self._check(x))[1]
+        return self(self._check(x))[1]
 
-    @torch.no_grad()
+    @verb
     def encode(self, x: Tensor) -> Tensor:
         """The codes z = f(x) of points."""
-        return self.eval()(self._check(x))[0]
+        return self(self._check(x))[0]
 
-    @torch.no_grad()
+    @verb
     def decode(self, z: Tensor) -> Tensor:
         """The points f⁻¹(z) of codes."""
-        self.eval()
         return self.flow.inverse(self._check(z))  # type: ignore[operator]
 
     def sample_points(self, n: int, *, seed: int | None = None) -> Tensor:
@@ -78,15 +79,15 @@ class PointFlow(ZooModule):
         return (self(x)[1] + energy(x)).mean()
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        loss = -self(batch[0])[1].mean()
+        loss = -self(inputs_of(batch))[1].mean()
         self.log_train(nll=loss)
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self.log("val/nll", -self(batch[0])[1].mean(), prog_bar=True, batch_size=len(batch[0]))
+        self.log("val/nll", -self(inputs_of(batch))[1].mean(), prog_bar=True, batch_size=len(inputs_of(batch)))
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self.log("test/nll", -self(batch[0])[1].mean(), batch_size=len(batch[0]))
+        self.log("test/nll", -self(inputs_of(batch))[1].mean(), batch_size=len(inputs_of(batch)))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.Adam(self.parameters(), lr=1e-3)

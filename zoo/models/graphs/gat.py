@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch_geometric.nn import GATConv
 
+from zoo.core.verbs import verb
 from zoo.models.graphs.node import NodeClassifier, dropout
 
 
@@ -59,7 +60,8 @@ class GAT(NodeClassifier):
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
         return self.head(dropout(self.features(x, edge_index), self.dropout, self.training), edge_index)
 
+    @verb
     def attention(self, x: Tensor, edge_index: Tensor) -> tuple[Tensor, Tensor]:
         """Edges with loops [2, E + N] and the first layer's attention on them, [E + N, heads]."""
-        edges, weight = self.eval().input(x, edge_index, return_attention_weights=True)[1]
+        edges, weight = self.input(x, edge_index, return_attention_weights=True)[1]
         return edges, weight

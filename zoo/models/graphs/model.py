@@ -16,6 +16,7 @@ from torch_geometric.data import Data
 from zoo.core.checks import check_count
 from zoo.core.metric import Better, entry
 from zoo.core.module import ZooModule, init_arguments
+from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.graphs.inputs import check_classes, check_graph
 
@@ -50,12 +51,12 @@ class GraphModel(ZooModule):
 
         return global_mean_pool(states, data.batch, data.num_graphs if data.batch is not None else 1)
 
-    @torch.no_grad()
+    @verb
     def embed(self, data: Data, level: str = "node") -> Tensor:
         """What the last layer sees: [nodes, D] for level "node", [graphs, D] for level "graph"."""
         if level not in ("node", "graph"):
             raise InputError(f'level is "node" or "graph", not {level!r}')
-        data = self.eval().prepare(data)
+        data = self.prepare(data)
         states = self.states(data)
         return states if level == "node" else self.readout(states, data)
 
@@ -121,10 +122,10 @@ class LabelModel(GraphModel):
         """Logits of a prepared graph: [nodes, num_classes] or [graphs, num_classes]."""
         raise NotImplementedError
 
-    @torch.no_grad()
+    @verb
     def predict_proba(self, data: Data) -> Tensor:
         """Class probabilities [nodes or graphs, num_classes]."""
-        return self.eval().logits(self.prepare(data)).softmax(1)
+        return self.logits(self.prepare(data)).softmax(1)
 
     def predict(self, data: Data, top: int = 1) -> list[list[tuple[str, float]]]:
         """The `top` classes with their probabilities for every node (or every graph, in a model of whole graphs)."""

@@ -22,6 +22,7 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.nn import MessagePassing, global_add_pool
 
 from datamodules.formats.smiles import ATOM_FEATURES, BOND_FEATURES, from_smiles
+from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.graphs.inputs import check_edges
 from zoo.models.graphs.model import GraphModel
@@ -110,10 +111,10 @@ class MPNN(GraphModel):
             raise InputError(f"data.edge_attr is [{data.num_edges}, {self.edge_channels}], a row per edge, not {found}")
         return data
 
-    @torch.no_grad()
+    @verb
     def predict(self, data: Data | str | list[str]) -> Tensor:
         """The number of every graph, [graphs], in the target's own unit; takes graphs and SMILES strings."""
-        data = self.eval().prepare(data)
+        data = self.prepare(data)
         return self(data.x, data.edge_index, data.edge_attr, data.batch) * self.target_scale + self.target_mean
 
     def states(self, data: Data) -> Tensor:

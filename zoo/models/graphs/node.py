@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from torch_geometric.data import Data
 from torch_geometric.explain import Explainer, Explanation, GNNExplainer
 
+from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.graphs.inputs import check_edges
 from zoo.models.graphs.model import LabelModel, draw_embeddings
@@ -65,12 +66,13 @@ class NodeClassifier(LabelModel):
     def states(self, data: Data) -> Tensor:
         return self.features(data.x, data.edge_index)
 
+    @verb
     def explain(self, data: Data, node: int, *, epochs: int = 200, seed: int = 0) -> Explanation:
         """How much each edge and each feature matters for the class given to one node (GNNExplainer, Ying et al., 2019).
 
         Draw it with `draw_explanation`, or with PyG's `visualize_graph` and `visualize_feature_importance`.
         """
-        data = self.eval().prepare(data)
+        data = self.prepare(data)
         if isinstance(node, bool) or not isinstance(node, int) or not 0 <= node < data.num_nodes:
             raise InputError(f"node must be a whole number in 0..{data.num_nodes - 1}, not {node!r}")
         explainer = Explainer(
@@ -81,7 +83,7 @@ class NodeClassifier(LabelModel):
             edge_mask_type="object",
             model_config={"mode": "multiclass_classification", "task_level": "node", "return_type": "raw"},
         )
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(), torch.enable_grad():
             torch.manual_seed(seed)
             return explainer(_dense(data.x), data.edge_index, index=node)
 

@@ -20,8 +20,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from zoo.core.batch import labelled
 from zoo.core.checks import check_count
 from zoo.core.module import ZooModule
+from zoo.core.verbs import verb
 from zoo.errors import InputError
 
 
@@ -59,7 +61,7 @@ class BackpropMLP(ZooModule):
     def forward(self, x: Tensor) -> Tensor:
         return torch.sigmoid(self.head(self.hidden(x)))
 
-    @torch.no_grad()
+    @verb
     def backward_by_hand(self, x: Tensor, t: Tensor) -> Tensor:
         """Set every parameter's gradient of E for inputs x [N, in_channels] and targets t [N, 1]; returns E."""
         z = self.hidden(x)  # [N, hidden_dim]
@@ -72,7 +74,7 @@ class BackpropMLP(ZooModule):
 
     # Verbs -----------------------------------------------------------------------------------------------------------
 
-    @torch.no_grad()
+    @verb
     def predict(self, x: Tensor) -> list[int]:
         """The bit for each row of inputs [N, in_channels], or for one row.
 
@@ -90,14 +92,14 @@ class BackpropMLP(ZooModule):
     # Training --------------------------------------------------------------------------------------------------------
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        x, t = batch
+        x, t = labelled(batch)
         optimizer: Any = self.optimizers()
         loss = self.backward_by_hand(x, t.reshape(-1, 1).to(x.dtype))
         optimizer.step()
         self.log_train(loss=loss)
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        x, t = batch
+        x, t = labelled(batch)
         right = (self(x)[:, 0] > 0.5) == (t > 0.5)
         self.log("test/accuracy", right.float().mean(), batch_size=len(t))
         self.log("test/sse", (self(x)[:, 0] - t).square().sum(), batch_size=len(t))

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.blocks.losses import LOSSES, classification_loss
+from zoo.core.batch import labelled
 from zoo.core.checks import check_count
 from zoo.core.classifier import ImageClassifier
 from zoo.errors import InputError
@@ -126,7 +127,7 @@ class MLP(ImageClassifier):
         return self.output(self.head(self.features(x)["embedding"]))
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        x, y = batch
+        x, y = labelled(batch)
         name, smoothing = self.hparams["loss"], self.label_smoothing
         loss = classification_loss(name, self(x).float(), y, label_smoothing=smoothing)
         self.log_train(loss=loss)

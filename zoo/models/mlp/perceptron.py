@@ -19,8 +19,10 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from zoo.core.batch import labelled
 from zoo.core.checks import check_count
 from zoo.core.module import ZooModule
+from zoo.core.verbs import verb
 from zoo.errors import InputError
 
 
@@ -69,7 +71,7 @@ class Perceptron(ZooModule):
 
     # Verbs -----------------------------------------------------------------------------------------------------------
 
-    @torch.no_grad()
+    @verb
     def predict(self, x: Tensor) -> list[str]:
         """The class of each row of features [N, in_channels], or of one row [in_channels].
 
@@ -93,7 +95,7 @@ class Perceptron(ZooModule):
     # Training --------------------------------------------------------------------------------------------------------
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        x, label = batch
+        x, label = labelled(batch)
         z, y = self(x), 2.0 * label - 1  # [N] both
         if self.rule == "adaline":
             loss = (y - z).square().mean()
@@ -104,7 +106,7 @@ class Perceptron(ZooModule):
         return loss
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        x, label = batch
+        x, label = labelled(batch)
         right = (self(x) >= 0).long() == label
         self.log("test/accuracy", right.float().mean(), batch_size=len(label))
 

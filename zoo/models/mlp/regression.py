@@ -23,9 +23,11 @@ from torch import Tensor, nn
 from zoo.blocks.dropout import dropouts, monte_carlo
 from zoo.blocks.initialization import Start, initialize
 from zoo.blocks.losses import REGRESSION_LOSSES, regression_loss
+from zoo.core.batch import labelled
 from zoo.core.checks import check_count
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
+from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.mlp.mlp import ACTIVATIONS, Activation
 
@@ -95,7 +97,7 @@ class RegressionMLP(ZooModule):
 
     # Verbs -----------------------------------------------------------------------------------------------------------
 
-    @torch.no_grad()
+    @verb
     def predict(self, x: Tensor) -> Tensor:
         """The answer for each row of numbers [N, in_channels], [N, out_channels], or for one row, [out_channels].
 
@@ -103,7 +105,7 @@ class RegressionMLP(ZooModule):
             InputError: for another width, or values that aren't finite.
         """
         rows = self._rows(x)
-        y = self.eval().value(self(rows))
+        y = self.value(self(rows))
         return y if torch.as_tensor(x).ndim == 2 else y[0]
 
     def predict_spread(self, x: Tensor, samples: int = 100, *, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -135,7 +137,7 @@ class RegressionMLP(ZooModule):
             self.target_mean.copy_(y.mean(0))
             self.target_scale.copy_(y.std(0).clamp(min=1e-12))
 
-    @torch.no_grad()
+    @verb
     def solve(self, x: Tensor, y: Tensor) -> "RegressionMLP":
         """Set the weights of a linear model to those with the least squared error, without training.
 
@@ -158,7 +160,7 @@ class RegressionMLP(ZooModule):
             self.standardise(*data.part("train"))
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        x, y = batch
+        x, y = labelled(batch)
         target = (y - self.target_mean) / self.target_scale
         loss = regression_loss(self.hparams["loss"], self(x), target, level=self.hparams["level"])
         self.log_train(loss=loss)
@@ -171,7 +173,8 @@ class RegressionMLP(ZooModule):
         self._measure(batch, "test")
 
     def _measure(self, batch: tuple[Tensor, Tensor], split: str) -> None:
-        error = self.value(self(batch[0])) - batch[1]
+        x, y = labelled(batch)
+        error = self.value(self(x)) - y
         values = {f"{split}/mse": error.square().mean(), f"{split}/mae": error.abs().mean()}
         self.log_dict(values, batch_size=len(error))
 

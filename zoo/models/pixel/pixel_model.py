@@ -14,10 +14,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from zoo.core.batch import images_of
 from zoo.core.checks import check_count, seeded_generator
 from zoo.core.images import check_images, save_grid
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
+from zoo.core.verbs import verb
 from zoo.errors import InputError
 
 
@@ -49,11 +51,10 @@ class PixelModel(ZooModule):
 
     # Verbs -----------------------------------------------------------------------------------------------------------
 
-    @torch.no_grad()
+    @verb
     def log_prob(self, x: Tensor) -> Tensor:
         """log p(x) in nats, [N]: exact."""
         x = self._check(x)
-        self.eval()
         return -self._surprise(x).reshape(len(x), -1).sum(1)
 
     def bits_per_dim(self, x: Tensor) -> Tensor:
@@ -89,12 +90,11 @@ class PixelModel(ZooModule):
             raise InputError(f"rows must be a whole number from 0 to {self.image_shape[1]}, not {rows!r}")
         return self._fill(self._check(x).clone(), rows, temperature, seeded_generator(self.device, seed))
 
-    @torch.inference_mode()
+    @verb
     def _fill(self, x: Tensor, start: int, temperature: float, generator: torch.Generator) -> Tensor:
         """Draw every pixel from row `start` on, in order."""
         if not temperature >= 0:
             raise InputError(f"temperature must be 0 or more, not {temperature!r}")
-        self.eval()
         x, memory = x.clone(), None
         for row in range(x.shape[2]):
             memory = self.remember(x, row, memory)
@@ -128,15 +128,15 @@ class PixelModel(ZooModule):
         return F.cross_entropy(logits, self.targets(x).flatten(), reduction="none")
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        loss = self.loss(batch[0])
+        loss = self.loss(images_of(batch))
         self.log_train(bits_per_dim=loss)
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self.log("val/bits_per_dim", self.loss(batch[0]), prog_bar=True, batch_size=len(batch[0]))
+        self.log("val/bits_per_dim", self.loss(images_of(batch)), prog_bar=True, batch_size=len(images_of(batch)))
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self.log("test/bits_per_dim", self.loss(batch[0]), batch_size=len(batch[0]))
+        self.log("test/bits_per_dim", self.loss(images_of(batch)), batch_size=len(images_of(batch)))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.AdamW(self.parameters(), lr=1e-3)

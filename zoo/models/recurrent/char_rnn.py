@@ -91,9 +91,11 @@ class CharRNN(CausalLM):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """A run that is cut inside an epoch goes on with the state that it had."""
+        super().on_save_checkpoint(checkpoint)
         checkpoint["carried"] = self._carried.get("train")
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint)
         if (state := checkpoint.get("carried")) is not None:
             self._carried["train"] = state
 

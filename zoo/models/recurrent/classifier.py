@@ -25,6 +25,7 @@ from datamodules.formats.words import FIRST, PADDING, UNKNOWN, index_of, pad, sp
 from zoo.core.checks import check_count
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
+from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.recurrent.char_rnn import LAYERS
 from zoo.models.text.causal import draw_text
@@ -122,7 +123,7 @@ class RecurrentClassifier(ZooModule):
             raise InputError("this model has no vocabulary yet: train it, or load it")
         return tokens_of(pieces, self._index)
 
-    @torch.inference_mode()
+    @verb
     def predict_proba(self, x: str | Sequence[str]) -> Tensor:
         """Class probabilities [N, num_classes] of one text or several.
 
@@ -133,7 +134,6 @@ class RecurrentClassifier(ZooModule):
         if not texts:
             raise InputError("there is no text: give one, or a list of texts")
         tokens, lengths = pad([self.encode(text) for text in texts])
-        self.eval()
         # a packed batch needs memory for its longest text
         rows = [self(t.to(self.device), n) for t, n in zip(tokens.split(256), lengths.split(256), strict=True)]
         return torch.cat(rows).float().softmax(1).cpu()
@@ -149,7 +149,7 @@ class RecurrentClassifier(ZooModule):
         ]
         return rows[0] if isinstance(x, str) else rows
 
-    @torch.no_grad()
+    @verb
     def take_vectors(self, vectors: Word2Vec) -> int:
         """Begin with the vectors of all words that another model knows; returns their number.
 

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from datamodules.formats.midi import KEYS
 from zoo.core.checks import check_count, seeded_generator
+from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.recurrent.char_rnn import LAYERS, State
 from zoo.models.recurrent.rolls import RollModel, check_temperature
@@ -67,7 +68,7 @@ class PianoRollRNN(RollModel):
 
     # Verbs -----------------------------------------------------------------------------------------------------------
 
-    @torch.inference_mode()
+    @verb
     def log_prob(self, roll: Tensor) -> Tensor:
         """Log-probability of each step but the first of a roll [T, 88], in nats: [T − 1].
 
@@ -75,10 +76,10 @@ class PianoRollRNN(RollModel):
             InputError: for another shape, or values other than 0 and 1.
         """
         x = self.checked(roll)
-        logits = self.eval()(x[None, :-1])[0]
+        logits = self(x[None, :-1])[0]
         return -F.binary_cross_entropy_with_logits(logits, x[1:], reduction="none").sum(1).cpu()
 
-    @torch.inference_mode()
+    @verb
     def compose(
         self,
         n: int,
@@ -99,7 +100,6 @@ class PianoRollRNN(RollModel):
         check_count(n)
         check_temperature(temperature)
         now = self.opening(primer)
-        self.eval()
         generator = seeded_generator(torch.device("cpu"), seed)
         state, steps = None, []
         for _ in range(n):

@@ -22,6 +22,7 @@ from datamodules.formats.characters import decode, encode
 from zoo.core.checks import check_count, seeded_generator
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
+from zoo.core.verbs import looking, verb
 from zoo.errors import CheckpointError, InputError
 from zoo.models.text.beam import beam_search
 from zoo.models.text.sampling import Choice
@@ -166,7 +167,7 @@ class CausalLM(ZooModule):
             tokens = tokens[-room:]
         return tokens
 
-    @torch.inference_mode()
+    @verb
     def _likeliest(self, prompt: str, n: int, beams: int) -> str:
         """What beam search finds; a model with a context holds prompt and text in it."""
         if self.context and check_count(n) >= self.context:
@@ -174,7 +175,6 @@ class CausalLM(ZooModule):
                 f"beams look at {self.context} characters at most, prompt and text together: n can't be {n}"
             )
         tokens = self._prompt(prompt, self.context - n if self.context else None).to(self.device)
-        self.eval()
         state = self.step(tokens[None, :-1])[1] if len(tokens) > 1 else None
 
         def step(newest: Tensor, state: Any) -> tuple[Tensor, Any]:
@@ -187,11 +187,10 @@ class CausalLM(ZooModule):
         return decode(found[0][0], self.characters)
 
     def _stream(self, seen: list[int], n: int, choice: Choice, generator: torch.Generator) -> Iterator[str]:
-        self.eval()
         characters = self.characters
         state, new = None, list(seen)
         for _ in range(n):
-            with torch.inference_mode():
+            with looking(self):
                 logits, state = self.step(torch.tensor([new], device=self.device), state)
             token = choice.draw(logits[0, -1], generator)
             yield characters[token]
@@ -210,7 +209,7 @@ class CausalLM(ZooModule):
         tokens = self.tokens(text)
         return math.exp(self.nats("stream" if self.stateful else "sliding", tokens))
 
-    @torch.inference_mode()
+    @verb
     def embed(self, text: str) -> Tensor:
         """The last layer's state after each character of a text, [len(text), D]; its mean stands for the text.
 
@@ -220,12 +219,11 @@ class CausalLM(ZooModule):
         tokens = self.tokens(text)
         if self.context and len(tokens) > self.context:
             raise InputError(f"the text has {len(tokens)} characters, the model sees {self.context}: embed it in parts")
-        self.eval()
         return self.hidden(tokens[None].to(self.device))[0]
 
     # Measures --------------------------------------------------------------------------------------------------------
 
-    @torch.inference_mode()
+    @verb
     def nats(self, reading: str, tokens: Tensor, *, batches: int = 200, batch_size: int = 64) -> float:
         """Mean nats a character of a text [N], read in one of these ways.
 
@@ -245,8 +243,8 @@ class CausalLM(ZooModule):
             raise InputError(f"{type(self).__name__} can't be measured by {reading!r}: take 'sliding' or 'random'")
         return self._mean_nats(loader, carry=reading == "stream")
 
+    @verb
     def _mean_nats(self, batches: Iterable[tuple[Tensor, Tensor]], *, carry: bool) -> float:
-        self.eval()
         total, count, state = torch.zeros((), dtype=torch.float64, device="cpu"), 0, None
         for x, y in batches:
             if carry:
@@ -294,10 +292,10 @@ class CausalLM(ZooModule):
                 entries.append(entry(data, "val", metric + suffix, value, how, better="lower"))
         return entries
 
-    @torch.inference_mode()
+    @verb
     def _evaluate_patterns(self, data: Any) -> list[dict[str, Any]]:
         x, answer = data.patterns
-        probability = self.eval()(x.to(self.device))[:, -1].float().softmax(-1).cpu()  # [P, vocab_size]
+        probability = self(x.to(self.device))[:, -1].float().softmax(-1).cpu()  # [P, vocab_size]
         right = probability.gather(1, answer[:, None])
         how = f"all {len(x)} contexts that there are, which are also what it was trained on; float32"
         values = {
@@ -336,6 +334,7 @@ class CausalLM(ZooModule):
         assert logits is not None
         return {"logits": self(inputs["tokens"]), "last": logits[:, -1]}
 
+    @verb
     def transitions(self) -> dict[str, Tensor]:
         """The model as a finite-state machine: next-token probabilities [vocab_size] of every full context.
 
@@ -345,8 +344,8 @@ class CausalLM(ZooModule):
         if self.context is None or self.vocab_size**self.context > 64:
             raise InputError(f"{type(self).__name__} has too many states for a table: at most 64 contexts")
         contexts = torch.cartesian_prod(*[torch.arange(self.vocab_size)] * self.context).reshape(-1, self.context)
-        with torch.inference_mode():
-            probability = self.eval()(contexts.to(self.device))[:, -1].softmax(-1).cpu()
+        with torch.no_grad():
+            probability = self(contexts.to(self.device))[:, -1].softmax(-1).cpu()
         return {decode(c, self.characters): p for c, p in zip(contexts, probability, strict=True)}
 
     def preview(self, path: Path) -> Path | None:

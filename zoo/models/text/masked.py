@@ -24,6 +24,7 @@ from datamodules.gutenberg_pieces import MASK, SPECIAL
 from zoo.core.checks import check_count
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
+from zoo.core.verbs import verb
 from zoo.errors import InputError, MissingExtraError
 from zoo.models.text.causal import draw_text
 from zoo.models.text.probe import LinearProbe, probe_entries
@@ -122,7 +123,7 @@ class MaskedLM(ZooModule):
             )
         return tokens
 
-    @torch.inference_mode()
+    @verb
     def fill_mask(self, text: str, top: int = 5) -> Any:
         """The likeliest pieces for "[MASK]" in a text: [(piece, probability), …]; for several masks a list of such lists.
 
@@ -133,7 +134,7 @@ class MaskedLM(ZooModule):
         at = (tokens == MASK).nonzero().flatten()
         if not len(at):
             raise InputError(f"the text {text[:40]!r} has no {SPECIAL[MASK]}: put one where a word is missing")
-        logits = self.eval()(tokens[None].to(self.device), at=at[None].to(self.device))[0].float().cpu()
+        logits = self(tokens[None].to(self.device), at=at[None].to(self.device))[0].float().cpu()
         best = _finite(logits).softmax(1).topk(min(check_count(top, "top"), self.vocab_size))
         rows = [
             [(self.tokenizer.id_to_token(i), p) for i, p in zip(index, value, strict=True)]
@@ -141,7 +142,7 @@ class MaskedLM(ZooModule):
         ]
         return rows[0] if len(rows) == 1 else rows
 
-    @torch.inference_mode()
+    @verb
     def embed(self, text: str | Sequence[str]) -> Tensor:
         """The mean of a text's last states, [width]; of several texts [N, width].
 
@@ -154,9 +155,9 @@ class MaskedLM(ZooModule):
             raise InputError("there is no text: give one, or a list of texts")
         return self._means([self._fitting(one) for one in text])
 
+    @verb
     def _means(self, texts: Sequence[Tensor]) -> Tensor:
         """Means of the last states of texts that fit, [N, width]."""
-        self.eval()
         rows = []
         for start in range(0, len(texts), 64):
             tokens, lengths = pad(texts[start : start + 64])
@@ -193,10 +194,9 @@ class MaskedLM(ZooModule):
         """The pseudo-perplexity of a text: exp of the mean −log p of each piece given all others that the context holds."""
         return math.exp(self.pseudo_nats(self.tokens(text)).mean().item())
 
-    @torch.inference_mode()
+    @verb
     def pseudo_nats(self, tokens: Tensor) -> Tensor:
         """−log p of each of the pieces [T] given the others, float64 [T]; in a longer text those around it, as many as fit."""
-        self.eval()
         length = min(len(tokens), self.context)
         places = torch.arange(len(tokens))
         starts = (places - length // 2).clamp(0, len(tokens) - length)
@@ -261,10 +261,9 @@ class MaskedLM(ZooModule):
 
     # Measures --------------------------------------------------------------------------------------------------------
 
-    @torch.inference_mode()
+    @verb
     def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
         """Masked pieces restored, pseudo-perplexity, and a probe of the states beside a bag of words, on the test part."""
-        self.eval()
         size, known = self.context, [self._lenient(text) for text in data.texts("test")]
         windows = torch.cat([text[: len(text) // size * size].reshape(-1, size) for text in known])
         found = [self.restore(rows, seed=i) for i, rows in enumerate(windows.split(64))]

@@ -18,6 +18,7 @@ from datamodules.formats.words import PADDING
 from datamodules.multi30k import BEGIN, END, LANGUAGES
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
+from zoo.core.verbs import verb
 from zoo.errors import InputError, MissingExtraError
 from zoo.models.text.beam import beam_search
 from zoo.models.text.causal import draw_text
@@ -114,12 +115,11 @@ class Translator(ZooModule):
         tokens = self._search(text, beams, penalty)[1]
         return self.tokenizer.decode(tokens).strip()
 
-    @torch.inference_mode()
+    @verb
     def _search(self, text: str, beams: int, penalty: float) -> tuple[Tensor, list[int]]:
         """The tokens of a text and of its translation."""
         if not isinstance(text, str) or not text.strip():
             raise InputError(f"a text to translate must be a string with something in it, not {text!r}")
-        self.eval()
         sources = torch.tensor(self.tokenizer.encode(text.strip()).ids, device=self.device)
         never = torch.tensor([PADDING, BEGIN], device=self.device)
 
@@ -225,7 +225,7 @@ class AttentiveTranslator(Translator):
         """How far each target token [1, T] looked at each source token [1, S]: [T, S], rows sum to 1."""
         raise NotImplementedError
 
-    @torch.inference_mode()
+    @verb
     def attend(self, text: str, *, beams: int = 5) -> tuple[list[str], list[str], Tensor]:
         """The pieces of a text and of its translation, and how far each of these looked at each of those, [T, S]."""
         sources, tokens = self._search(text, beams, 1.0)

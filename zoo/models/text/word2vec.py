@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from zoo.core.checks import check_count
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
+from zoo.core.verbs import verb
 from zoo.errors import InputError, UnknownNameError
 from zoo.models.text.causal import draw_text
 
@@ -92,7 +93,7 @@ class Word2Vec(ZooModule):
             raise UnknownNameError("word", str(word), near or self.hparams["vocabulary"][:9])
         return found
 
-    @torch.inference_mode()
+    @verb
     def embed(self, words: str | Sequence[str]) -> Tensor:
         """The vector [dim] of a word, or [N, dim] of several."""
         if isinstance(words, str):
@@ -112,7 +113,7 @@ class Word2Vec(ZooModule):
         u, v, w = F.normalize(self.embed([a, b, c]), dim=1)
         return self._nearest(v - u + w, {self.row(word) for word in (a, b, c)}, top)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _nearest(self, vector: Tensor, without: set[int], top: int) -> list[tuple[str, float]]:
         cosine = F.normalize(self.centre.weight, dim=1) @ F.normalize(vector, dim=0)
         cosine[list(without)] = -torch.inf
@@ -167,7 +168,7 @@ class Word2Vec(ZooModule):
 
     # Measures --------------------------------------------------------------------------------------------------------
 
-    @torch.inference_mode()
+    @verb
     def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
         """How often a neighbour of the held-out pages scores above a word drawn by the same frequencies."""
         if list(data.vocabulary) != self.hparams["vocabulary"]:

@@ -210,7 +210,7 @@ class GPT(CausalLM):
             x = block(x, rotation, cache[i] if cache else None)
         return self.norm(x)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def step(self, tokens: Tensor, state: list[LayerCache] | None = None) -> tuple[Tensor, list[LayerCache]]:
         assert self.context is not None
         state = state or [LayerCache(self.context) for _ in self.blocks]

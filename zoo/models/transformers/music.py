@@ -26,6 +26,7 @@ from torch.nn import functional as F
 
 from datamodules.formats.midi import KEYS
 from zoo.core.checks import check_count, seeded_generator
+from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.recurrent.rolls import RollModel, check_temperature
 from zoo.models.text.stochastic_beam import stochastic_beam_search
@@ -147,7 +148,7 @@ class MusicTransformer(RollModel):
 
     # Verbs -----------------------------------------------------------------------------------------------------------
 
-    @torch.inference_mode()
+    @verb
     def log_prob(self, roll: Tensor) -> Tensor:
         """Log-probability of each step but the first of a roll [T, 88], in nats: [T − 1].
 
@@ -155,9 +156,10 @@ class MusicTransformer(RollModel):
             InputError: for another shape, or values other than 0 and 1.
         """
         events = events_of(self.checked(roll))
-        each, step = self.eval()._terms(events[None])
+        each, step = self._terms(events[None])
         return torch.zeros(len(roll), device=each.device).index_add(0, step[0], each[0])[1:].cpu()
 
+    @verb
     def compose(
         self, n: int, *, primer: Tensor | None = None, temperature: float = 1.0, seed: int | None = None
     ) -> Tensor:
@@ -175,15 +177,15 @@ class MusicTransformer(RollModel):
         generator = seeded_generator(torch.device("cpu"), seed)
         new, state = self._start(primer)[None], None
         events: list[int] = []
-        with torch.inference_mode():
+        with torch.no_grad():
             while events.count(NEXT) < n:
-                log_p, state = self.eval().step(new, state)
+                log_p, state = self.step(new, state)
                 event = draw(_finite(log_p[0, -1]), temperature, generator)
                 events.append(event)
                 new = torch.tensor([[event]], device=self.device)
         return roll_of(torch.tensor(events))
 
-    @torch.inference_mode()
+    @verb
     def variations(
         self,
         n: int,
@@ -206,7 +208,7 @@ class MusicTransformer(RollModel):
             raise InputError("temperature must be above 0: at 0 there is one continuation, which compose gives")
 
         def step(newest: Tensor, state: Cache | None) -> tuple[Tensor, Cache]:
-            log_p, state = self.eval().step(newest.to(self.device), state)
+            log_p, state = self.step(newest.to(self.device), state)
             return (_finite(log_p[:, -1]) / temperature).log_softmax(1), state
 
         found = stochastic_beam_search(

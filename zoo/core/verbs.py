@@ -1,0 +1,92 @@
+"""What every public verb does around its own work: no gradient, eval mode, the weights' dtype, and the mode it found put back.
+
+`@verb` marks a method that only looks at the model. Its results are ordinary tensors, which a probe can be trained on; a model
+that was cast by `.half()` or `dtype=torch.bfloat16` takes ordinary inputs; and a model that another thread is training isn't
+disturbed, since a copy answers.
+"""
+
+import functools
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any, ParamSpec, TypeVar, cast
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# Operations that refuse operands of different floating dtypes; all others promote them.
+STRICT = {
+    "linear", "bilinear", "matmul", "__matmul__", "__rmatmul__", "mm", "bmm", "addmm", "baddbmm", "einsum", "mv",
+    "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
+    "batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm", "scaled_dot_product_attention",
+    "lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell", "prelu", "embedding_bag",
+}  # fmt: skip
+
+
+def verb(method: Callable[P, R]) -> Callable[P, R]:
+    """Mark a method as one that looks at the model and leaves it as it was."""
+
+    @functools.wraps(method)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        model: Any = args[0]
+        if _trained_elsewhere(model):
+            model = model.twin()
+        with looking(model) as dtype:
+            found = cast(Any, method)(model, *args[1:], **kwargs)
+        return _ordinary(found) if dtype in (torch.float16, torch.bfloat16) else found
+
+    return run
+
+
+@contextmanager
+def looking(model: nn.Module) -> Iterator[torch.dtype]:
+    """Eval mode without gradient while it is entered; gives the dtype of the weights."""
+    training = [module for module in model.modules() if module.training]
+    for module in training:
+        module.training = False
+    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+    try:
+        with torch.no_grad(), Follow(dtype) if {dtype, torch.get_default_dtype()} != {torch.float32} else nullcontext():
+            yield dtype
+    finally:
+        for module in training:
+            module.training = True
+
+
+class Follow(TorchFunctionMode):
+    """While it is entered, operations with weights of a dtype cast their other operands to it."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.dtype = dtype
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__name__", "") in STRICT:
+            args, kwargs = self._cast(args), {key: self._cast(value) for key, value in kwargs.items()}
+        return func(*args, **kwargs)
+
+    def _cast(self, value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return value.to(self.dtype) if value.is_floating_point() and value.dtype != self.dtype else value
+        if isinstance(value, list | tuple):
+            return type(value)(self._cast(item) for item in value)
+        return value
+
+
+def _ordinary(found: Any) -> Any:
+    """The same in float32: half precision is for the weights, not for what a person gets."""
+    if isinstance(found, Tensor):
+        return found.float() if found.dtype in (torch.float16, torch.bfloat16) else found
+    if type(found) in (list, tuple):
+        return type(found)(_ordinary(item) for item in found)
+    return found
+
+
+def _trained_elsewhere(model: Any) -> bool:
+    thread, trainer = getattr(model, "trained_by", None), getattr(model, "_trainer", None)
+    return thread not in (None, threading.get_ident()) and trainer is not None and trainer.training
