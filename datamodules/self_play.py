@@ -1,14 +1,14 @@
 """Games of an agent against itself: the data set that a network and its search write while they learn.
 
-An epoch first plays: `games` games go on side by side by `plies` plies each, and the positions of those that end enter a window of
-the latest `window` positions. Then it trains: `steps` batches, drawn evenly from the window, each position under a random symmetry
-of the game. The agent gives `behave(own, other, rng)`: the policies [N, A] and values [N] of its search.
+An epoch first plays: `games` games go on side by side by `plies` plies each, and the positions of those that end enter a
+window of the latest `window` positions. Then it trains: `steps` batches, drawn evenly from the window, each position under a
+random symmetry of the game. The agent gives `behave(own, other, rng)`: the policies [N, A] and values [N] of its search.
 
 A part of the games starts after a few random plies. Good players avoid most positions, and an agent that only ever met good play
 would be helpless against bad play.
 
-What is random is a pure function of (seed, epoch), and the window and the open games are kept with the trainer's state: a run that
-was interrupted between two epochs goes on as if nothing had happened.
+What is random is a pure function of (seed, epoch), and the window and the open games are kept with the trainer's state: a run
+that was interrupted between two epochs goes on as if nothing had happened.
 """
 
 from collections.abc import Iterator

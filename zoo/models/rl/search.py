@@ -1,6 +1,7 @@
 """Monte Carlo tree search over many trees at once, all of them in NumPy arrays.
 
-Each simulation walks from the root of every tree to a position that isn't in it yet. At a node s it takes the move with the largest
+Each simulation walks from the root of every tree to a position that isn't in it yet. At a node s it takes the move with the
+largest
 
     Q(s, a) + c P(s, a) √(Σ_b N(s, b)) / (1 + N(s, a)),        Q = W / N, 0 before the first visit          (PUCT)
 
@@ -9,9 +10,9 @@ value v ∈ [-1, 1] runs back up the path; it changes sign at each ply, because 
 After all simulations the visits of the root are the better policy that the network learns from (Silver et al., 2017,
 "Mastering the game of Go without human knowledge"; Rosin, 2011, for PUCT).
 
-With `prove`, what the rules decide is decided for good (MCTS-Solver: Winands, Björnsson and Saito, 2008): a move to a position that
-the opponent has lost wins, a position all of whose moves lose is lost. A proven loss is never chosen again while there is another
-move, and a tree whose root is proven is finished.
+With `prove`, what the rules decide is decided for good (MCTS-Solver: Winands, Björnsson and Saito, 2008): a move to a position
+that the opponent has lost wins, a position all of whose moves lose is lost. A proven loss is never chosen again while there is
+another move, and a tree whose root is proven is finished.
 
 Without a network the same trees give the classical search: `upper_confidence` in place of PUCT, a random playout as the value.
 """
@@ -211,6 +212,4 @@ def playout(game: BoardGame, rng: np.random.Generator) -> Evaluate:
 def classical(game: BoardGame, own: Bits, other: Bits, playouts: int, rng: np.random.Generator) -> Searched:
     """Monte Carlo tree search without a network: the opponent that AlphaZero is measured against."""
     evaluate = playout(game, rng)
-    return Forest(
-        game, own, other, evaluate, playouts, score=upper_confidence(1.4142), prove=False
-    ).found()
+    return Forest(game, own, other, evaluate, playouts, score=upper_confidence(1.4142), prove=False).found()

@@ -4,8 +4,8 @@ A position is won (1), drawn (0) or lost (-1) for the player to move, if both pl
 
     value(s) = max over moves of -value(s after the move)
 
-Tic-tac-toe is solved from the empty board in a moment. Plain Python solves Connect-4 positions with up to about 20 free cells; those
-nearer to the empty board take minutes to years. The solver is the judge of AlphaZero's moves, never its teacher.
+Tic-tac-toe is solved from the empty board in a moment. Plain Python solves Connect-4 positions with up to about 20 free cells;
+those nearer to the empty board take minutes to years. The solver is the judge of AlphaZero's moves, never its teacher.
 """
 
 from typing import Any
@@ -48,7 +48,10 @@ class Solver:
             if bound >= high:
                 break
         # below the window the search has shown an upper bound, above it a lower one
-        self.known[own, other] = (least if best <= low and low > -1 else max(least, best), most if best >= high else best)
+        self.known[own, other] = (
+            least if best <= low and low > -1 else max(least, best),
+            most if best >= high else best,
+        )
         return best
 
     def values(self, own: int, other: int) -> NDArray[np.float32]:
@@ -62,7 +65,9 @@ class Solver:
         """(action, bit of its cell) of the free cells."""
         if not self.falls:
             return [(a, 1 << a) for a in self.order if not taken >> a & 1]
-        return [(a, (taken + (1 << 7 * a)) & ~taken & (127 << 7 * a)) for a in self.order if not taken >> (7 * a + 5) & 1]
+        return [
+            (a, (taken + (1 << 7 * a)) & ~taken & (127 << 7 * a)) for a in self.order if not taken >> (7 * a + 5) & 1
+        ]
 
     def _won(self, stones: int) -> bool:
         if not self.falls:
@@ -75,7 +80,7 @@ class Solver:
 
 
 def undecided(game: BoardGame, n: int, free: int, seed: int) -> tuple[Any, Any, NDArray[np.float32]]:
-    """Positions from random play with `free` empty cells whose moves differ in value: own, other [n] and move values [n, actions]."""
+    """Positions from random play with `free` empty cells whose moves differ in value: own, other [n], values [n, actions]."""
     rng, solver = np.random.default_rng(seed), Solver(game)
     cells = game.rows * game.columns
     kept: dict[tuple[int, int], NDArray[np.float32]] = {}
