@@ -66,7 +66,13 @@ class SelfPlay(lightning.LightningDataModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters(ignore=CLI_KEYS)
-        for what, value in (("batch_size", batch_size), ("games", games), ("plies", plies), ("steps", steps)):
+        for what, value in (
+            ("batch_size", batch_size),
+            ("games", games),
+            ("plies", plies),
+            ("steps", steps),
+            ("random_plies", random_plies),
+        ):
             if value < 1:
                 raise InputError(f"{what} is {value}; it must be at least 1.")
         if window < batch_size:
@@ -79,7 +85,6 @@ class SelfPlay(lightning.LightningDataModule):
         self.batch_size, self.games, self.plies, self.steps, self.window = batch_size, games, plies, steps, window
         self.random_games, self.random_plies, self.sampled_plies = random_games, random_plies, sampled_plies
         self.outcome_share, self.seed = outcome_share, seed
-        self._restored: dict[str, Tensor] | None = None
         self.collection: Collection | None = None
 
     def setup(self, stage: str | None = None) -> None:

@@ -56,6 +56,10 @@ def gratings(n: int = 8, size: int = 16) -> Callable[[], Any]:
         return image[:, None].expand(-1, 3, -1, -1).contiguous(), torch.arange(n) % 10
 
     return make
+def board_positions() -> Any:
+    """Eight made-up positions of tic-tac-toe with policies and values."""
+    boards = torch.randint(-1, 2, (8, 3, 3), generator=torch.Generator().manual_seed(0)).float()
+    return boards, torch.eye(9)[:8], torch.linspace(-1, 1, 8)
 
 
 def characters(n: int = 4, length: int = 16, vocab_size: int = 65) -> Callable[[], Any]:
@@ -377,6 +381,13 @@ TINY: dict[str, Tiny] = {
     "gat": Tiny(NODE_INIT, **NODES),
     "gcn": Tiny(NODE_INIT | {"num_layers": 3}, **NODES),
     "gin": Tiny({"hidden_dim": 8, "num_layers": 3, "dropout": 0.0}, small_graphs(), data="mutag", overfits=0.6),
+    "alphazero": Tiny(
+        {"game": "tictactoe", "width": 8, "blocks": 1, "simulations": 8, "train_simulations": 4},
+        board_positions,
+        data="self-play",
+        data_init={"game": "tictactoe", "batch_size": 16, "games": 4, "plies": 3, "steps": 2},
+        lr=1e-2,
+    ),
     "alexnet": Tiny({"hidden_dim": 64, "dropout": 0.0}, images(8, 3, 32), data="cifar10", lr=3e-4),
     "allconv": Tiny({"width": 8, "dropout": 0.0}, images(8, 3, 16), data="cifar10"),
     "densenet": Tiny({"growth_rate": 4, "blocks": [2, 2]}, images(8, 3, 16), data="cifar10"),

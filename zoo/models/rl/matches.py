@@ -5,17 +5,19 @@ the solver and chance all fit that.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.board_games import Bits, BoardGame
+from zoo.core.metric import entry
 from zoo.errors import InputError
 from zoo.models.rl.search import classical
 from zoo.models.rl.solver import Solver, undecided
 
 Player = Callable[[Bits, Bits], NDArray[np.int64]]
+Measured = tuple[str, float, str, Literal["higher", "lower"]]  # metric, value, what it is, which direction is better
 OPPONENTS = "itself, random, perfect or mcts:PLAYOUTS, such as mcts:1000"
 MOST_PLAYOUTS = 100_000
 
@@ -77,7 +79,7 @@ def contest(
         turn[open_] = ~turn[open_]
         plies[open_] += 1
         over, result = game.outcome(own[open_], other[open_])
-        results[open_[over]] = np.where(turn[open_[over]], result[over], -result[over])
+        results[open_[over]] = np.where(turn[open_[over]], result[over], 0 - result[over])
         open_ = open_[~over]
     return results, plies
 
@@ -117,20 +119,13 @@ def claims(game: BoardGame, player: Player, network: Player, simulations: int) -
     measured = _tictactoe(game, player, network) if game.name == "tictactoe" else _connect4(game, player, network)
     how = f"{simulations} visits a move, float32"
     return [
-        {
-            "dataset": game.name,
-            "split": "test",
-            "metric": metric,
-            "value": value,
-            "how": f"{text}; {how}",
-            "better": better,
-        }
+        entry(game.name, "test", metric, value, f"{text}; {how}", better=better)
         for metric, value, text, better in measured
     ]
 
 
-def _tictactoe(game: BoardGame, player: Player, network: Player) -> list[tuple[str, float, str, str]]:
-    found: list[tuple[str, float, str, str]] = []
+def _tictactoe(game: BoardGame, player: Player, network: Player) -> list[Measured]:
+    found: list[Measured] = []
     for begins, side in ((True, "first"), (False, "second")):
         ends = all_lines(game, player, begins)
         text = f"of all {sum(ends.values())} lines of play as the {side} player, the opponent trying every move"
@@ -146,8 +141,8 @@ def _tictactoe(game: BoardGame, player: Player, network: Player) -> list[tuple[s
     ]
 
 
-def _connect4(game: BoardGame, player: Player, network: Player) -> list[tuple[str, float, str, str]]:
-    found: list[tuple[str, float, str, str]] = []
+def _connect4(game: BoardGame, player: Player, network: Player) -> list[Measured]:
+    found: list[Measured] = []
     for name, playing, playouts in (("", player, 1000), ("_network", network, 100)):
         results, _ = contest(game, playing, opponent(f"mcts:{playouts}", game, seed=0), 100)
         text = f"of 100 games, 50 as the first player, against classical search with {playouts:,} playouts a move"
