@@ -56,6 +56,8 @@ def gratings(n: int = 8, size: int = 16) -> Callable[[], Any]:
         return image[:, None].expand(-1, 3, -1, -1).contiguous(), torch.arange(n) % 10
 
     return make
+
+
 def board_positions() -> Any:
     """Eight made-up positions of tic-tac-toe with policies and values."""
     boards = torch.randint(-1, 2, (8, 3, 3), generator=torch.Generator().manual_seed(0)).float()

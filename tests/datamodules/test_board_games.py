@@ -26,7 +26,9 @@ def line_on(board: np.ndarray, who: int, length: int) -> bool:
 def drop(board: np.ndarray, game, action: int) -> np.ndarray:
     """The board after a move, seen by the next player."""
     board = board.copy()
-    row, column = divmod(action, 3) if game.name == "tictactoe" else (int(np.flatnonzero(board[:, action] == 0)[-1]), action)
+    row, column = (
+        divmod(action, 3) if game.name == "tictactoe" else (int(np.flatnonzero(board[:, action] == 0)[-1]), action)
+    )
     board[row, column] = 1
     return -board
 
