@@ -40,6 +40,7 @@ class CIFAR10(TensorDataModule):
     mean = (0.4914, 0.4822, 0.4465)
     std = (0.2470, 0.2435, 0.2616)
     counts: ClassVar[dict[str, int]] = {"train": 50000, "test": 10000}
+    hub_id: ClassVar[str] = "uoft-cs/cifar10"
     licence: ClassVar[str] = "none stated"
     licence_note: ClassVar[str] = (
         "The authors state no licence; the images come from the 80 Million Tiny Images. Cite the technical report."

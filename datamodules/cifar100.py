@@ -22,6 +22,7 @@ wardrobe whale willow_tree wolf woman worm
 class CIFAR100(CIFAR10):
     """A hundred classes, 500 to train on and 100 to test in each. See `TensorDataModule` for the arguments."""
 
+    hub_id: ClassVar[str] = "uoft-cs/cifar100"
     name = "cifar100"
     classes = tuple(NAMES.split())
     mean = (0.5071, 0.4865, 0.4409)

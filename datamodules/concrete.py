@@ -33,6 +33,11 @@ class Concrete(lightning.LightningDataModule):
         batches: float32 [B, 8], float32 [B, 1]; raw units, a model scales them itself.
     """
 
+    use: ClassVar[str] = (
+        "mix = [[540, 0, 0, 162, 2.5, 1040, 676, 28]]         # cement, slag, ash, water, superplasticizer, aggregates, days\n"
+        "print(model.predict(mix))                            # MPa"
+    )
+
     name = "concrete"
     classes: tuple[str, ...] = ()
     features: ClassVar[tuple[str, ...]] = (

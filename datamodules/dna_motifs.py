@@ -102,6 +102,10 @@ class TFBS(lightning.LightningDataModule):
         batches: float32 [2 * batch_size, 4, 101], factor int64 [2 * batch_size], label and weight float32 [2 * batch_size].
     """
 
+    use: ClassVar[str] = (
+        'print(model.predict("acttccggttacgtcagcggaagtgacgtcaccgnnnacgt"))  # [(factor, probability), …]'
+    )
+
     name = "tfbs"
     classes = tuple(FILES)
     length: ClassVar[int] = 101

@@ -23,6 +23,7 @@ class FashionMNIST(MNIST):
     )
     mean = (0.2860,)
     std = (0.3530,)
+    hub_id: ClassVar[str] = "zalando-datasets/fashion_mnist"
     licence: ClassVar[str] = "MIT"
     licence_note: ClassVar[str] = "Free to use, change and share; keep the notice (Zalando SE)."
     homepage: ClassVar[str] = "https://github.com/zalandoresearch/fashion-mnist"

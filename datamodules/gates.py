@@ -6,7 +6,7 @@
 And, or and nand are linearly separable; exclusive or is what a single neuron can't do.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import lightning
 import torch
@@ -31,6 +31,11 @@ class LogicGate(lightning.LightningDataModule):
     Shapes:
         batches: float32 [batch_size, 2], float32 [batch_size].
     """
+
+    licence: ClassVar[str] = "none needed"
+    licence_note: ClassVar[str] = "Four patterns of two bits."
+
+    use: ClassVar[str] = "print(model.predict([[0, 0], [0, 1], [1, 0], [1, 1]]))    # [0, 1, 1, 0]"
 
     name = "logic-gate"
     classes = ("0", "1")

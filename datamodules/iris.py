@@ -6,6 +6,7 @@ is the machine-learning repository's (its rows 35 and 38 aren't quite the paper'
 
 import csv
 from collections.abc import Sequence
+from typing import ClassVar
 
 import lightning
 import torch
@@ -33,6 +34,8 @@ class Iris(lightning.LightningDataModule):
     Shapes:
         batches: float32 [B, len(features)], int64 [B].
     """
+
+    use: ClassVar[str] = "print(model.predict([[5.1, 1.4], [6.0, 4.5]]))       # sepal and petal length in cm"
 
     name = "iris"
     licence = "CC BY 4.0"

@@ -26,6 +26,7 @@ class MNIST(TensorDataModule):
     mean = (0.1307,)
     std = (0.3081,)
     counts: ClassVar[dict[str, int]] = {"train": 60000, "test": 10000}
+    hub_id: ClassVar[str] = "ylecun/mnist"
     licence: ClassVar[str] = "CC BY-SA 3.0"
     licence_note: ClassVar[str] = "Attribution, and adaptations of the images under the same licence."
     homepage: ClassVar[str] = "http://yann.lecun.com/exdb/mnist/"

@@ -29,6 +29,7 @@ class MNISTPoints(GraphDataModule):
     name = "mnist-points"
     classes = tuple("0123456789")
     protocol = "official test part, 10000 digits as point sets, epoch chosen by validation accuracy"
+    hub_id: ClassVar[str] = "ylecun/mnist"
     licence: ClassVar[str] = MNIST.licence
     licence_note: ClassVar[str] = MNIST.licence_note
     homepage: ClassVar[str] = MNIST.homepage

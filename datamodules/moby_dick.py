@@ -20,6 +20,8 @@ CHARACTERS = "\n !$&()*,-.0123456789:;?[]_abcdefghijklmnopqrstuvwxyz£âæèéœ
 class MobyDick(CharacterText):
     """The novel as lower-case characters. See `CharacterText` for the arguments; the split is fixed."""
 
+    use: ClassVar[str] = 'print(model.generate("call me ishmael. ", 200, temperature=0.7, seed=0))'
+
     name = "moby-dick"
     classes = tuple(CHARACTERS)
     counts: ClassVar[dict[str, int]] = {"train": 1_097_080, "val": 121_898}

@@ -79,6 +79,13 @@ class Multi30k(lightning.LightningDataModule):
 
     name = "multi30k"
     counts: ClassVar[dict[str, int]] = {"train": 29_000, "val": 1_014, "test": 1_000}
+    hub_id: ClassVar[str] = "bentrevett/multi30k"
+    weights_licence: ClassVar[str] = "cc-by-nc-sa-4.0"
+    sentences: ClassVar[dict[str, str]] = {
+        "de": "Ein Hund rennt durch den Schnee.",
+        "en": "A dog runs through the snow.",
+        "fr": "Un chien court dans la neige.",
+    }
     licence: ClassVar[str] = "CC BY-NC-SA 4.0 (the paper; the repository states none)"
     licence_note: ClassVar[str] = "Not for commercial use; the captions belong to Flickr30k."
     homepage: ClassVar[str] = "https://github.com/multi30k/dataset"

@@ -22,6 +22,8 @@ LANGUAGES = (
 class Names(LabelledText):
     """Names as characters. See `LabelledText` for the arguments; the split is fixed."""
 
+    use: ClassVar[str] = 'print(model.predict("Takahashi", top=3))  # [(language, probability), …]; or a list of names'
+
     name = "names"
     classes = LANGUAGES
     unit = "character"

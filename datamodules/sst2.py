@@ -17,6 +17,8 @@ from zoo.errors import InputError
 class SST2(LabelledText):
     """Film reviews as words. See `LabelledText` for the arguments; the split is fixed."""
 
+    use: ClassVar[str] = 'print(model.predict("a quiet, moving film", top=2))  # [(label, probability), …]; or a list'
+
     name = "sst2"
     classes = ("negative", "positive")
     unit = "word"

@@ -13,7 +13,7 @@ tokens that follow them, int64 [B, T]; where y is `IGNORED` nothing is scored.
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import lightning
 import torch
@@ -317,6 +317,9 @@ class TextFile(CharacterText):
             (`"".join(model.classes)`); default: all that occur in the file, sorted.
         batch_size, context, reading, val_share, seed, root: see CharacterText; `path` is taken below `root` if that is given.
     """
+
+    licence: ClassVar[str] = "the owner's"
+    licence_note: ClassVar[str] = "Whoever owns the text says what may be done with it and with the weights."
 
     name = "text-file"
 

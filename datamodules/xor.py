@@ -3,6 +3,8 @@
 00 → 0     01 → 1     10 → 1     11 → 0
 """
 
+from typing import ClassVar
+
 import lightning
 import torch
 from torch import Tensor
@@ -20,6 +22,14 @@ class XOR(lightning.LightningDataModule):
         repeats: training steps of an epoch.
         root: unused, there are no files; data modules share it.
     """
+
+    licence: ClassVar[str] = "none needed"
+    licence_note: ClassVar[str] = "All sequences of a machine of four states."
+
+    use: ClassVar[str] = (
+        "print(model.transitions())                           # the machine: P(next bit) after every context\n"
+        'print(model.generate("01", 8, temperature=0))'
+    )
 
     name = "xor"
     classes = ("0", "1")

@@ -35,6 +35,14 @@ class ImageClassifier(ZooModule):
     """
 
     task: ClassVar[str] = "image-classification"
+    use: ClassVar[str] = (
+        "from zoo.core.samples import sample_split\n"
+        "\n"
+        'images, labels = sample_split("{data}")                # packaged test images, uint8 [N, C, H, W]\n'
+        "print(model.predict(images[0], top=3))  # [(class, probability), …]; a path, PIL image or array will do too\n"
+        "print(model.predict_proba(images[:8]).shape)\n"
+        'five = zoo.load("{name}", num_classes=5)             # a fresh head on the trained backbone, to fine-tune'
+    )
     head: nn.Linear
     views: ClassVar[dict[str, int]] = VIEWS  # ways to look at an image in the test, with their numbers of looks
     tta: str = "none"  # a subclass that claims an accuracy with test-time augmentation says with which

@@ -37,6 +37,7 @@ class ZooModule(L.LightningModule):
     """
 
     task: ClassVar[str] = "other"
+    use: ClassVar[str] = ""  # lines of the card that use `model`; {name} and {data} are filled in
     larger_is_better: ClassVar[frozenset[str]] = frozenset({"accuracy"})  # of the values that test_step logs
 
     def __init__(self) -> None:

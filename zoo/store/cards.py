@@ -25,63 +25,6 @@ from zoo.store.pin import read_pin
 LICENCE = "apache-2.0"
 REQUIRED = ("config.json", "model.safetensors", "recipe.yaml", "metrics.json", "provenance.json", "golden.safetensors")
 
-# Training data by data module: the Hub's name for it, its licence as its source states it, and what follows for the user.
-DATA_LICENCES: dict[str, tuple[str | None, str, str]] = {
-    "image-folder": (
-        None,
-        "the owner's",
-        "whoever owns the images says what may be done with them and with the weights",
-    ),
-    "mnist": ("ylecun/mnist", "CC BY-SA 3.0", "attribute, and share adapted images alike; the weights hold no images"),
-    "tinyshakespeare": (
-        "karpathy/tiny_shakespeare",
-        "public domain (the repository that holds it: MIT)",
-        "nothing is asked of you",
-    ),
-    "fashion-mnist": ("zalando-datasets/fashion_mnist", "MIT", "keep the notice when you pass the images on"),
-    "cora": (None, "MIT (the repository's)", "the abstracts behind the word counts belong to their publishers"),
-    "citeseer": (None, "MIT (the repository's)", "the abstracts behind the word counts belong to their publishers"),
-    "iris": (None, "CC BY 4.0", "name the UCI Machine Learning Repository and R. A. Fisher"),
-    "names": (None, "MIT (the repository's)", "lists of names are facts"),
-    "sst2": (
-        None,
-        "none stated",
-        "distributed for research; the sentences come from film reviews and belong to their writers",
-    ),
-    "jsb-chorales": (None, "none stated", "Bach's music is in the public domain, the digital edition names no licence"),
-    "moby-dick": (None, "public domain in the USA", "Project Gutenberg's text without its trademark header"),
-    "gutenberg": (None, "public domain in the USA", "Project Gutenberg's texts without their trademark headers"),
-    "multi30k": (None, "CC BY-NC-SA 4.0 (the paper's)", "not for commercial use; the captions belong to Flickr30k"),
-    "moons": (None, "none needed", "points computed by a formula"),
-    "two-gaussians": (None, "none needed", "points computed by a formula"),
-    "logic-gate": (None, "none needed", "four patterns of two bits"),
-    "karate": (None, "public domain", "facts published in 1977"),
-    "mutag": (None, "none stated", "collected for research; ask before you pass the graphs on"),
-    "proteins": (None, "none stated", "collected for research; ask before you pass the graphs on"),
-    "tfbs": (None, "none stated", "ENCODE's data are free to use; the repository that prepared them names no licence"),
-    "concrete": (
-        None,
-        "CC BY 4.0 (the data), CC BY-NC 4.0 (the splits)",
-        "name I-Cheng Yeh and the UCI Machine Learning Repository",
-    ),
-    "esol": (None, "MIT", "keep DeepChem's notice when you pass the file on"),
-    "mnist-points": (
-        "ylecun/mnist",
-        "CC BY-SA 3.0",
-        "attribute, and share adapted images alike; the weights hold no images",
-    ),
-    "cifar10": (
-        "uoft-cs/cifar10",
-        "none stated by the authors",
-        "cite the report; ask before commercial use of images",
-    ),
-    "cifar100": (
-        "uoft-cs/cifar100",
-        "none stated by the authors",
-        "cite the report; ask before commercial use of images",
-    ),
-}
-
 
 class Folder:
     """The files of a checkpoint folder that cards are made from.
@@ -121,7 +64,7 @@ class Folder:
             "parameters": self.config["weights"]["parameters"],
             "size": (self.path / "model.safetensors").stat().st_size,
             "sha256": self.config["weights"]["sha256"],
-            "licence": LICENCE,
+            "licence": weights_licence(self.dataset),
             "paper": self.words.get("paper", ""),
             "summary": self.words.get("summary", ""),
             "metrics": [{key: metric[key] for key in keys if key in metric} for metric in self.metrics],
@@ -204,14 +147,14 @@ def card(folder: Folder) -> str:
     }
     parts.append("## Trained\n\n| | |\n|---|---|\n" + "\n".join(f"| {k} | {v} |" for k, v in rows.items()) + "\n")
     parts.append(f"Method: {folder.words.get('paper', '')}. {departures(folder)}\n")
-    parts.append(f"## Data and licence\n\nCode and weights: Apache-2.0. {data_licence(folder.dataset)}\n")
+    parts.append(f"## Data and licence\n\n{data_licence(folder.dataset)}\n")
     parts.append(f"## Limits\n\n{folder.words.get('limits', '').strip()}\n")
     return "\n".join(parts)
 
 
 def front_matter(folder: Folder) -> str:
     """The YAML block the Hub reads."""
-    hub_dataset = DATA_LICENCES.get(folder.dataset, (None,))[0]
+    hub_dataset = getattr(_data_class(folder.dataset), "hub_id", None)
     results = [
         EvalResult(
             task_type=folder.config["task"],
@@ -224,7 +167,7 @@ def front_matter(folder: Folder) -> str:
         for metric in folder.metrics
     ]
     data = ModelCardData(
-        license=LICENCE,
+        license=weights_licence(folder.dataset),
         library_name="lightning-model-zoo",
         pipeline_tag=folder.config["task"],
         datasets=[hub_dataset] if hub_dataset else None,
@@ -237,49 +180,25 @@ def front_matter(folder: Folder) -> str:
     return data.to_yaml()
 
 
-SNIPPETS = {  # by architecture, else by data set, else by task and language, else by task
-    "cfg-ddpm": 'images = model.sample(10, labels=list(range(10)), guidance=3.0, seed=0)    # without labels: any digit\nzoo.save_grid(images, "grid.png")',
-    "text-ldm": 'images = model.sample(16, prompt="a thick slanted seven", seed=0)   # guidance=… for more of the prompt\nzoo.save_grid(images, "grid.png")',
-    "controlnet": 'digits = zoo.load("ddpm-mnist").sample(1, seed=0)     # edges of any image will do: white lines on black [1, 1, 28, 28]\nedges = zoo.models.diffusion.controlnet.edge_map(digits)\nzoo.save_grid(model.sample(16, control=edges, seed=0), "grid.png")',
-    "t2i-adapter": 'digits = zoo.load("ddpm-mnist").sample(1, seed=0)     # edges of any image will do: white lines on black [1, 1, 28, 28]\nedges = zoo.models.diffusion.controlnet.edge_map(digits)\nzoo.save_grid(model.sample(16, control=edges, seed=0), "grid.png")',
-    "cvae": 'images = model.sample(10, labels=list(range(10)), seed=0)\nzoo.save_grid(images, "grid.png")',
-    "names": 'print(model.predict("Takahashi", top=3))         # [(language, probability), …]; a list of names will do too',
-    "sst2": 'print(model.predict("a quiet, moving film", top=2))  # [(label, probability), …]; a list of texts will do too',
-    "moby-dick": 'print(model.generate("call me ishmael. ", 300, temperature=0.7, seed=0))',
-    "jsb-chorales": 'from datamodules.formats.midi import write_midi\n\nroll = model.compose(64, seed=0)                     # piano roll, bool [64, 88]\nwrite_midi(roll, "chorale.mid")',
-    "gutenberg": 'print(model.neighbours("whale"))                  # [(word, cosine), …]; also embed, similarity, analogy',
-    "moons": "points = model.sample_points(500, seed=0)        # [500, 2]\nprint(model.log_prob(points).mean())              # exact, in nats",
-    "bell": "print(model.sample_points(500, seed=0).mean(0))  # [500, 1] drawn; model.verdict(…) asks the discriminator",
-    "coin": "print(model.sample_points(500, seed=0).mean(0))  # [500, 1] drawn; model.verdict(…) asks the discriminator",
-    "ring": "print(model.sample_points(500, seed=0).mean(0))  # [500, 2] drawn; model.verdict(…) asks the discriminator",
-    "two-gaussians": "print(model.sample_points(500, seed=0).mean(0))  # annealed Langevin dynamics; model.score(…) is the field",
-    "cora": 'data = zoo.datamodule("cora").data               # a PyG Data; any other with 1433 features a node will do\nprint(model.predict(data)[:3])                   # [(class, probability)] for each node\nprint(model.embed(data).shape)',
-    "citeseer": 'data = zoo.datamodule("citeseer").data           # a PyG Data; any other with 3703 features a node will do\nprint(model.predict(data)[:3])                   # [(class, probability)] for each node\nprint(model.embed(data).shape)',
-    "tfbs": 'print(model.predict("acttccggttacgtcagcggaagtgacgtcaccgnnnacgt"))   # [(factor, probability), …]; predict_proba for all seven',
-    "concrete": "mix = [[540, 0, 0, 162, 2.5, 1040, 676, 28]]    # cement, slag, fly ash, water, superplasticizer, aggregates, days\nprint(model.predict(mix))                       # MPa",
-    "iris": "print(model.predict([[5.1, 1.4], [6.0, 4.5]]))   # sepal and petal length in cm",
-    "logic-gate": "print(model.predict([[0, 0], [0, 1], [1, 0], [1, 1]]))   # [0, 1, 1, 0]",
-    "karate": 'data = zoo.datamodule("karate").data             # a PyG Data of 34 members\nprint(model.predict(data))                       # [(side, probability)] for each member',
-    "mutag": 'graph = zoo.datamodule("mutag").part("test")[0]  # a PyG Data; a Batch of graphs will do too\nprint(model.predict(graph))',
-    "proteins": 'graph = zoo.datamodule("proteins").part("test")[0]  # a PyG Data; a Batch of graphs will do too\nprint(model.predict(graph))',
-    "esol": 'print(model.predict(["CCO", "c1ccccc1"]))        # log10 of mol/l: SMILES strings, or PyG graphs of molecules',
-    "mnist-points": 'digit = zoo.datamodule("mnist-points").part("test")[0]    # a PyG Data of points (x, y, brightness)\nprint(model.predict(digit, top=3))',
-    "text-generation": 'print(model.generate("ROMEO:\\n", 300, temperature=0.8, seed=0))    # model.stream(…) yields the characters one by one',
-    "xor": 'print(model.transitions())                    # the machine: P(next bit) after every context\nprint(model.generate("01", 8, temperature=0))',
-    "image-classification": 'model.predict("photo.png", top=3)    # [(class, probability), …]: path, PIL image, array or tensor',
-    "image-feature-extraction": "import torch\n\nx = torch.rand(4, 1, 28, 28)                     # images in [0, 1]\nprint(model.encode(x).shape, model.reconstruct(x).shape)",
-    "translation.de": 'print(model.translate("Ein Hund rennt durch den Schnee.", beams=5))    # several texts give a list',
-    "translation.en": 'print(model.translate("A dog runs through the snow.", beams=5))    # several texts give a list',
-    "unconditional-image-generation": 'zoo.save_grid(model.sample(64, seed=0), "grid.png")',
-}
-
-
 def snippet(folder: Folder) -> str:
-    """Three lines that use the model; they run as they stand."""
-    task = folder.config["task"]
-    keys = (folder.config["architecture"], folder.dataset, f"{task}.{folder.config['init'].get('source')}", task)
-    use = next((SNIPPETS[key] for key in keys if key in SNIPPETS), "")
-    return f'import zoo\n\nmodel = zoo.load("{folder.name}")' + (f"\n{use}" if use else "")
+    """Lines that use the model; they run as they stand, and a test runs them.
+
+    They come from the class variable `use` of the data module where it has one, else of the architecture.
+    """
+    data = _data_class(folder.dataset)
+    use = getattr(data, "use", "") or registry.architecture(folder.config["architecture"]).use
+    sentence = getattr(data, "sentences", {}).get(folder.config["init"].get("source"), "")
+    for word, value in (("{name}", folder.name), ("{data}", folder.dataset), ("{sentence}", sentence)):
+        use = use.replace(word, value)
+    lines = use.splitlines()
+    imports = [line for line in lines if line.startswith(("import ", "from "))]
+    rest = "\n".join(line for line in lines if line not in imports).strip("\n")
+    return "\n".join(["import zoo", *imports, "", f'model = zoo.load("{folder.name}")', *([rest] if rest else [])])
+
+
+def _data_class(dataset: str) -> Any:
+    """The data module of a data set; None where weights were trained without one."""
+    return registry.datamodule_class(dataset) if dataset in registry.DATAMODULES else None
 
 
 def metric_table(metrics: list[dict[str, Any]]) -> str:
@@ -308,10 +227,20 @@ def departures(folder: Folder) -> str:
 
 
 def data_licence(dataset: str) -> str:
-    if dataset not in DATA_LICENCES:
-        return f"Training data: {dataset}; see its data module for origin and licence."
-    hub, licence, follows = DATA_LICENCES[dataset]
-    return f"Training data: {dataset}{f' ({hub})' if hub else ''}, licence {licence}: {follows}."
+    """What the card says of licences: that of the code, of the weights, and of the data they come from."""
+    data = _data_class(dataset)
+    ours = "Code and weights: Apache-2.0."
+    if data is None:
+        return f"{ours} No data set was used."
+    if (licence := weights_licence(dataset)) != LICENCE:
+        ours = f"Code: Apache-2.0. Weights: {licence}, for non-commercial use only, as their training data ask."
+    hub = getattr(data, "hub_id", None)
+    return f"{ours} Training data: {dataset}{f' ({hub})' if hub else ''}, licence: {data.licence}. {data.licence_note}"
+
+
+def weights_licence(dataset: str) -> str:
+    """The Hub's identifier of the licence of weights that were trained on a data set."""
+    return getattr(_data_class(dataset), "weights_licence", LICENCE)
 
 
 def model_cards(found: list[Folder]) -> str:

@@ -53,6 +53,7 @@ class GAN(ZooModule):
     """
 
     task: ClassVar[str] = "unconditional-image-generation"
+    use: ClassVar[str] = 'zoo.save_grid(model.sample(16, seed=0), "grid.png")  # a conditional model takes labels='
     penalty_every = 4
 
     def __init__(

@@ -33,6 +33,11 @@ class PointGAN(GAN):
     """
 
     task: ClassVar[str] = "other"
+    use: ClassVar[str] = (
+        "points = model.sample_points(500, seed=0)\n"
+        "print(points.mean(0), points.std(0))\n"
+        "print(model.verdict(points[:5]))                     # how real the discriminator thinks they are"
+    )
 
     def __init__(
         self,

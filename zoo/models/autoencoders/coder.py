@@ -27,6 +27,13 @@ class Coder(ZooModule):
     """
 
     task: ClassVar[str] = "image-feature-extraction"
+    use: ClassVar[str] = (
+        "from zoo.core.samples import sample_split\n"
+        "\n"
+        'x = sample_split("{data}")[0][:8].float() / 255      # packaged test images in [0, 1]\n'
+        "print(model.encode(x).shape)\n"
+        'zoo.save_grid(model.reconstruct(x), "again.png")'
+    )
 
     def __init__(self, image_shape: tuple[int, int, int], latent_dim: int) -> None:
         super().__init__()

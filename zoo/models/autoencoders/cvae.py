@@ -12,6 +12,7 @@ Departures from the paper: the prior of z doesn't depend on y; the class enters 
 """
 
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +36,8 @@ class CVAE(VAE):
     Shapes:
         images x: [N, C, H, W] in [0, 1]; codes z: [N, latent_dim]; labels y: [N], whole numbers below num_classes.
     """
+
+    use: ClassVar[str] = 'images = model.sample(10, labels=list(range(10)), seed=0)\nzoo.save_grid(images, "grid.png")'
 
     def __init__(
         self,

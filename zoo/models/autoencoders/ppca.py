@@ -46,6 +46,13 @@ class PPCA(Coder):
     """
 
     task: ClassVar[str] = "unconditional-image-generation"
+    use: ClassVar[str] = (
+        "from zoo.core.samples import sample_split\n"
+        "\n"
+        'x = sample_split("{data}")[0][:8].float() / 255      # packaged test images in [0, 1]\n'
+        "print(model.encode(x).shape, model.log_prob(x))      # posterior means, exact nats\n"
+        'zoo.save_grid(model.sample(16, seed=0), "grid.png")'
+    )
 
     def __init__(
         self,

@@ -52,6 +52,15 @@ class VAE(Coder):
     """
 
     task: ClassVar[str] = "unconditional-image-generation"
+    use: ClassVar[str] = (
+        "from zoo.core.samples import sample_split\n"
+        "\n"
+        'x = model.binarize(sample_split("{data}")[0][:8].float() / 255, seed=0)    # packaged test images of zeros and ones\n'
+        'zoo.save_grid(model.reconstruct(x), "again.png")\n'
+        'zoo.save_grid(model.interpolate(x[0], x[1]), "between.png")\n'
+        "print(model.log_prob(x, samples=100, seed=0))        # nats, a lower bound\n"
+        'zoo.save_grid(model.sample(16, seed=0), "grid.png")'
+    )
 
     def __init__(
         self,

@@ -91,6 +91,14 @@ class VQVAE(Coder):
     """
 
     task: ClassVar[str] = "unconditional-image-generation"
+    use: ClassVar[str] = (
+        "from zoo.core.samples import sample_split\n"
+        "\n"
+        'x = sample_split("{data}")[0][:8].float() / 255      # packaged test images in [0, 1]\n'
+        "print(model.encode(x)[0])                            # an image as words of the vocabulary\n"
+        'zoo.save_grid(model.reconstruct(x), "again.png")\n'
+        'zoo.save_grid(model.sample(16, seed=0), "grid.png")'
+    )
 
     def __init__(
         self,

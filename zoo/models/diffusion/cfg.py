@@ -15,7 +15,7 @@ embedding of the classes is scaled up, so that a network that knew none of them 
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +47,10 @@ class ConditionalDDPM(DDPM):
     Shapes:
         images x: [N, C, H, W] in [0, 1]; labels: int64 [N]; num_classes itself stands for "not told".
     """
+
+    use: ClassVar[str] = (
+        'images = model.sample(10, labels=list(range(10)), guidance=3.0, seed=0)\nzoo.save_grid(images, "grid.png")'
+    )
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ Bits per dimension of 8-bit images follow as for the flows of zoo/models/flows/i
 """
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -32,6 +32,14 @@ class ContinuousModel(ImageGenerator):
     Shapes:
         images: [N, C, H, W] in [0, 1]; states x: the same in [-1, 1] at data_time; codes z: noise, the same shape.
     """
+
+    use: ClassVar[str] = (
+        "from zoo.core.samples import sample_split\n"
+        "\n"
+        'zoo.save_grid(model.sample(16, seed=0), "grid.png")\n'
+        'x = sample_split("{data}")[0][:2].float() / 255      # packaged test images in [0, 1]\n'
+        "print(model.bits_per_dim(x, steps=10))               # an upper bound, along the ODE"
+    )
 
     noise_time: float
     data_time: float

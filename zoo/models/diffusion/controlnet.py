@@ -98,6 +98,13 @@ class ControlNet(ConditionalDDPM):
         images x: [N, C, H, W] in [0, 1]; controls: [N, 1, H, W] in [0, 1]; labels: int64 [N].
     """
 
+    use: ClassVar[str] = (
+        "from zoo.models.diffusion.controlnet import edge_map\n"
+        "\n"
+        'digits = zoo.load("ddpm-mnist").sample(1, seed=0)    # edges of any image will do: white lines on black [1, 1, 28, 28]\n'
+        'zoo.save_grid(model.sample(4, control=edge_map(digits), seed=0), "grid.png")'
+    )
+
     branch_class: ClassVar[Any] = ControlBranch
 
     def __init__(

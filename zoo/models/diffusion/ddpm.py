@@ -13,7 +13,7 @@ folds 2×2 pixels into channels first; few-step samplers beside the paper's own.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -43,6 +43,12 @@ class DDPM(ImageGenerator):
     Shapes:
         images x: [N, C, H, W] in [0, 1]; inside, x_t is scaled to [-1, 1] plus noise; steps t: [N] in 0 … T-1.
     """
+
+    use: ClassVar[str] = (
+        'zoo.save_grid(model.sample(16, seed=0), "grid.png")  # sampler= and steps= choose another sampler\n'
+        "z = model.encode(model.sample(2, seed=0), steps=10)  # noise that DDIM leads back to these images\n"
+        'zoo.save_grid(model.decode(z, steps=10), "again.png")'
+    )
 
     def __init__(
         self,

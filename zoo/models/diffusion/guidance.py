@@ -47,6 +47,12 @@ class NoisyClassifier(ZooModule):
     """
 
     task: ClassVar[str] = "other"
+    use: ClassVar[str] = (
+        "import torch\n"
+        "\n"
+        "noise = torch.randn(2, *model.image_shape)\n"
+        "print(model(noise, torch.tensor([0, 999])).softmax(1))    # classes of an image x_t at step t"
+    )
 
     def __init__(
         self,

@@ -56,6 +56,13 @@ class KLAutoencoder(ZooModule):
     """
 
     task: ClassVar[str] = "other"
+    use: ClassVar[str] = (
+        "from zoo.core.samples import sample_split\n"
+        "\n"
+        'x = sample_split("{data}")[0][:8].float() / 255      # packaged test images in [0, 1]\n'
+        "print(model.encode(x).shape)                         # the latent images that a diffusion model learns\n"
+        'zoo.save_grid(model.reconstruct(x), "again.png")'
+    )
 
     def __init__(
         self,

@@ -177,6 +177,9 @@ class PointNCSN(ScoreModel):
     """
 
     task: ClassVar[str] = "other"
+    use: ClassVar[str] = (
+        "points = model.sample_points(500, seed=0)            # annealed Langevin dynamics\nprint(points.mean(0))"
+    )
     spread = 4.0
     STEPS = 100  # Langevin steps at each level, as the paper's toy takes
     BOX = 8.0  # samples start evenly in [-8, 8]²

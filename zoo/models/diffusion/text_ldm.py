@@ -14,7 +14,7 @@ Departures from the paper: the text encoder is trained along and not a large pre
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -57,6 +57,11 @@ class TextLatentDiffusion(LatentDiffusion):
     Shapes:
         images: [N, C, H, W] in [0, 1]; prompts: ids [N, LENGTH], see captions.py.
     """
+
+    use: ClassVar[str] = (
+        'images = model.sample(16, prompt="a thick slanted seven", seed=0)     # guidance=… for more of the prompt\n'
+        'zoo.save_grid(images, "grid.png")'
+    )
 
     def __init__(
         self,

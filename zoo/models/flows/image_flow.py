@@ -39,6 +39,13 @@ class ImageFlow(ZooModule):
     """
 
     task: ClassVar[str] = "unconditional-image-generation"
+    use: ClassVar[str] = (
+        "from zoo.core.samples import sample_split\n"
+        "\n"
+        'zoo.save_grid(model.sample(16, seed=0), "grid.png")\n'
+        'x = sample_split("{data}")[0][:8].float() / 255      # packaged test images in [0, 1]\n'
+        "print(model.bits_per_dim(x))"
+    )
     flow: Bijection
     noise: Uniform | NormalEnds
 

@@ -5,7 +5,7 @@ number of the graph that each node belongs to.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import lightning as L
 import torch
@@ -23,6 +23,11 @@ class GraphClassifier(LabelModel):
     Shapes:
         x: [nodes, in_channels]; edge_index: [2, edges]; batch: [nodes] or None for one graph; logits: [graphs, num_classes].
     """
+
+    use: ClassVar[str] = (
+        'graph = zoo.datamodule("{data}").part("test")[0]     # a PyG Data; a Batch of graphs will do too\n'
+        "print(model.predict(graph))"
+    )
 
     def __init__(self, num_classes: int, in_channels: int) -> None:
         super().__init__()

@@ -12,7 +12,7 @@ a perceptron on the sum reads out for set2set.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import lightning as L
 import torch
@@ -58,6 +58,8 @@ class MPNN(GraphModel):
         x: [atoms, in_channels]; edge_index: [2, bonds]; edge_attr: [bonds, edge_channels]; batch: [atoms] or None;
         value: [graphs], in units of the target's deviation in training.
     """
+
+    use: ClassVar[str] = 'print(model.predict(["CCO", "c1ccccc1"]))  # log10 of mol/l: SMILES, or PyG graphs'
 
     target_mean: Tensor
     target_scale: Tensor

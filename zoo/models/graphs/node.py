@@ -8,7 +8,7 @@ there instead of one per word of the vocabulary, and the first product touches n
 import copy
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import lightning as L
 import torch
@@ -38,6 +38,12 @@ class NodeClassifier(LabelModel):
     Shapes:
         x: [N, in_channels]; edge_index: [2, E]; logits: [N, num_classes].
     """
+
+    use: ClassVar[str] = (
+        'data = zoo.datamodule("{data}").data                 # a PyG Data; any other with as many features will do\n'
+        "print(model.predict(data)[:3])                       # [(class, probability)] for each node\n"
+        "print(model.embed(data).shape)"
+    )
 
     def __init__(
         self, num_classes: int, in_channels: int, *, normalize_features: bool, lr: float, weight_decay: float

@@ -35,6 +35,13 @@ class PixelModel(ZooModule):
     """
 
     task: ClassVar[str] = "unconditional-image-generation"
+    use: ClassVar[str] = (
+        "from zoo.core.samples import sample_split\n"
+        "\n"
+        'x = sample_split("{data}")[0][:2].float() / 255      # packaged test images in [0, 1]\n'
+        "print(model.bits_per_dim(x))                         # exact\n"
+        'zoo.save_grid(model.complete(x, 14, seed=0), "completed.png")    # the lower half is drawn'
+    )
 
     def __init__(self, image_shape: tuple[int, int, int], levels: int) -> None:
         super().__init__()

@@ -31,6 +31,12 @@ class RollModel(ZooModule):
     """
 
     task: ClassVar[str] = "other"
+    use: ClassVar[str] = (
+        "from datamodules.formats.midi import write_midi\n"
+        "\n"
+        "roll = model.compose(16, seed=0)                     # piano roll, bool [16, 88]\n"
+        'write_midi(roll, "chorale.mid")'
+    )
     reading: ClassVar[str]
 
     def log_prob(self, roll: Tensor) -> Tensor:

@@ -41,6 +41,10 @@ class CausalLM(ZooModule):
     """
 
     task: ClassVar[str] = "text-generation"
+    use: ClassVar[str] = (
+        'print(model.generate("ROMEO:\\n", 200, temperature=0.8, seed=0))   # model.stream(…) yields the characters one by one\n'
+        'print(model.perplexity("To be, or not to be"))'
+    )
     stateful: ClassVar[bool] = False
     context: int | None = None
     window: int = 256

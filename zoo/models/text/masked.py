@@ -53,6 +53,10 @@ class MaskedLM(ZooModule):
     """
 
     task: ClassVar[str] = "fill-mask"
+    use: ClassVar[str] = (
+        'print(model.fill_mask("the captain stood on the [MASK] and looked at the sea ."))    # [(piece, probability), …]\n'
+        'print(model.embed("a storm came up").shape)'
+    )
     head: nn.Module
 
     def __init__(self, vocab_size: int, context: int, mask_share: float) -> None:

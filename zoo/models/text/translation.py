@@ -53,6 +53,7 @@ class Translator(ZooModule):
     """
 
     task: ClassVar[str] = "translation"
+    use: ClassVar[str] = 'print(model.translate("{sentence}", beams=5))        # several texts give a list'
 
     def __init__(self) -> None:
         super().__init__()

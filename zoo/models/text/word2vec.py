@@ -57,6 +57,10 @@ class Word2Vec(ZooModule):
     """
 
     task: ClassVar[str] = "feature-extraction"
+    use: ClassVar[str] = (
+        'print(model.neighbours("whale"))                     # [(word, cosine), …]\n'
+        'print(model.analogy("man", "king", "woman"))'
+    )
 
     def __init__(
         self, vocab_size: int = 100, dim: int = 100, *, negatives: int = 5, vocabulary: list[str] | None = None
