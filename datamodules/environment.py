@@ -4,7 +4,7 @@
 the loaders ask `trainer.lightning_module.behave(obs, generator)`, or draw actions at random where there is no trainer.
 
 A run that was stopped goes on bit-equal from the end of an epoch. What happens in it is a function of (seed, epoch, batch) and of
-what the loader's `state_dict` carries. Array worlds (`datamodules.worlds`) carry their state; gymnasium's environments hide
+what the module's `state_dict` carries. Array worlds (`datamodules.worlds`) carry their state; gymnasium's environments hide
 theirs, so they are reset at each epoch's start, and their open episodes count as truncated there.
 """
 
@@ -209,16 +209,18 @@ class RolloutLoader(ResumableLoader):
         batch["recent"] = torch.tensor(float(np.mean(self.recent)) if self.recent else float("nan"))
         return batch
 
-    def state_dict(self) -> dict[str, Any]:
-        """Epoch and batch, the open episodes, and the state of the world where it can be told: tensors and whole numbers."""
-        state: dict[str, Any] = dict(super().state_dict())
-        state |= {"open": torch.tensor(self.open), "recent": torch.tensor(self.recent, dtype=torch.float64)}
+    def carried(self) -> dict[str, Any]:
+        """What the next epoch depends on: open episodes, and the world's state where it can be told. Tensors and whole numbers."""
+        state: dict[str, Any] = {
+            "open": torch.tensor(self.open),
+            "recent": torch.tensor(self.recent, dtype=torch.float64),
+        }
         if isinstance(self.world, World) and self.obs is not None:
             state |= {"world": torch.tensor(self.world.state), "steps": torch.tensor(self.world.steps)}
         return state
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        super().load_state_dict({"epoch": int(state["epoch"]), "batch": int(state["batch"])})
+    def carry_on(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `carried` gave."""
         self.open, self.recent = state["open"].numpy().copy(), state["recent"].tolist()
         if "world" in state and isinstance(self.world, World):
             self.world.state, self.world.steps = state["world"].numpy().copy(), state["steps"].numpy().copy()
@@ -256,12 +258,12 @@ class ReplayLoader(RolloutLoader):
         self.filled = min(self.filled + len(value), self.data.capacity)
         self.place = (self.place + len(value)) % self.data.capacity
 
-    def state_dict(self) -> dict[str, Any]:
+    def carried(self) -> dict[str, Any]:
         kept = {name: memory[: self.filled].clone() for name, memory in self.memory.items()}
-        return super().state_dict() | {"memory": kept, "place": self.place}
+        return super().carried() | {"memory": kept, "place": self.place}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        super().load_state_dict(state)
+    def carry_on(self, state: Mapping[str, Any]) -> None:
+        super().carry_on(state)
         self.memory, self.filled, self.place = {}, 0, int(state["place"])
         for name, kept in state["memory"].items():
             self.memory[name] = torch.zeros(self.data.capacity, *kept.shape[1:], dtype=kept.dtype)
@@ -315,6 +317,8 @@ class Environment(lightning.LightningDataModule):
         if type(self).__init__ is Environment.__init__:
             self.save_hyperparameters(ignore=["_class_path", "_instantiator"])
         self._spaces: Spaces | None = None
+        self._loader: RolloutLoader | None = None
+        self._carried: dict[str, Any] | None = None  # by a stopped run
 
     @property
     def spaces(self) -> Spaces:
@@ -385,8 +389,22 @@ class Environment(lightning.LightningDataModule):
         """What learns from each step as it is played (tabular agents); None for agents that learn from whole batches."""
         return getattr(getattr(self.trainer, "lightning_module", None), "learn", None)
 
-    def train_dataloader(self) -> RolloutLoader:
+    def loader(self) -> RolloutLoader:
         return RolloutLoader(self, self.trainer.global_rank if self.trainer else 0)
+
+    def train_dataloader(self) -> RolloutLoader:
+        self._loader = self.loader()
+        if self._carried is not None:
+            self._loader.carry_on(self._carried)
+            self._carried = None
+        return self._loader
+
+    def state_dict(self) -> dict[str, Any]:
+        """What travels in a checkpoint of a run: Lightning doesn't give a loader its own state back at an epoch's end."""
+        return {} if self._loader is None else self._loader.carried()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._carried = state or None
 
 
 class Replay(Environment):
@@ -428,5 +446,5 @@ class Replay(Environment):
         self.capacity, self.batch_size, self.updates, self.warmup = capacity, batch_size, updates, warmup
         self.save_hyperparameters(ignore=["_class_path", "_instantiator"])
 
-    def train_dataloader(self) -> ReplayLoader:
+    def loader(self) -> ReplayLoader:
         return ReplayLoader(self, self.trainer.global_rank if self.trainer else 0)

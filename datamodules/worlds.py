@@ -312,7 +312,7 @@ class Cat(Table):
         probability = np.stack([chain, chain], 1) if owner else chain[:, None]
         if owner:
             probability[3] = np.eye(6)[[4, 5]]
-        reward = np.broadcast_to(np.array(CAT_REWARDS)[:, None, None], probability.shape)
+        reward = np.broadcast_to(np.array(CAT_REWARDS)[:, None, None], probability.shape).copy()
         first = np.array([0.2] * 5 + [0.0])  # any mood but sleeping
         super().__init__(
             probability, reward, np.arange(6) == 5, first, n, max_episode_steps=max_episode_steps or self.time_limit
