@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from zoo.core.checks import seeded_generator
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule, init_arguments
+from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.rl.episodes import Episodes, play_episodes
 
@@ -55,7 +56,7 @@ class Agent(ZooModule):
 
     # Verbs -----------------------------------------------------------------------------------------------------------
 
-    @torch.no_grad()
+    @verb
     def act(self, obs: Any, greedy: bool = True, seed: int | None = None) -> Any:
         """The action for an observation as gymnasium gives it, or the actions for a batch of them.
 
@@ -77,7 +78,7 @@ class Agent(ZooModule):
             return int(action[0]) if self.hparams.get("bounds") is None else action[0].float().numpy()
         return action if isinstance(obs, Tensor) else action.numpy()
 
-    @torch.no_grad()
+    @verb
     def values(self, obs: Any) -> Tensor:
         """Expected discounted return: [] or [A] for one observation, [N] or [N, A] for a batch.
 
