@@ -210,7 +210,7 @@ class RolloutLoader(ResumableLoader):
         return batch
 
     def carried(self) -> dict[str, Any]:
-        """What the next epoch depends on: open episodes, and the world's state where it can be told. Tensors and whole numbers."""
+        """What the next epoch depends on: open episodes, and the world's state where it can be told. Tensors and numbers."""
         state: dict[str, Any] = {
             "open": torch.tensor(self.open),
             "recent": torch.tensor(self.recent, dtype=torch.float64),
