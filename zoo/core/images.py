@@ -30,6 +30,7 @@ class Transform:
         size: (height, width) of the result.
         mode: "L" for grey, "RGB" for colour.
         mean, std: per channel, of pixels in [0, 1].
+        percentiles: stretch each image so that these two percentiles of its values become black and white; None for as it is.
     """
 
     size: Sequence[int]
@@ -38,10 +39,13 @@ class Transform:
     std: Sequence[float]
     interpolation: str = "bilinear"
     antialias: bool = True
+    percentiles: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
         if self.mode not in CHANNELS:
             raise InputError(f"mode must be one of {', '.join(CHANNELS)}, not {self.mode!r}")
+        if self.percentiles is not None and not 0 <= self.percentiles[0] < self.percentiles[1] <= 100:
+            raise InputError(f"percentiles are two rising numbers in 0..100, not {list(self.percentiles)}")
         channels = CHANNELS[self.mode]
         if len(self.mean) != channels or len(self.std) != channels:
             raise InputError(f"mode {self.mode} has {channels} channel(s) but mean {self.mean} and std {self.std}")
@@ -63,6 +67,8 @@ class Transform:
     def pixels(self, image: ImageLike) -> Tensor:
         """The same before scaling: uint8 [C, H, W] or [N, C, H, W] at the model's size and mode."""
         x = _to_uint8(image)
+        if self.percentiles is not None:
+            x = stretch(x, self.percentiles)
         if x.shape[-3] != CHANNELS[self.mode]:
             x = _grey(x) if self.mode == "L" else x.expand(*x.shape[:-3], 3, *x.shape[-2:])
         if tuple(x.shape[-2:]) != tuple(self.size):
@@ -72,7 +78,29 @@ class Transform:
         return x
 
     def to_dict(self) -> dict[str, Any]:
-        return {key: list(v) if isinstance(v, list | tuple) else v for key, v in asdict(self).items()}
+        facts = {key: list(v) if isinstance(v, list | tuple) else v for key, v in asdict(self).items()}
+        if self.percentiles is None:
+            del facts["percentiles"]
+        return facts
+
+
+def read_image(image: ImageLike) -> Tensor:
+    """The pixels of a path, PIL image, array or tensor at their own size: uint8 [C, H, W] or [N, C, H, W] with C of 1 or 3.
+
+    Raises:
+        InputError: for a file that is no image, a shape, a dtype or values that are none of an image.
+    """
+    return _to_uint8(image)
+
+
+def stretch(x: Tensor, percentiles: Sequence[float]) -> Tensor:
+    """Images uint8 [..., C, H, W], each with its two percentiles at 0 and 255; what lies beyond them is cut."""
+    if x.ndim > 3:
+        return torch.stack([stretch(one, percentiles) for one in x])
+    below = x.flatten().bincount(minlength=256).cumsum(0)  # pixels up to each grey level: no sorting, whatever the size
+    low, high = (int((below > p / 100 * (x.numel() - 1)).nonzero()[0]) for p in percentiles)
+    levels = (torch.arange(256) - low) * (255 / max(1, high - low))
+    return levels.round().clamp(0, 255).to(torch.uint8)[x.cpu().long()].to(x.device)
 
 
 def check_images(x: Tensor, shape: Sequence[int]) -> Tensor:

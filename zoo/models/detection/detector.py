@@ -1,0 +1,203 @@
+"""What the detectors share: the verb `detect`, the metrics, the golden tensors and the preview.
+
+A subclass defines `boxes(x, threshold)`: for transformed images [N, C, H, W] a list with a dict for each of them, "boxes" [n, 4] as
+(x0, y0, x1, y1) in pixels of x, "scores" [n] and "labels" int64 [n], best first.
+"""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import lightning as L
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from zoo.core.images import ImageLike, Transform, read_image
+from zoo.core.module import ZooModule, check_count
+from zoo.errors import InputError
+
+Found = list[tuple[str, float, tuple[float, float, float, float]]]
+LOWEST = 0.01  # score above which boxes are measured; what lies below changes no digit of the average precision
+
+
+class Detector(ZooModule):
+    """Base of the networks that find objects and put a box around each.
+
+    Args:
+        num_classes: classes of objects; background is none of them.
+        in_channels: used by the subclass.
+    """
+
+    task: ClassVar[str] = "object-detection"
+
+    def __init__(self, num_classes: int, in_channels: int) -> None:
+        super().__init__()
+        check_count(num_classes, "num_classes")
+        check_count(in_channels, "in_channels")
+        self.num_classes = num_classes
+        self._seen: list[tuple[dict[str, Tensor], dict[str, Tensor]]] = []
+
+    def boxes(self, x: Tensor, threshold: float) -> list[dict[str, Tensor]]:
+        """Boxes of transformed images [N, C, H, W] with scores of at least `threshold`, best first."""
+        raise NotImplementedError
+
+    # Verbs -----------------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def detect(self, images: ImageLike | list[ImageLike], threshold: float = 0.3) -> Found | list[Found]:
+        """What is in a picture: [(class, probability, (x0, y0, x1, y1))] in the picture's own pixels, likeliest first.
+
+        Args:
+            images: a path, PIL image, array or tensor; a list or batch of them gives a list of such lists.
+            threshold: the least probability.
+
+        Raises:
+            InputError: for what is no image, a threshold outside of 0..1, or a model that doesn't know how its images are prepared.
+        """
+        if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
+            raise InputError(f"threshold is a probability in 0..1, not {threshold!r}")
+        if isinstance(images, list | tuple):
+            if not images:
+                raise InputError("the list of images is empty")
+            return [self._detect_one(read_image(image), threshold) for image in images]
+        pixels = read_image(images)
+        if pixels.ndim == 4:
+            return [self._detect_one(one, threshold) for one in pixels]
+        return self._detect_one(pixels, threshold)
+
+    def _detect_one(self, pixels: Tensor, threshold: float) -> Found:
+        transform, was_training = self._ready_transform(), self.training
+        height, width = pixels.shape[-2:]
+        x = transform(pixels)[None].to(self.device)
+        found = self.eval().boxes(x, threshold)[0]
+        self.train(was_training)
+        scale = torch.tensor([width / x.shape[3], height / x.shape[2]] * 2)  # the transform squeezes the aspect
+        limit = torch.tensor([width, height] * 2, dtype=torch.float32)
+        corners = (found["boxes"].float().cpu() * scale).clamp(min=0).minimum(limit)
+        names = self.classes or [str(i) for i in range(self.num_classes)]
+        rows = zip(found["labels"].tolist(), found["scores"].tolist(), corners.tolist(), strict=True)
+        return [(names[label], p, tuple(box)) for label, p, box in rows]  # type: ignore[misc]
+
+    def _ready_transform(self) -> Transform:
+        if self.transform is None:
+            raise InputError(
+                f"this {type(self).__name__} doesn't know yet how its images are prepared: train it, load a trained one, or set "
+                "model.transform = zoo.core.images.Transform(size, mode, mean, std)"
+            )
+        return self.transform
+
+    # Measuring -------------------------------------------------------------------------------------------------------
+
+    def on_validation_epoch_start(self) -> None:
+        self._seen = []
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        self._measure(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_precision("val")
+
+    def on_test_epoch_start(self) -> None:
+        self._seen = []
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        self._measure(batch)
+
+    def on_test_epoch_end(self) -> None:
+        self._log_precision("test")
+
+    def _measure(self, batch: tuple[Tensor, Tensor]) -> None:
+        x, y = batch
+        for found, marked in zip(self.boxes(x, LOWEST), y, strict=True):
+            there = marked[marked[:, 0] >= 0].cpu()
+            truth = {"boxes": there[:, 1:], "labels": there[:, 0].long()}
+            self._seen.append(({key: value.float().cpu() if key != "labels" else value.cpu() for key, value in found.items()}, truth))
+
+    def _log_precision(self, split: str) -> None:
+        if not self._seen:
+            return
+        found = mean_average_precision(self._seen)
+        self.log(f"{split}/ap50", found["map_50"].float(), prog_bar=True)
+        self.log(f"{split}/ap", found["map"].float(), prog_bar=True)
+        self._seen = []
+
+    @torch.no_grad()
+    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+        """Average precision on the whole test split, at IoU 0.5, over 0.5 … 0.95, and of each class."""
+        data.prepare_data()
+        data.setup("test")
+        was_training, self._seen = self.training, []
+        self.eval()
+        for x, y in data.test_dataloader():
+            self._measure((x.to(self.device), y))
+        self.train(was_training)
+        if not self._seen:
+            raise InputError(f"{getattr(data, 'name', 'the data')} has no test images to measure on")
+        found = mean_average_precision(self._seen, each=True)
+        images = len(self._seen)
+        self._seen = []
+        how = f"torchmetrics MeanAveragePrecision with faster-coco-eval, 101 points, {images} test images"
+        dataset, classes = data.name, list(data.classes)  # type: ignore[attr-defined]
+        entries = [
+            _entry(dataset, "ap50", float(found["map_50"]), f"{how}, IoU 0.5, mean over classes"),
+            _entry(dataset, "ap", float(found["map"]), f"{how}, mean over IoU 0.50, 0.55 … 0.95 and classes"),
+        ]
+        for number, value in zip(found["classes"].reshape(-1).tolist(), found["ap50_per_class"].tolist(), strict=True):
+            name = classes[number].lower().replace(" ", "_")
+            entries.append(_entry(dataset, f"ap50_{name}", value, f"{how}, IoU 0.5, {classes[number]} alone"))
+        return entries
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(self.parameters(), lr=2e-3)
+
+    # Golden tensors and preview --------------------------------------------------------------------------------------
+
+    def golden_inputs(self) -> dict[str, Tensor]:
+        transform = self._ready_transform()
+        height, width = transform.size
+        generator = torch.Generator().manual_seed(0)
+        coarse = torch.rand(2, len(transform.mean), 12, 16, generator=generator)
+        smooth = F.interpolate(coarse, (height, width), mode="bilinear", align_corners=False)
+        return {"image": (smooth * 255).round().to(torch.uint8)}
+
+    def preview(self, path: Path) -> Path | None:
+        """Packaged test pictures with the boxes that are found."""
+        from datamodules.dense import dense_sample
+        from zoo.models.detection.drawing import draw_boxes, in_a_row
+
+        try:
+            pictures, _ = dense_sample(self.data["name"] if self.data else "")
+        except InputError:
+            return None
+        drawn = [draw_boxes(picture, self.detect(picture), self.classes or []) for picture in pictures[:3]]
+        return in_a_row(drawn, path)
+
+
+def mean_average_precision(
+    pairs: list[tuple[dict[str, Tensor], dict[str, Tensor]]], *, each: bool = False
+) -> dict[str, Tensor]:
+    """COCO's average precision of (found, true) boxes of every image by torchmetrics; with `each` also "ap50_per_class".
+
+    Raises:
+        MissingExtraError: if faster-coco-eval isn't installed.
+    """
+    from zoo.errors import MissingExtraError
+
+    try:
+        from torchmetrics.detection import MeanAveragePrecision
+
+        metric = MeanAveragePrecision(backend="faster_coco_eval", extended_summary=each)
+    except (ImportError, ModuleNotFoundError):
+        raise MissingExtraError("average precision", "faster-coco-eval", "vision") from None
+    metric.warn_on_many_detections = False
+    metric.update([found for found, _ in pairs], [truth for _, truth in pairs])
+    result = metric.compute()
+    if each:
+        # precision: [thresholds, recalls, classes, areas, most detections]; -1 where there is nothing to find
+        table = result["precision"][0, :, :, 0, -1]
+        result["ap50_per_class"] = torch.where(table > -1, table, torch.nan).nanmean(0)
+    return result
+
+
+def _entry(dataset: str, metric: str, value: float, how: str) -> dict[str, Any]:
+    return {"dataset": dataset, "split": "test", "metric": metric, "value": value, "how": how, "better": "higher"}
