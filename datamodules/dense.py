@@ -4,15 +4,12 @@ Everything lies in memory as one tensor, as in `datamodules.base`: images uint8 
 float32 [N, M, 5] of (class, x0, y0, x1, y1) in pixels of the image, with M the most boxes of one image and class -1 where there is none.
 """
 
-import json
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from datamodules.base import CLI_KEYS, SAMPLES, TensorDataModule
+from datamodules.base import CLI_KEYS, TensorDataModule
 from datamodules.spatial import JointAugment
 from zoo.errors import InputError
 
@@ -83,30 +80,3 @@ class DenseDataModule(TensorDataModule):
     def _augment(self, settings: dict[str, Any]) -> JointAugment:  # type: ignore[override]
         fill = tuple(255 * m for m in self.mean)  # zero once normalised
         return JointAugment(settings, self.image_shape, fill=fill, void=self.void)
-
-
-def dense_sample(name: str) -> tuple[Tensor, Any]:
-    """A few packaged real test pictures of a data set, uint8 [N, C, H, W], with what is marked on them. Needs no download.
-
-    Of "nuclei" that is a map of instances, int64 [N, H, W]; of "bccd" a list of boxes [(class, (x0, y0, x1, y1))] for each picture.
-
-    Raises:
-        InputError: for a data set without packaged pictures.
-    """
-    facts = SAMPLES / f"{name}.pictures.json"
-    if not facts.is_file():
-        known = sorted(file.name.removesuffix(".pictures.json") for file in SAMPLES.glob("*.pictures.json"))
-        raise InputError(f"no pictures of {name!r} are packaged; there are {', '.join(known)}.")
-    about = json.loads(facts.read_text(encoding="utf-8"))
-    pictures = _strip(SAMPLES / about["pictures"], about["count"])
-    if "boxes" in about:
-        return pictures, [[(box[0], tuple(box[1:])) for box in boxes] for boxes in about["boxes"]]
-    return pictures, _strip(SAMPLES / about["maps"], about["count"])[:, 0].long()
-
-
-def _strip(path: Any, count: int) -> Tensor:
-    """Pictures that stand one above the other in a file, uint8 [count, C, H, W]."""
-    with Image.open(path) as image:
-        pixels = torch.from_numpy(np.array(image))
-    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
-    return pixels.unflatten(0, (count, -1)).permute(0, 3, 1, 2).contiguous()

@@ -25,7 +25,7 @@ class JointAugment:
         settings: any of
             crop: [height, width] of the window in pixels of the result, default the whole image's;
             scale: [least, most] zoom, drawn evenly in its logarithm;
-            flip: mirror left to right with probability one half;
+            flip: mirror left to right with probability one half; "both" upside down as well;
             dihedral: any of the eight turns and mirrorings of a square, for pictures without an up;
             shift: how far a window may leave the image, as a share of the window's side;
             gain: brightness is multiplied by 1 - gain … 1 + gain;
@@ -50,7 +50,9 @@ class JointAugment:
         self.scale = (float(low), float(high))
         if min(self.size) < 1 or not 0 < self.scale[0] <= self.scale[1]:
             raise InputError(f"augment needs a crop of at least 1 pixel and 0 < least <= most scale, not {settings}.")
-        self.flip, self.dihedral = bool(settings.get("flip", False)), bool(settings.get("dihedral", False))
+        self.flip, self.dihedral = settings.get("flip", False), bool(settings.get("dihedral", False))
+        if self.flip not in (True, False, "both"):
+            raise InputError(f"augment.flip is {self.flip!r}; it can be true, false or both.")
         if self.dihedral and height != width:
             raise InputError(f"augment.dihedral turns squares, but the crop is {height} x {width}.")
         self.shift, self.gain = float(settings.get("shift", 0.0)), float(settings.get("gain", 0.0))
@@ -86,7 +88,7 @@ class JointAugment:
         zoom = torch.exp(math.log(self.scale[0]) + uniform(n) * math.log(self.scale[1] / self.scale[0]))
         matrix = torch.eye(2, device=device).expand(n, 2, 2) / zoom[:, None, None]
         signs = torch.where(uniform(n, 2) < 0.5, -1.0, 1.0)
-        if not self.dihedral:
+        if not self.dihedral and self.flip != "both":
             signs[:, 1] = 1.0
         if self.flip or self.dihedral:
             matrix = matrix * signs[:, None, :]

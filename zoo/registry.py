@@ -182,9 +182,11 @@ ARCHITECTURES = {
     "vqvae": "zoo.autoencoders.vqvae:VQVAE",
     "wgan": "zoo.adversarial.wgan:WGAN",
     "word2vec": "zoo.text.word2vec:Word2Vec",
+    "yolo": "zoo.models.detection.yolo:YOLO",
 }
 
 DATAMODULES = {
+    "bccd": "datamodules.bccd:BCCD",
     "bell": "datamodules.bumps:Bell",
     "cifar10": "datamodules.cifar10:CIFAR10",
     "cifar100": "datamodules.cifar100:CIFAR100",
@@ -203,6 +205,7 @@ DATAMODULES = {
     "karate": "datamodules.karate:KarateClub",
     "logic-gate": "datamodules.gates:LogicGate",
     "mnist": "datamodules.mnist:MNIST",
+    "mnist-canvases": "datamodules.canvases:Canvases",
     "mnist-points": "datamodules.mnist_points:MNISTPoints",
     "moby-dick": "datamodules.moby_dick:MobyDick",
     "moons": "datamodules.moons:TwoMoons",

@@ -13,7 +13,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zoo.core.images import ImageLike, Transform, read_image
-from zoo.core.module import ZooModule, check_count
+from zoo.core.checks import check_count
+from zoo.core.module import ZooModule
+from zoo.core.samples import picture_sample
 from zoo.errors import InputError
 
 Found = list[tuple[str, float, tuple[float, float, float, float]]]
@@ -162,11 +164,10 @@ class Detector(ZooModule):
 
     def preview(self, path: Path) -> Path | None:
         """Packaged test pictures with the boxes that are found."""
-        from datamodules.dense import dense_sample
         from zoo.models.detection.drawing import draw_boxes, in_a_row
 
         try:
-            pictures, _ = dense_sample(self.data["name"] if self.data else "")
+            pictures, _ = picture_sample(self.data["name"] if self.data else "")
         except InputError:
             return None
         drawn = [draw_boxes(picture, self.detect(picture), self.classes or []) for picture in pictures[:3]]

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision import ops
 
-from zoo.core.module import check_count
+from zoo.core.checks import check_count
 from zoo.errors import InputError
 from zoo.models.detection.backbones import Backbone, Kind, ReversibleBlock, convolution
 from zoo.models.detection.detector import Detector

@@ -14,7 +14,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zoo.core.images import ImageLike, Transform, read_image
-from zoo.core.module import ZooModule, check_count
+from zoo.core.checks import check_count
+from zoo.core.module import ZooModule
+from zoo.core.samples import picture_sample
 from zoo.errors import InputError
 from zoo.models.segmentation.instances import border_of, separate
 from zoo.models.segmentation.losses import segmentation_loss
@@ -254,11 +256,10 @@ class Segmenter(ZooModule):
 
     def preview(self, path: Path) -> Path | None:
         """Packaged test pictures, each above what the network makes of it."""
-        from datamodules.dense import dense_sample
         from zoo.models.segmentation.drawing import paint_classes, paint_instances, side_by_side
 
         try:
-            pictures, _ = dense_sample(self.data["name"] if self.data else "")
+            pictures, _ = picture_sample(self.data["name"] if self.data else "")
         except InputError:
             return None
         rows = []
