@@ -1,8 +1,9 @@
 """Blood cells under the microscope (BCCD, MIT): 364 photographs of 640 x 480 pixels with boxes around red cells, white cells and
 platelets.
 
-The official repository lays out Pascal VOC: JPEGImages, Annotations, and ImageSets/Main with 205 images to train, 87 to validate and 72
-to test. Two boxes have no area and are left out. Some red cells at the edges aren't marked, which bounds the precision that can be had.
+The official repository lays out Pascal VOC: JPEGImages, Annotations, and ImageSets/Main with 205 images to train, 87 to
+validate and 72 to test. Two boxes have no area and are left out. Some red cells at the edges aren't marked, which bounds the
+precision that can be had.
 """
 
 import warnings

@@ -1,8 +1,9 @@
-"""Digits of MNIST scattered over canvases of 128 x 128 pixels, with a box around each: a detection task that is drawn, not collected.
+"""Digits of MNIST scattered over canvases of 128 x 128 pixels, with a box around each.
 
-A canvas holds one to eight digits with sides of 18 to 44 pixels. Each is scaled by whole numbers alone, laid where it covers at most
-15 % of another box or is covered so, and blended by the larger value. Every number is drawn by splitmix64 from (seed, split, canvas),
-so the same canvases come out on every machine and of every library. Digits to train on, to validate and to test are different ones.
+A canvas holds one to eight digits with sides of 18 to 44 pixels. Each is scaled by whole numbers alone, laid where it covers at
+most 15 % of another box or is covered so, and blended by the larger value. Every number is drawn by splitmix64 from (seed,
+split, canvas), so the same canvases come out on every machine and of every library. Digits to train on, to validate and to test
+are different ones.
 """
 
 from typing import Any, ClassVar
@@ -128,4 +129,3 @@ def _free(box: np.ndarray, others: np.ndarray) -> bool:
     common = (high - low).clip(min=0).prod(1)
     areas = (others[:, 2:] - others[:, :2]).prod(1)
     return bool((common <= COVERED * np.minimum(areas, (box[2:] - box[:2]).prod())).all())
-

@@ -1,7 +1,8 @@
 """What the data modules of segmentation and detection share: images with a map of classes or instances, or with boxes.
 
-Everything lies in memory as one tensor, as in `datamodules.base`: images uint8 [N, C, H, W], maps of whole numbers [N, H, W], boxes
-float32 [N, M, 5] of (class, x0, y0, x1, y1) in pixels of the image, with M the most boxes of one image and class -1 where there is none.
+Everything lies in memory as one tensor, as in `datamodules.base`: images uint8 [N, C, H, W], maps of whole numbers [N, H, W],
+boxes float32 [N, M, 5] of (class, x0, y0, x1, y1) in pixels of the image, with M the most boxes of one image and class -1 where
+there is none.
 """
 
 from typing import Any, ClassVar

@@ -1,8 +1,9 @@
 """Nuclei of cells under fluorescence: the 334 grey images of 256 x 256 pixels of the 2018 Data Science Bowl (BBBC038, CC0).
 
-The official archive `stage1_train` holds a folder for each image, ID/images/ID.png and a mask for each nucleus in ID/masks. There is no
-official split that has masks: here `fixed_permutation` of the sorted identifiers gives 234 to train, 33 to validate and 67 to test.
-Each image is stretched between two of its percentiles, since the mean grey of the originals runs from 3 to 35 of 255.
+The official archive `stage1_train` holds a folder for each image, ID/images/ID.png and a mask for each nucleus in ID/masks.
+There is no
+official split that has masks: here `fixed_permutation` of the sorted identifiers gives 234 to train, 33 to validate and 67 to
+test. Each image is stretched between two of its percentiles, since the mean grey of the originals runs from 3 to 35 of 255.
 """
 
 from pathlib import Path
@@ -33,7 +34,9 @@ class Nuclei(DenseDataModule):
     percentiles = (1.0, 99.8)
     counts: ClassVar[dict[str, int]] = {"train": 234, "val": 33, "test": 67}
     licence: ClassVar[str] = "CC0"
-    licence_note: ClassVar[str] = "Nothing is asked of you. Cite Caicedo et al. (2019) and BBBC038v1 of the Broad Institute."
+    licence_note: ClassVar[str] = (
+        "Nothing is asked of you. Cite Caicedo et al. (2019) and BBBC038v1 of the Broad Institute."
+    )
     homepage: ClassVar[str] = "https://bbbc.broadinstitute.org/BBBC038"
     folder: ClassVar[str] = "stage1_train"
     _all: list[tuple[Tensor, Tensor]] | None = None  # read once for all splits: there are 9,543 files of masks
@@ -54,7 +57,9 @@ class Nuclei(DenseDataModule):
             self._all = [pair for path in sorted(folder.iterdir()) if path.is_dir() and (pair := read_sample(path))]
         read, total = self._all, sum(self.counts.values())
         if len(read) != total:
-            raise InputError(f"{folder} holds {len(read)} grey images of 256 x 256, not {total}: unpack the archive again.")
+            raise InputError(
+                f"{folder} holds {len(read)} grey images of 256 x 256, not {total}: unpack the archive again."
+            )
         order = fixed_permutation(total)
         start = {"train": 0, "val": self.counts["train"], "test": self.counts["train"] + self.counts["val"]}[split]
         chosen = [read[i] for i in order[start : start + self.counts[split]].tolist()]

@@ -1,8 +1,8 @@
 """Augmentation that moves an image and what is marked on it together: maps of classes or instances, or boxes.
 
-One affine window per image is drawn from an explicit `torch.Generator`: how far it zooms, where it lies, whether it is mirrored or
-turned. The image is sampled bilinearly under it, a map by its nearest pixel, and boxes by the inverse of the same transformation.
-Nothing loops over images.
+One affine window per image is drawn from an explicit `torch.Generator`: how far it zooms, where it lies, whether it is mirrored
+or turned. The image is sampled bilinearly under it, a map by its nearest pixel, and boxes by the inverse of the same
+transformation. Nothing loops over images.
 """
 
 import math
@@ -43,7 +43,9 @@ class JointAugment:
         self, settings: dict[str, Any], image_shape: tuple[int, int, int], *, fill: tuple[float, ...], void: int = 0
     ) -> None:
         if unknown := settings.keys() - KEYS:
-            raise InputError(f"augment has no setting {', '.join(sorted(unknown))}; it knows {', '.join(sorted(KEYS))}.")
+            raise InputError(
+                f"augment has no setting {', '.join(sorted(unknown))}; it knows {', '.join(sorted(KEYS))}."
+            )
         height, width = settings.get("crop") or image_shape[1:]
         self.size = (int(height), int(width))
         low, high = settings.get("scale") or (1.0, 1.0)
@@ -76,9 +78,7 @@ class JointAugment:
             marks = marks.to(y.dtype)
         return self._light(moved, generator), marks
 
-    def window(
-        self, n: int, image: torch.Size, device: torch.device, generator: Generator
-    ) -> tuple[Tensor, Tensor]:
+    def window(self, n: int, image: torch.Size, device: torch.device, generator: Generator) -> tuple[Tensor, Tensor]:
         """The windows of n images: a matrix [n, 2, 2] from an offset in the result to one in the image, both (x, y) in pixels,
         and the windows' centres in the image [n, 2]."""
 

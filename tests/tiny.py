@@ -42,6 +42,15 @@ def patterned(n: int = 8, size: int = 16) -> Callable[[], Any]:
         corner = rows // (size // 2) * 2 + columns // (size // 2)
         image = sum((corner == i) * pattern.float() for i, pattern in enumerate(patterns))
         return image.expand(n, 3, -1, -1) * torch.linspace(0.5, 1, n)[:, None, None, None], torch.arange(n) % 10
+def maps(n: int = 4, channels: int = 1, size: int = 32, classes: int = 3) -> Callable[[], Any]:
+    """Pictures in squares of as many brightnesses as there are classes."""
+
+    def make() -> tuple[torch.Tensor, torch.Tensor]:
+        generator = torch.Generator().manual_seed(0)
+        coarse = torch.randint(classes, (n, size // 8, size // 8), generator=generator)
+        y = coarse.repeat_interleave(8, 1).repeat_interleave(8, 2)
+        noise = 0.1 * torch.randn(n, channels, size, size, generator=generator)
+        return y[:, None] / classes + noise, y.to(torch.uint8)
 
     return make
 
@@ -62,6 +71,14 @@ def board_positions() -> Any:
     """Eight made-up positions of tic-tac-toe with policies and values."""
     boards = torch.randint(-1, 2, (8, 3, 3), generator=torch.Generator().manual_seed(0)).float()
     return boards, torch.eye(9)[:8], torch.linspace(-1, 1, 8)
+def marked() -> Any:
+    """Four pictures with one bright square each, and a box around it."""
+    x, y = torch.zeros(4, 1, 64, 64), torch.full((4, 2, 5), -1.0)
+    for i in range(4):
+        left, top = 8 + 10 * i, 30 - 7 * i
+        x[i, 0, top : top + 18, left : left + 14] = 1
+        y[i, 0] = torch.tensor([i, left, top, left + 14, top + 18])
+    return x, y
 
 
 def characters(n: int = 4, length: int = 16, vocab_size: int = 65) -> Callable[[], Any]:
@@ -466,4 +483,17 @@ TINY: dict[str, Tiny] = {
     "jigsaw": Tiny({"width": 8, "tile": 7}, patterned(24), data="cifar10", overfits=0.7),
     "rotnet": Tiny({"width": 8, "view_size": 16}, images(8, 3, 16), data="cifar10", overfits=0.9),
     "simclr": Tiny({"width": 8, "view_size": 16}, gratings(), data="cifar10", overfits=0.9),
+    "unet": Tiny(
+        {"num_classes": 3, "widths": (8, 12), "loss": "cce+dice"},
+        maps(classes=3),
+        data="atoms",
+        data_init={"batch_size": 4, "limit": 8},
+    ),
+    "yolo": Tiny(
+        {"num_classes": 10, "in_channels": 1, "priors": ((13, 19), (23, 28)), "widths": (8, 12), "stem": 8, "depth": 1},
+        marked,
+        data="mnist-canvases",
+        data_init={"batch_size": 4, "limit": 8},
+        overfits=0.6,
+    ),
 }

@@ -1,7 +1,8 @@
 """Marked boxes as other tools write them: Pascal VOC (an XML file for each image) and COCO (one JSON file for all).
 
-Both become lists of `Marked`: a file's name, its width and height in pixels, and boxes (class name, x0, y0, x1, y1) with x0 the left
-edge of the first pixel and x1 the right edge of the last one. VOC counts pixels from 1 and includes the last: x0 = xmin - 1, x1 = xmax.
+Both become lists of `Marked`: a file's name, its width and height in pixels, and boxes (class name, x0, y0, x1, y1) with x0 the
+left edge of the first pixel and x1 the right edge of the last one. VOC counts pixels from 1 and includes the last: x0 = xmin -
+1, x1 = xmax.
 """
 
 import json
@@ -50,7 +51,12 @@ def read_voc(path: Path, *, one_based: bool = True) -> Marked:
             boxes.append((name, x0 - low, y0 - low, x1, y1))
     except (OSError, ElementTree.ParseError, ValueError, AttributeError) as error:
         raise InputError(f"{path} can't be read as a VOC annotation: {error}") from None
-    return Marked(root.findtext("filename") or path.with_suffix(".jpg").name, width, height, clean(boxes, width, height, path.name))
+    return Marked(
+        root.findtext("filename") or path.with_suffix(".jpg").name,
+        width,
+        height,
+        clean(boxes, width, height, path.name),
+    )
 
 
 def read_coco(path: Path) -> list[Marked]:
@@ -87,5 +93,7 @@ def clean(boxes: list[Box], width: int, height: int, where: str) -> list[Box]:
         if high[0] - low[0] > 1 and high[1] - low[1] > 1:  # a box of one pixel is a slip of the mouse
             kept.append((name, *low, *high))
         else:
-            warnings.warn(f"{where}: the box {(x0, y0, x1, y1)} of {name} has no area in the image and is left out.", stacklevel=2)
+            warnings.warn(
+                f"{where}: the box {(x0, y0, x1, y1)} of {name} has no area in the image and is left out.", stacklevel=2
+            )
     return kept

@@ -81,3 +81,17 @@ class Acts(Protocol):
     def values(self, obs: Any) -> Tensor: ...
 
     def play(self, episodes: int = 1, seed: int = 0, path: Any = None, env: Any = None) -> Any: ...
+
+
+@runtime_checkable
+class Segments(Protocol):
+    """Gives every pixel of a picture a class: int64 [H, W] at the picture's own size, or the classes' probabilities [C, H, W]."""
+
+    def segment(self, images: Any, *, probability: bool = False) -> Any: ...
+
+
+@runtime_checkable
+class Detects(Protocol):
+    """Finds objects: [(class, probability, (x0, y0, x1, y1))] in the picture's own pixels; a list for a list."""
+
+    def detect(self, images: Any, threshold: float = 0.3) -> Any: ...

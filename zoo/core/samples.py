@@ -30,7 +30,8 @@ def sample_split(name: str) -> tuple[Tensor, Tensor]:
 def picture_sample(name: str) -> tuple[Tensor, Any]:
     """A few packaged real test pictures of a data set, uint8 [N, C, H, W], with what is marked on them. Needs no download.
 
-    Of "nuclei" that is a map of instances, int64 [N, H, W]; of "bccd" a list of boxes [(class, (x0, y0, x1, y1))] for each picture.
+    Of "nuclei" that is a map of instances, int64 [N, H, W]; of "bccd" a list of boxes [(class, (x0, y0, x1, y1))] for each
+    picture.
 
     Raises:
         InputError: for a data set without packaged pictures.

@@ -22,7 +22,9 @@ Kind = Literal["residual", "gelan"]
 def convolution(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Sequential:
     """Convolution, batch normalisation and SiLU."""
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, size, stride=stride, padding=size // 2, bias=False), nn.BatchNorm2d(outputs), nn.SiLU()
+        nn.Conv2d(inputs, outputs, size, stride=stride, padding=size // 2, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.SiLU(),
     )
 
 

@@ -1,7 +1,7 @@
 """What the detectors share: the verb `detect`, the metrics, the golden tensors and the preview.
 
-A subclass defines `boxes(x, threshold)`: for transformed images [N, C, H, W] a list with a dict for each of them, "boxes" [n, 4] as
-(x0, y0, x1, y1) in pixels of x, "scores" [n] and "labels" int64 [n], best first.
+A subclass defines `boxes(x, threshold)`: for transformed images [N, C, H, W] a list with a dict for each of them, "boxes" [n,
+4] as (x0, y0, x1, y1) in pixels of x, "scores" [n] and "labels" int64 [n], best first.
 """
 
 from pathlib import Path
@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from zoo.core.images import ImageLike, Transform, read_image
 from zoo.core.checks import check_count
+from zoo.core.images import ImageLike, Transform, read_image
 from zoo.core.module import ZooModule
 from zoo.core.samples import picture_sample
 from zoo.errors import InputError
@@ -54,7 +54,8 @@ class Detector(ZooModule):
             threshold: the least probability.
 
         Raises:
-            InputError: for what is no image, a threshold outside of 0..1, or a model that doesn't know how its images are prepared.
+            InputError: for what is no image, a threshold outside of 0..1, or a model that doesn't know how its images are
+            prepared.
         """
         if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
             raise InputError(f"threshold is a probability in 0..1, not {threshold!r}")
@@ -113,7 +114,9 @@ class Detector(ZooModule):
         for found, marked in zip(self.boxes(x, LOWEST), y, strict=True):
             there = marked[marked[:, 0] >= 0].cpu()
             truth = {"boxes": there[:, 1:], "labels": there[:, 0].long()}
-            self._seen.append(({key: value.float().cpu() if key != "labels" else value.cpu() for key, value in found.items()}, truth))
+            self._seen.append(
+                ({key: value.float().cpu() if key != "labels" else value.cpu() for key, value in found.items()}, truth)
+            )
 
     def _log_precision(self, split: str) -> None:
         if not self._seen:
@@ -155,16 +158,21 @@ class Detector(ZooModule):
     # Golden tensors and preview --------------------------------------------------------------------------------------
 
     def golden_inputs(self) -> dict[str, Tensor]:
-        transform = self._ready_transform()
-        height, width = transform.size
-        generator = torch.Generator().manual_seed(0)
-        coarse = torch.rand(2, len(transform.mean), 12, 16, generator=generator)
+        channels, height, width = self.hparams.get("in_channels", 3), 64, 64
+        if self.transform is not None:
+            height, width = self.transform.size
+        coarse = torch.rand(2, channels, 12, 16, generator=torch.Generator().manual_seed(0))
         smooth = F.interpolate(coarse, (height, width), mode="bilinear", align_corners=False)
-        return {"image": (smooth * 255).round().to(torch.uint8)}
+        return {"input": smooth} if self.transform is None else {"image": (smooth * 255).round().to(torch.uint8)}
+
+    def golden_outputs(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The transformed images and the maps: a changed transform shows as clearly as a changed layer."""
+        x = inputs["input"] if "input" in inputs else self._ready_transform()(inputs["image"])
+        return {"x": x} | {f"map{level}": raw for level, raw in enumerate(self(x))}
 
     def preview(self, path: Path) -> Path | None:
         """Packaged test pictures with the boxes that are found."""
-        from zoo.models.detection.drawing import draw_boxes, in_a_row
+        from zoo.core.drawing import draw_boxes, in_a_row
 
         try:
             pictures, _ = picture_sample(self.data["name"] if self.data else "")

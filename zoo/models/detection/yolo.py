@@ -1,18 +1,20 @@
 """YOLO, You Only Look Once (Redmon et al., 2016, arXiv:1506.02640; Redmon and Farhadi, 2017, arXiv:1612.08242).
 
-One network looks at the whole picture once. It lays a grid over it, and the cell that an object's middle falls into has to find the
-object: B boxes a cell, each with a confidence, and C classes. The first version predicts a box directly, S x S x (5B + C) numbers;
-the second corrects priors (p_w, p_h), the usual shapes of a data set:
+One network looks at the whole picture once. It lays a grid over it, and the cell that an object's middle falls into has to find
+the
+object: B boxes a cell, each with a confidence, and C classes. The first version predicts a box directly, S x S x (5B + C)
+numbers; the second corrects priors (p_w, p_h), the usual shapes of a data set:
 
     x = (j + σ(t_x)) s,    y = (i + σ(t_y)) s,    w = p_w exp(t_w),    h = p_h exp(t_h)
 
 in a cell (i, j) of s pixels. A box's probability is its confidence, the IoU that it expects to have, times that of the class.
 
-Departures from the papers: complete IoU (Zheng et al., 2020) in place of squared errors of a box with priors, binary cross-entropy for
-confidences, cross-entropy for classes; confidences of boxes with an IoU above 0.6 that aren't the best ones count for nothing; a small
-backbone without pretraining. `scales` is the third version's: finer grids beside the coarse one, each with its priors.
-`auxiliary` is the ninth version's programmable gradient information (Wang, Yeh and Liao, 2024, arXiv:2402.13616): a branch of
-reversible blocks that learns the same task, sends its gradient into the first stage, and is gone when the network is used.
+Departures from the papers: complete IoU (Zheng et al., 2020) in place of squared errors of a box with priors, binary
+cross-entropy for confidences, cross-entropy for classes; confidences of boxes with an IoU above 0.6 that aren't the best ones
+count for nothing; a small backbone without pretraining. `scales` is the third version's: finer grids beside the coarse one,
+each with its priors. `auxiliary` is the ninth version's programmable gradient information (Wang, Yeh and Liao, 2024,
+arXiv:2402.13616): a branch of reversible blocks that learns the same task, sends its gradient into the first stage, and is gone
+when the network is used.
 """
 
 from itertools import pairwise
@@ -69,23 +71,35 @@ class YOLO(Detector):
         check_count(scales, "scales")
         check_count(boxes_per_cell, "boxes_per_cell")
         if scales > len(widths) or (priors is not None and (not priors or len(priors) % scales)):
-            raise InputError(f"{scales} scales need as many stages, and priors in {scales} equal shares, not {priors!r}")
+            raise InputError(
+                f"{scales} scales need as many stages, and priors in {scales} equal shares, not {priors!r}"
+            )
         if priors is None and scales > 1:
             raise InputError("boxes without priors have one scale")
         self.backbone = Backbone(in_channels, tuple(widths), stem=stem, depth=depth, kind=backbone)
         self.direct, self.overlap = priors is None, overlap
         self.per_cell = boxes_per_cell if priors is None else len(priors) // scales
         self.strides = [self.backbone.stride // 2**level for level in range(scales)]
-        shapes = torch.zeros(self.per_cell, 2) if priors is None else torch.tensor(priors, dtype=torch.float32).reshape(-1, 2)
-        self.register_buffer("priors", shapes.reshape(scales, self.per_cell, 2).flip(0), persistent=False)  # coarse first
+        shapes = (
+            torch.zeros(self.per_cell, 2)
+            if priors is None
+            else torch.tensor(priors, dtype=torch.float32).reshape(-1, 2)
+        )
+        self.register_buffer(
+            "priors", shapes.reshape(scales, self.per_cell, 2).flip(0), persistent=False
+        )  # coarse first
         outputs = 5 * self.per_cell + num_classes if self.direct else self.per_cell * (5 + num_classes)
         ends = list(reversed(widths))[:scales]
         self.merge = nn.ModuleList(convolution(deep + own, own, 1) for deep, own in pairwise(ends))
         self.head = nn.ModuleList(nn.Conv2d(width, outputs, 1) for width in ends)
-        self.auxiliary = nn.Sequential(
-            *(nn.Sequential(ReversibleBlock(i), convolution(i, o, stride=2)) for i, o in pairwise(widths)),
-            nn.Conv2d(widths[-1], outputs, 1),
-        ) if auxiliary else None
+        self.auxiliary = (
+            nn.Sequential(
+                *(nn.Sequential(ReversibleBlock(i), convolution(i, o, stride=2)) for i, o in pairwise(widths)),
+                nn.Conv2d(widths[-1], outputs, 1),
+            )
+            if auxiliary
+            else None
+        )
         for layer in [*self.head, *(self.auxiliary[-1:] if self.auxiliary is not None else ())]:
             self._expect_little(layer)
         self.to(memory_format=torch.channels_last)
@@ -137,9 +151,9 @@ class YOLO(Detector):
                 classes = raw[:, None, 5 * self.per_cell :].expand(-1, self.per_cell, -1, -1, -1)
             else:
                 box, classes = raw.unflatten(1, (self.per_cell, -1)).split([5, self.num_classes], 2)
-            corner = torch.stack(
-                torch.meshgrid(torch.arange(columns), torch.arange(rows), indexing="xy")
-            ).to(raw)  # [(x, y), rows, columns]
+            corner = torch.stack(torch.meshgrid(torch.arange(columns), torch.arange(rows), indexing="xy")).to(
+                raw
+            )  # [(x, y), rows, columns]
             middle = (corner + box[:, :, :2].sigmoid()) * stride
             if self.direct:  # the square root of a side as a share of the picture's
                 whole = torch.tensor([columns, rows]).to(raw)[:, None, None] * stride
@@ -147,11 +161,13 @@ class YOLO(Detector):
             else:
                 side = priors[None, :, :, None, None] * box[:, :, 2:4].clamp(max=4).exp()
             edges = torch.cat([middle - side / 2, middle + side / 2], 2)  # [N, B, 4, rows, columns]
-            parts.append((
-                edges.movedim(2, -1).reshape(n, -1, 4),
-                box[:, :, 4].reshape(n, -1),
-                classes.movedim(2, -1).reshape(n, -1, self.num_classes),
-            ))
+            parts.append(
+                (
+                    edges.movedim(2, -1).reshape(n, -1, 4),
+                    box[:, :, 4].reshape(n, -1),
+                    classes.movedim(2, -1).reshape(n, -1, self.num_classes),
+                )
+            )
         corners, confidence, classes = zip(*parts, strict=True)
         return torch.cat(corners, 1), torch.cat(confidence, 1), torch.cat(classes, 1)
 
@@ -183,8 +199,7 @@ class YOLO(Detector):
         given, goal, label = corners[image, index], true[image, box], y[image, box, 0].long()
         if self.direct:  # the first version's squared errors, with its weights 5 and ½
             size = torch.tensor([maps[0].shape[-1], maps[0].shape[-2]], device=y.device) * self.strides[0]
-            middle, side = _middle_and_root(given, size), _middle_and_root(goal, size)
-            place = 5 * (middle - side).square().sum() * maps[0].shape[-1]
+            place = 5 * (_middle_and_root(given, size) - _middle_and_root(goal, size)).square().sum()
             sure = (confidence.sigmoid() - wanted).square()
             kind = (classes[image, index].softmax(-1) - F.one_hot(label, self.num_classes)).square().sum()
             return (place + sure[positive].sum() + 0.5 * sure[negative].sum() + kind) / count
@@ -231,12 +246,6 @@ class YOLO(Detector):
             else:
                 boxes = bias.view(self.per_cell, -1)
             boxes[:, 4] = -4.0
-
-    # Golden tensors --------------------------------------------------------------------------------------------------
-
-    def golden_outputs(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        x = self._ready_transform()(inputs["image"])
-        return {"input": x} | {f"map{level}": raw for level, raw in enumerate(self(x))}
 
 
 def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:

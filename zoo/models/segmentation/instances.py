@@ -1,7 +1,7 @@
 """From maps of objects and their borders to single objects, and back.
 
-The border of an object is its outermost ring of pixels; two nuclei that touch have four pixels of border between their insides. What is
-object and not border falls into separate insides, and each remaining pixel of the objects joins the nearest inside.
+The border of an object is its outermost ring of pixels; two nuclei that touch have four pixels of border between their insides.
+What is object and not border falls into separate insides, and each remaining pixel of the objects joins the nearest inside.
 """
 
 import torch
@@ -36,7 +36,7 @@ def separate(objects: Tensor, border: Tensor, *, threshold: float = 0.5, border_
     insides, _ = ndimage.label(mask & (border <= border_threshold).cpu().numpy())
     distance, nearest = ndimage.distance_transform_edt(insides == 0, return_indices=True)
     grown = insides[tuple(nearest)] * (mask & (distance <= REACH))
-    rest, extra = ndimage.label(mask & (grown == 0))  # objects so small that they are all border
+    rest, _ = ndimage.label(mask & (grown == 0))  # objects so small that they are all border
     grown = grown + (rest + insides.max()) * (rest > 0)
     sizes = torch.from_numpy(grown.astype("int64")).flatten().bincount()
     kept = sizes >= LEAST

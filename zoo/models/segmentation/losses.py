@@ -44,7 +44,9 @@ def segmentation_loss(
     if unknown := [part for part in parts if part not in LOSSES]:
         raise InputError(f"loss must be one of {', '.join(LOSSES)}, or a sum with +, not {unknown[0]!r}")
     if logits.ndim != 4 or target.shape not in (logits.shape, logits[:, 0].shape):
-        raise InputError(f"logits are [N, C, H, W] and targets [N, H, W] or the same shape, not {list(logits.shape)}, {list(target.shape)}")
+        raise InputError(
+            f"logits are [N, C, H, W] and targets [N, H, W] or the same shape, not {list(logits.shape)}, {list(target.shape)}"
+        )
     logits = logits.float()
     if target.shape == logits.shape:
         valid = torch.ones_like(target[:, :1], dtype=torch.bool)
@@ -63,9 +65,7 @@ def segmentation_loss(
     return total
 
 
-def _loss(
-    name: str, logits: Tensor, truth: Tensor, valid: Tensor, exclusive: bool, weights: Tensor | None
-) -> Tensor:
+def _loss(name: str, logits: Tensor, truth: Tensor, valid: Tensor, exclusive: bool, weights: Tensor | None) -> Tensor:
     mask = valid.float()
     count = mask.sum().clamp(min=1)
     if name in ("dice", "jaccard"):

@@ -1,8 +1,8 @@
 """Metrics of segmentation as entries for a card: overlaps of classes over a whole split, and of single objects.
 
-`torchmetrics` measures what it has a metric for. Its `segmentation.MeanIoU` averages image by image and can't leave a class out, so
-the Jaccard index of the classification metrics is used, which counts the pixels of the whole split; its `DiceScore` of an image with no
-object and none found is undefined, and counts as 1 here.
+`torchmetrics` measures what it has a metric for. Its `segmentation.MeanIoU` averages image by image and can't leave a class
+out, so the Jaccard index of the classification metrics is used, which counts the pixels of the whole split; its `DiceScore` of
+an image with no object and none found is undefined, and counts as 1 here.
 """
 
 from typing import Any
@@ -28,18 +28,21 @@ def class_metrics(
     each = multiclass_jaccard_index(prediction, target, average="none", **options)
     mean = multiclass_jaccard_index(prediction, target, average="macro", **options)
     accuracy = multiclass_accuracy(prediction, target, average="micro", **options)
-    where = f"all pixels of {len(target)} test images at {size}" + ("" if void is None else ", unlabelled ones left out")
+    where = f"all pixels of {len(target)} test images at {size}" + (
+        "" if void is None else ", unlabelled ones left out"
+    )
     how = f"torchmetrics MulticlassJaccardIndex, {where}"
     return [
         entry(dataset, "miou", mean, f"{how}, mean over {len(classes)} classes"),
         entry(dataset, "pixel_accuracy", accuracy, f"torchmetrics MulticlassAccuracy, {where}"),
-        *(entry(dataset, f"iou_{name.lower().replace(' ', '_')}", v, how) for name, v in zip(classes, each, strict=True)),
+        *(
+            entry(dataset, f"iou_{name.lower().replace(' ', '_')}", v, how)
+            for name, v in zip(classes, each, strict=True)
+        ),
     ]
 
 
-def instance_metrics(
-    objects: list[Tensor], prediction: Tensor, target: Tensor, dataset: str
-) -> list[dict[str, Any]]:
+def instance_metrics(objects: list[Tensor], prediction: Tensor, target: Tensor, dataset: str) -> list[dict[str, Any]]:
     """Dice, IoU and average precision of objects; `target` holds instances [N, H, W], `prediction` 0 and 1."""
     from torchmetrics.functional.classification import binary_f1_score, binary_jaccard_index
 
@@ -50,8 +53,18 @@ def instance_metrics(
     found = "TP / (TP + FP + FN) of matched objects in each image, mean over " + images
     return [
         entry(dataset, "dice", each.mean(), f"mean over {images}; empty and found empty is 1"),
-        entry(dataset, "dice_set", binary_f1_score(prediction, truth), f"torchmetrics BinaryF1Score, all pixels of {images}"),
-        entry(dataset, "iou", binary_jaccard_index(prediction, truth), f"torchmetrics BinaryJaccardIndex, all pixels of {images}"),
+        entry(
+            dataset,
+            "dice_set",
+            binary_f1_score(prediction, truth),
+            f"torchmetrics BinaryF1Score, all pixels of {images}",
+        ),
+        entry(
+            dataset,
+            "iou",
+            binary_jaccard_index(prediction, truth),
+            f"torchmetrics BinaryJaccardIndex, all pixels of {images}",
+        ),
         entry(dataset, "ap50", precision[:, 0].mean(), f"{found}, IoU above 0.5"),
         entry(dataset, "ap", precision.mean(), f"{found}, mean over IoU 0.50, 0.55 … 0.95"),
     ]

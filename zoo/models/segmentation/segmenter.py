@@ -1,4 +1,4 @@
-"""What the networks of segmentation share: the verbs `segment` and `instances`, tiles for large pictures, the loss and the metrics.
+"""What the networks of segmentation share: the verbs `segment` and `instances`, tiles for large pictures, loss and metrics.
 
 A subclass defines `forward(x)`: logits [N, K, H, W] of transformed images [N, C, H, W] of any size.
 """
@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from zoo.core.images import ImageLike, Transform, read_image
 from zoo.core.checks import check_count
+from zoo.core.images import ImageLike, Transform, read_image
 from zoo.core.module import ZooModule
 from zoo.core.samples import picture_sample
 from zoo.errors import InputError
@@ -60,7 +60,9 @@ class Segmenter(ZooModule):
         if border and num_classes != 2:
             raise InputError(f"with border there are 2 classes, background and object, not {num_classes}")
         if class_weights is not None and len(class_weights) != num_classes:
-            raise InputError(f"class_weights needs a weight for each of {num_classes} classes, not {len(class_weights)}")
+            raise InputError(
+                f"class_weights needs a weight for each of {num_classes} classes, not {len(class_weights)}"
+            )
         segmentation_loss(loss, torch.zeros(1, 2, 1, 1), torch.zeros(1, 1, 1))  # an unknown name is refused here
         self.num_classes, self.loss, self.border, self.void, self.native = num_classes, loss, border, void, native
         self.class_weights = class_weights
@@ -242,21 +244,20 @@ class Segmenter(ZooModule):
     # Golden tensors and preview --------------------------------------------------------------------------------------
 
     def golden_inputs(self) -> dict[str, Tensor]:
-        transform = self._ready_transform()
-        shape = (2, len(transform.mean), 64, 64)
-        generator = torch.Generator().manual_seed(0)
-        coarse = torch.rand(shape[0], shape[1], 8, 8, generator=generator)
-        smooth = F.interpolate(coarse, shape[2:], mode="bilinear", align_corners=False)
-        return {"image": (smooth * 255).round().to(torch.uint8)}
+        coarse = torch.rand(2, self.hparams.get("in_channels", 3), 8, 8, generator=torch.Generator().manual_seed(0))
+        smooth = F.interpolate(coarse, (64, 64), mode="bilinear", align_corners=False)
+        return {"input": smooth} if self.transform is None else {"image": (smooth * 255).round().to(torch.uint8)}
 
     def golden_outputs(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """The transformed images and their logits: a changed transform shows as clearly as a changed layer."""
+        if "input" in inputs:
+            return {"logits": self(inputs["input"])}
         x = replace(self._ready_transform(), size=inputs["image"].shape[-2:])(inputs["image"])
-        return {"input": x, "logits": self(x)}
+        return {"x": x, "logits": self(x)}
 
     def preview(self, path: Path) -> Path | None:
         """Packaged test pictures, each above what the network makes of it."""
-        from zoo.models.segmentation.drawing import paint_classes, paint_instances, side_by_side
+        from zoo.core.drawing import paint_classes, paint_instances, side_by_side
 
         try:
             pictures, _ = picture_sample(self.data["name"] if self.data else "")
@@ -265,7 +266,9 @@ class Segmenter(ZooModule):
         rows = []
         for picture in pictures[:4]:
             found = self.instances(picture) if self.border else self.segment(picture)
-            painted = paint_instances(picture, found) if self.border else paint_classes(picture, found, self.num_classes)
+            painted = (
+                paint_instances(picture, found) if self.border else paint_classes(picture, found, self.num_classes)
+            )
             rows.append((picture, painted))
         return side_by_side(rows, path)
 

@@ -8,9 +8,9 @@ decoder gets a copy of what the encoder had there, so that it knows both what is
 The three ways up are the classic ones: `transposed` convolution, the learnt one, C^T for a strided convolution C; `nearest`,
 repetition and a convolution; `unpool`, which puts each value back where the encoder's max-pooling had found the largest.
 
-Departures from the paper: padded convolutions, so that nothing is cropped; batch normalisation; a quarter of the widths or less; the
-picture enters as blocks of `stem` x `stem` pixels (space to depth) and the logits leave the same way, a quarter of the work;
-borders between objects are a second map, in place of a weight for pixels between them.
+Departures from the paper: padded convolutions, so that nothing is cropped; batch normalisation; a quarter of the widths or
+less; the picture enters as blocks of `stem` x `stem` pixels (space to depth) and the logits leave the same way, a quarter of
+the work; borders between objects are a second map, in place of a weight for pixels between them.
 """
 
 from typing import Literal
@@ -113,7 +113,9 @@ class UNet(Segmenter):
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
         x = F.pad(x, (0, -width % self.multiple, 0, -height % self.multiple), mode="replicate")
-        x = F.pixel_unshuffle(x, self.stem).contiguous(memory_format=torch.channels_last)  # [N, C·stem², H/stem, W/stem]
+        x = F.pixel_unshuffle(x, self.stem).contiguous(
+            memory_format=torch.channels_last
+        )  # [N, C·stem², H/stem, W/stem]
         copies, places = [], []
         for level, block in enumerate(self.encoder):
             if level:

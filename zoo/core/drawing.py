@@ -1,0 +1,108 @@
+"""Pictures of what was found: each class or object in its colour over the picture, or a box around it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from zoo.core.images import stretch
+from zoo.errors import InputError
+
+COLOURS = ["#d62728", "#1f77b4", "#2ca02c", "#ff7f0e", "#9467bd", "#17becf", "#e377c2", "#bcbd22", "#8c564b", "#7f7f7f"]
+SHARE = 0.55  # of the colour, beside the picture
+
+
+def palette(n: int) -> Tensor:
+    """n colours that are easy to tell apart, uint8 [n, 3]: hues a golden angle apart."""
+    hue = torch.arange(n) * 0.618034 % 1
+    value = 1 - 0.35 * (torch.arange(n) % 3) / 2
+    wheel = (hue[:, None] * 6 - torch.tensor([3.0, 2.0, 4.0])).abs()
+    rgb = torch.stack([wheel[:, 0] - 1, 2 - wheel[:, 1], 2 - wheel[:, 2]], 1).clamp(0, 1)
+    return (255 * value[:, None] * (0.25 + 0.75 * rgb)).to(torch.uint8)
+
+
+def paint(picture: Tensor, labels: Tensor, colours: Tensor, *, clear: int | None = None) -> Tensor:
+    """A picture uint8 [C, H, W] under a map [H, W] of colour numbers, uint8 [3, H, W]; `clear` is left as it is."""
+    base = picture.expand(3, -1, -1).float()
+    over = colours[labels.long() % len(colours)].permute(2, 0, 1).float()
+    mixed = (1 - SHARE) * base + SHARE * over
+    result = mixed if clear is None else torch.where((labels == clear)[None], base, mixed)
+    return result.round().to(torch.uint8)
+
+
+def paint_classes(picture: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """Every class in its colour; of two classes the second alone."""
+    return paint(picture, labels, palette(classes), clear=0 if classes == 2 else None)
+
+
+def paint_instances(picture: Tensor, objects: Tensor) -> Tensor:
+    """Every object in a colour, over the picture stretched to full brightness."""
+    return paint(stretch(picture, (1.0, 99.8)), objects, palette(24), clear=0)
+
+
+def side_by_side(rows: list[tuple[Tensor, Tensor]], path: Path, *, most: int = 240) -> Path:
+    """Write pictures uint8 above their paintings as one PNG, each at most `most` pixels wide."""
+    columns = []
+    for picture, painted in rows:
+        top = stretch(picture, (0.0, 99.9)) if picture.shape[0] == 1 else picture
+        both = torch.cat([top.expand(3, -1, -1), painted], 1)
+        image = Image.fromarray(both.permute(1, 2, 0).numpy())
+        if image.width > most:
+            image = image.resize((most, round(image.height * most / image.width)), Image.Resampling.BILINEAR)
+        columns.append(np.pad(np.asarray(image), ((2, 2), (2, 2), (0, 0)), constant_values=255))
+    height = max(column.shape[0] for column in columns)
+    columns = [np.pad(c, ((0, height - c.shape[0]), (0, 0), (0, 0)), constant_values=255) for c in columns]
+    picture = Image.fromarray(np.concatenate(columns, 1))
+    picture.quantize(128).save(path, optimize=True)
+    return path
+
+
+def draw_boxes(picture: Tensor, found: Any, classes: list[str], truth: Any = ()) -> Image.Image:
+    """A picture uint8 [C, H, W] with boxes [(class, probability, (x0, y0, x1, y1))]; true ones [(class, box)] thin and white."""
+    image = Image.fromarray(picture.expand(3, -1, -1).permute(1, 2, 0).numpy().copy())
+    draw = ImageDraw.Draw(image)
+    width = max(1, round(image.width / 320))
+    for _, box in truth:
+        draw.rectangle(list(box), outline="white", width=1)
+    for name, p, box in reversed(list(found)):  # the likeliest on top
+        colour = COLOURS[classes.index(name) % len(COLOURS)] if name in classes else COLOURS[0]
+        draw.rectangle(list(box), outline=colour, width=width)
+        draw.text((box[0] + width + 1, box[1] + width), f"{name} {p:.2f}", fill=colour)
+    return image
+
+
+def in_a_row(images: list[Image.Image], path: Path, *, height: int = 240) -> Path:
+    """Write pictures side by side as one PNG of that height."""
+    scaled = [image.resize((round(image.width * height / image.height), height)) for image in images]
+    strip = np.concatenate([np.pad(np.asarray(i), ((2, 2), (2, 2), (0, 0)), constant_values=255) for i in scaled], 1)
+    Image.fromarray(strip).quantize(96).save(path, optimize=True)
+    return path
+
+
+def outputs(files: list[Path], output: Path, suffix: str) -> list[Path]:
+    """Where the drawing of each file goes: into a folder, or for one picture to a PNG file. Checked before any work.
+
+    Raises:
+        InputError: for files that aren't there, a folder that isn't, two drawings of one name, or another format than PNG.
+    """
+    if missing := [str(file) for file in files if not file.is_file()]:
+        raise InputError(f"there is no file {missing[0]!r}")
+    if output.suffix and not output.is_dir():
+        if output.suffix.lower() != ".png":
+            raise InputError(f"{output} must end with .png, or be a folder")
+        if len(files) > 1:
+            raise InputError(f"{len(files)} pictures don't go into the one file {output}: name a folder")
+        targets = [output]
+    else:
+        targets = [output / f"{file.stem}{suffix}" for file in files]
+    if len(set(targets)) < len(targets):
+        raise InputError("two of the files have the same name: draw them one by one")
+    try:
+        for target in targets:
+            target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{output} can't be made: {error.strerror}") from None
+    return targets
