@@ -188,6 +188,23 @@ def test_verbs_of_its_protocols(name):
         for bad in ({"n": 0}, {"temperature": -1.0}, {"top_k": 0}, {"top_p": 1.5}, {"prompt": ""}, {"prompt": "€"}):
             with pytest.raises(InputError):
                 model.generate(**({"prompt": "AB", "n": 9} | bad))
+    if isinstance(model, protocols.Segments) or isinstance(model, protocols.Detects):
+        verb = model.segment if isinstance(model, protocols.Segments) else model.detect
+        picture = torch.randint(0, 256, (1, 45, 70), dtype=torch.uint8)
+        found, several = verb(picture), verb([picture, picture[:, :20]])
+        assert isinstance(several, list) and len(several) == 2
+        if isinstance(model, protocols.Segments):
+            assert found.dtype == torch.int64 and found.shape == (45, 70) and several[1].shape == (20, 70)
+            probability = model.segment(picture, probability=True)
+            torch.testing.assert_close(probability.sum(0), torch.ones(45, 70))
+            assert torch.equal(probability.argmax(0), found)
+        else:
+            for name, p, (x0, y0, x1, y1) in model.detect(picture, threshold=0.0):
+                assert name in (model.classes or []) and 0 <= p <= 1 and 0 <= x0 <= x1 <= 70 and 0 <= y0 <= y1 <= 45
+            with pytest.raises(InputError, match="threshold"):
+                model.detect(picture, threshold=2)
+        with pytest.raises(InputError, match="NaN"):
+            verb(torch.full((1, 9, 9), float("nan")))
     if model.task == "image-classification":
         assert isinstance(model, protocols.Classifies)
         shape = TINY[name].batch()[0].shape[1:]
@@ -209,7 +226,7 @@ def with_transform(model: ZooModule) -> ZooModule:
     from zoo.core.images import Transform
 
     case = TINY[model_name(model)]
-    if case.data in ("mnist", "fashion-mnist", "cifar10"):
+    if case.data in ("mnist", "fashion-mnist", "cifar10", "atoms", "mnist-canvases", "bccd", "camvid"):
         data = zoo.datamodule(case.data)
         model.transform, model.classes = Transform(**data.preprocess), list(data.classes)
         model.data = {"name": case.data, "init": {}}

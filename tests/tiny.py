@@ -489,6 +489,13 @@ TINY: dict[str, Tiny] = {
         data="atoms",
         data_init={"batch_size": 4, "limit": 8},
     ),
+    "deeplabv3": Tiny(
+        {"num_classes": 3, "in_channels": 1, "widths": (8, 8, 8, 8), "rates": (1, 2), "head_width": 8},
+        maps(classes=3),
+        data="atoms",
+        data_init={"batch_size": 4, "limit": 8},
+        overfits=0.8,
+    ),
     "yolo": Tiny(
         {"num_classes": 10, "in_channels": 1, "priors": ((13, 19), (23, 28)), "widths": (8, 12), "stem": 8, "depth": 1},
         marked,

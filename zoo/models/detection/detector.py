@@ -4,6 +4,7 @@ A subclass defines `boxes(x, threshold)`: for transformed images [N, C, H, W] a 
 4] as (x0, y0, x1, y1) in pixels of x, "scores" [n] and "labels" int64 [n], best first.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,11 +15,13 @@ from torch.nn import functional as F
 
 from zoo.core.checks import check_count
 from zoo.core.images import ImageLike, Transform, read_image
+from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.core.samples import picture_sample
 from zoo.errors import InputError
 
 Found = list[tuple[str, float, tuple[float, float, float, float]]]
+claim = partial(entry, better="higher")
 LOWEST = 0.01  # score above which boxes are measured; what lies below changes no digit of the average precision
 
 
@@ -31,6 +34,7 @@ class Detector(ZooModule):
     """
 
     task: ClassVar[str] = "object-detection"
+    larger_is_better: ClassVar[frozenset[str]] = frozenset({"ap50", "ap"})
 
     def __init__(self, num_classes: int, in_channels: int) -> None:
         super().__init__()
@@ -144,12 +148,12 @@ class Detector(ZooModule):
         how = f"torchmetrics MeanAveragePrecision with faster-coco-eval, 101 points, {images} test images"
         dataset, classes = data.name, list(data.classes)  # type: ignore[attr-defined]
         entries = [
-            _entry(dataset, "ap50", float(found["map_50"]), f"{how}, IoU 0.5, mean over classes"),
-            _entry(dataset, "ap", float(found["map"]), f"{how}, mean over IoU 0.50, 0.55 … 0.95 and classes"),
+            claim(dataset, "test", "ap50", found["map_50"], f"{how}, IoU 0.5, mean over classes"),
+            claim(dataset, "test", "ap", found["map"], f"{how}, mean over IoU 0.50, 0.55 … 0.95 and classes"),
         ]
         for number, value in zip(found["classes"].reshape(-1).tolist(), found["ap50_per_class"].tolist(), strict=True):
             name = classes[number].lower().replace(" ", "_")
-            entries.append(_entry(dataset, f"ap50_{name}", value, f"{how}, IoU 0.5, {classes[number]} alone"))
+            entries.append(claim(dataset, "test", f"ap50_{name}", value, f"{how}, IoU 0.5, {classes[number]} alone"))
         return entries
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -206,7 +210,3 @@ def mean_average_precision(
         table = result["precision"][0, :, :, 0, -1]
         result["ap50_per_class"] = torch.where(table > -1, table, torch.nan).nanmean(0)
     return result
-
-
-def _entry(dataset: str, metric: str, value: float, how: str) -> dict[str, Any]:
-    return {"dataset": dataset, "split": "test", "metric": metric, "value": value, "how": how, "better": "higher"}

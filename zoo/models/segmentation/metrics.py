@@ -5,16 +5,16 @@ out, so the Jaccard index of the classification metrics is used, which counts th
 an image with no object and none found is undefined, and counts as 1 here.
 """
 
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from zoo.core.metric import entry
+
+claim = partial(entry, better="higher")
 THRESHOLDS = [0.5 + 0.05 * i for i in range(10)]
-
-
-def entry(dataset: str, metric: str, value: float, how: str, better: str = "higher") -> dict[str, Any]:
-    return {"dataset": dataset, "split": "test", "metric": metric, "value": float(value), "how": how, "better": better}
 
 
 def class_metrics(
@@ -33,10 +33,10 @@ def class_metrics(
     )
     how = f"torchmetrics MulticlassJaccardIndex, {where}"
     return [
-        entry(dataset, "miou", mean, f"{how}, mean over {len(classes)} classes"),
-        entry(dataset, "pixel_accuracy", accuracy, f"torchmetrics MulticlassAccuracy, {where}"),
+        claim(dataset, "test", "miou", mean, f"{how}, mean over {len(classes)} classes"),
+        claim(dataset, "test", "pixel_accuracy", accuracy, f"torchmetrics MulticlassAccuracy, {where}"),
         *(
-            entry(dataset, f"iou_{name.lower().replace(' ', '_')}", v, how)
+            claim(dataset, "test", f"iou_{name.lower().replace(' ', '_')}", v, how)
             for name, v in zip(classes, each, strict=True)
         ),
     ]
@@ -52,21 +52,23 @@ def instance_metrics(objects: list[Tensor], prediction: Tensor, target: Tensor, 
     images = f"{len(target)} test images"
     found = "TP / (TP + FP + FN) of matched objects in each image, mean over " + images
     return [
-        entry(dataset, "dice", each.mean(), f"mean over {images}; empty and found empty is 1"),
-        entry(
+        claim(dataset, "test", "dice", each.mean(), f"mean over {images}; empty and found empty is 1"),
+        claim(
             dataset,
+            "test",
             "dice_set",
             binary_f1_score(prediction, truth),
             f"torchmetrics BinaryF1Score, all pixels of {images}",
         ),
-        entry(
+        claim(
             dataset,
+            "test",
             "iou",
             binary_jaccard_index(prediction, truth),
             f"torchmetrics BinaryJaccardIndex, all pixels of {images}",
         ),
-        entry(dataset, "ap50", precision[:, 0].mean(), f"{found}, IoU above 0.5"),
-        entry(dataset, "ap", precision.mean(), f"{found}, mean over IoU 0.50, 0.55 … 0.95"),
+        claim(dataset, "test", "ap50", precision[:, 0].mean(), f"{found}, IoU above 0.5"),
+        claim(dataset, "test", "ap", precision.mean(), f"{found}, mean over IoU 0.50, 0.55 … 0.95"),
     ]
 
 

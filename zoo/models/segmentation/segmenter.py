@@ -42,6 +42,7 @@ class Segmenter(ZooModule):
     """
 
     task: ClassVar[str] = "image-segmentation"
+    larger_is_better: ClassVar[frozenset[str]] = frozenset({"dice", "iou"})
 
     def __init__(
         self,
@@ -118,6 +119,10 @@ class Segmenter(ZooModule):
             result[..., rows, columns] = p if probability else p.argmax(0)
         return result
 
+    def refine(self, logits: Tensor, x: Tensor) -> Tensor:
+        """What follows the network where it is used, not where it is trained; nothing here."""
+        return logits
+
     def probabilities(self, logits: Tensor) -> Tensor:
         """Probabilities of the classes [N, num_classes, H, W], from logits."""
         if self.border:
@@ -136,7 +141,8 @@ class Segmenter(ZooModule):
         self.eval()
         try:
             if not self.native:
-                logits = self(transform(pixels)[None].to(self.device)).float()
+                x = transform(pixels)[None].to(self.device)
+                logits = self.refine(self(x).float(), x)
                 step = max(1, TILE * TILE // width)
                 for top in range(0, height, step):
                     rows = slice(top, min(height, top + step))
@@ -150,8 +156,9 @@ class Segmenter(ZooModule):
                     y, x = max(0, top - MARGIN), max(0, left - MARGIN)
                     seen = pixels[:, y : bottom + MARGIN, x : right + MARGIN]
                     ready = replace(flat, size=seen.shape[-2:])(seen)[None].to(self.device)
-                    logits = self(ready)[0, :, top - y : bottom - y, left - x : right - x]
-                    yield slice(top, bottom), slice(left, right), logits.float().cpu()
+                    logits = self.refine(self(ready).float(), ready)
+                    logits = logits[0, :, top - y : bottom - y, left - x : right - x]
+                    yield slice(top, bottom), slice(left, right), logits.cpu()
         finally:
             self.train(was_training)
 
@@ -225,7 +232,8 @@ class Segmenter(ZooModule):
         self.eval()
         with torch.no_grad():
             for x, y in data.test_dataloader():
-                logits = self(x.to(self.device)).float().cpu()
+                x = x.to(self.device)
+                logits = self.refine(self(x).float(), x).cpu()
                 truth.append(y.cpu())
                 given.append(self.probabilities(logits).argmax(1))
                 if self.border:
