@@ -188,7 +188,7 @@ def test_verbs_of_its_protocols(name):
         for bad in ({"n": 0}, {"temperature": -1.0}, {"top_k": 0}, {"top_p": 1.5}, {"prompt": ""}, {"prompt": "€"}):
             with pytest.raises(InputError):
                 model.generate(**({"prompt": "AB", "n": 9} | bad))
-    if isinstance(model, protocols.Segments) or isinstance(model, protocols.Detects):
+    if isinstance(model, protocols.Segments | protocols.Detects):
         verb = model.segment if isinstance(model, protocols.Segments) else model.detect
         picture = torch.randint(0, 256, (1, 45, 70), dtype=torch.uint8)
         found, several = verb(picture), verb([picture, picture[:, :20]])

@@ -42,6 +42,8 @@ def patterned(n: int = 8, size: int = 16) -> Callable[[], Any]:
         corner = rows // (size // 2) * 2 + columns // (size // 2)
         image = sum((corner == i) * pattern.float() for i, pattern in enumerate(patterns))
         return image.expand(n, 3, -1, -1) * torch.linspace(0.5, 1, n)[:, None, None, None], torch.arange(n) % 10
+
+
 def maps(n: int = 4, channels: int = 1, size: int = 32, classes: int = 3) -> Callable[[], Any]:
     """Pictures in squares of as many brightnesses as there are classes."""
 
@@ -71,6 +73,8 @@ def board_positions() -> Any:
     """Eight made-up positions of tic-tac-toe with policies and values."""
     boards = torch.randint(-1, 2, (8, 3, 3), generator=torch.Generator().manual_seed(0)).float()
     return boards, torch.eye(9)[:8], torch.linspace(-1, 1, 8)
+
+
 def marked() -> Any:
     """Four pictures with one bright square each, and a box around it."""
     x, y = torch.zeros(4, 1, 64, 64), torch.full((4, 2, 5), -1.0)

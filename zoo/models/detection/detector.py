@@ -18,6 +18,7 @@ from zoo.core.images import ImageLike, Transform, read_image
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.core.samples import picture_sample
+from zoo.core.verbs import looking, verb
 from zoo.errors import InputError
 
 Found = list[tuple[str, float, tuple[float, float, float, float]]]
@@ -49,7 +50,7 @@ class Detector(ZooModule):
 
     # Verbs -----------------------------------------------------------------------------------------------------------
 
-    @torch.no_grad()
+    @verb
     def detect(self, images: ImageLike | list[ImageLike], threshold: float = 0.3) -> Found | list[Found]:
         """What is in a picture: [(class, probability, (x0, y0, x1, y1))] in the picture's own pixels, likeliest first.
 
@@ -73,11 +74,10 @@ class Detector(ZooModule):
         return self._detect_one(pixels, threshold)
 
     def _detect_one(self, pixels: Tensor, threshold: float) -> Found:
-        transform, was_training = self._ready_transform(), self.training
+        transform = self._ready_transform()
         height, width = pixels.shape[-2:]
         x = transform(pixels)[None].to(self.device)
-        found = self.eval().boxes(x, threshold)[0]
-        self.train(was_training)
+        found = self.boxes(x, threshold)[0]
         scale = torch.tensor([width / x.shape[3], height / x.shape[2]] * 2)  # the transform squeezes the aspect
         limit = torch.tensor([width, height] * 2, dtype=torch.float32)
         corners = (found["boxes"].float().cpu() * scale).clamp(min=0).minimum(limit)
@@ -130,16 +130,14 @@ class Detector(ZooModule):
         self.log(f"{split}/ap", found["map"].float(), prog_bar=True)
         self._seen = []
 
-    @torch.no_grad()
     def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
         """Average precision on the whole test split, at IoU 0.5, over 0.5 … 0.95, and of each class."""
         data.prepare_data()
         data.setup("test")
-        was_training, self._seen = self.training, []
-        self.eval()
-        for x, y in data.test_dataloader():
-            self._measure((x.to(self.device), y))
-        self.train(was_training)
+        self._seen = []
+        with looking(self):
+            for x, y in data.test_dataloader():
+                self._measure((x.to(self.device), y))
         if not self._seen:
             raise InputError(f"{getattr(data, 'name', 'the data')} has no test images to measure on")
         found = mean_average_precision(self._seen, each=True)

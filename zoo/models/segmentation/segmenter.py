@@ -17,6 +17,7 @@ from zoo.core.checks import check_count
 from zoo.core.images import ImageLike, Transform, read_image
 from zoo.core.module import ZooModule
 from zoo.core.samples import picture_sample
+from zoo.core.verbs import looking, verb
 from zoo.errors import InputError
 from zoo.models.segmentation.instances import border_of, separate
 from zoo.models.segmentation.losses import segmentation_loss
@@ -71,6 +72,7 @@ class Segmenter(ZooModule):
 
     # Verbs -----------------------------------------------------------------------------------------------------------
 
+    @verb
     def segment(self, images: ImageLike | list[ImageLike], *, probability: bool = False) -> Tensor | list[Tensor]:
         """The class of every pixel, int64 [H, W] at the picture's own size; a list for a list, [N, H, W] for a batch.
 
@@ -90,6 +92,7 @@ class Segmenter(ZooModule):
             return torch.stack([self._segment_one(one, probability) for one in pixels])
         return self._segment_one(pixels, probability)
 
+    @verb
     def instances(self, images: ImageLike | list[ImageLike]) -> Tensor | list[Tensor]:
         """The objects of a picture, int64 [H, W] at its own size: 0 is background, 1 … n are the objects; lists as `segment`.
 
@@ -130,37 +133,32 @@ class Segmenter(ZooModule):
             return torch.cat([1 - p, p], 1)
         return logits.float().softmax(1)
 
-    @torch.no_grad()
     def _parts(self, pixels: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
         """Rows, columns and logits [K, rows, columns] of parts that cover a picture uint8 [C, H, W], on the CPU.
 
         No part is large, so that memory grows with the picture's result alone.
         """
-        transform, was_training = self._ready_transform(), self.training
+        transform = self._ready_transform()
         height, width = pixels.shape[-2:]
-        self.eval()
-        try:
-            if not self.native:
-                x = transform(pixels)[None].to(self.device)
-                logits = self.refine(self(x).float(), x)
-                step = max(1, TILE * TILE // width)
-                for top in range(0, height, step):
-                    rows = slice(top, min(height, top + step))
-                    yield rows, slice(0, width), enlarge(logits, (height, width), rows)[0].cpu()
-                return
-            pixels = replace(transform, size=(height, width)).pixels(pixels)  # stretched as a whole, not tile by tile
-            flat = replace(transform, percentiles=None)
-            for top in range(0, height, TILE):
-                for left in range(0, width, TILE):
-                    bottom, right = min(height, top + TILE), min(width, left + TILE)
-                    y, x = max(0, top - MARGIN), max(0, left - MARGIN)
-                    seen = pixels[:, y : bottom + MARGIN, x : right + MARGIN]
-                    ready = replace(flat, size=seen.shape[-2:])(seen)[None].to(self.device)
-                    logits = self.refine(self(ready).float(), ready)
-                    logits = logits[0, :, top - y : bottom - y, left - x : right - x]
-                    yield slice(top, bottom), slice(left, right), logits.cpu()
-        finally:
-            self.train(was_training)
+        if not self.native:
+            x = transform(pixels)[None].to(self.device)
+            logits = self.refine(self(x).float(), x)
+            step = max(1, TILE * TILE // width)
+            for top in range(0, height, step):
+                rows = slice(top, min(height, top + step))
+                yield rows, slice(0, width), enlarge(logits, (height, width), rows)[0].cpu()
+            return
+        pixels = replace(transform, size=(height, width)).pixels(pixels)  # stretched as a whole, not tile by tile
+        flat = replace(transform, percentiles=None)
+        for top in range(0, height, TILE):
+            for left in range(0, width, TILE):
+                bottom, right = min(height, top + TILE), min(width, left + TILE)
+                y, x = max(0, top - MARGIN), max(0, left - MARGIN)
+                seen = pixels[:, y : bottom + MARGIN, x : right + MARGIN]
+                ready = replace(flat, size=seen.shape[-2:])(seen)[None].to(self.device)
+                logits = self.refine(self(ready).float(), ready)
+                logits = logits[0, :, top - y : bottom - y, left - x : right - x]
+                yield slice(top, bottom), slice(left, right), logits.cpu()
 
     def _ready_transform(self) -> Transform:
         if self.transform is None:
@@ -228,9 +226,7 @@ class Segmenter(ZooModule):
         data.prepare_data()
         data.setup("test")
         truth, given, objects = [], [], []
-        was_training = self.training
-        self.eval()
-        with torch.no_grad():
+        with looking(self):
             for x, y in data.test_dataloader():
                 x = x.to(self.device)
                 logits = self.refine(self(x).float(), x).cpu()
@@ -238,7 +234,6 @@ class Segmenter(ZooModule):
                 given.append(self.probabilities(logits).argmax(1))
                 if self.border:
                     objects += [separate(p[0], p[1]) for p in logits.sigmoid()]
-        self.train(was_training)
         if not truth:
             raise InputError(f"{getattr(data, 'name', 'the data')} has no test images to measure on")
         y, prediction = torch.cat(truth), torch.cat(given)
