@@ -170,7 +170,7 @@ class Detector(ZooModule):
     def golden_outputs(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """The transformed images and the maps: a changed transform shows as clearly as a changed layer."""
         x = inputs["input"] if "input" in inputs else self._ready_transform()(inputs["image"])
-        return {"x": x} | {f"map{level}": raw for level, raw in enumerate(self(x))}
+        return {"input": x} | {f"map{level}": raw for level, raw in enumerate(self(x))}
 
     def preview(self, path: Path) -> Path | None:
         """Packaged test pictures with the boxes that are found."""

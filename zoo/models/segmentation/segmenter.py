@@ -256,7 +256,7 @@ class Segmenter(ZooModule):
         if "input" in inputs:
             return {"logits": self(inputs["input"])}
         x = replace(self._ready_transform(), size=inputs["image"].shape[-2:])(inputs["image"])
-        return {"x": x, "logits": self(x)}
+        return {"input": x, "logits": self(x)}
 
     def preview(self, path: Path) -> Path | None:
         """Packaged test pictures, each above what the network makes of it."""
