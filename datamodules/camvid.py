@@ -30,6 +30,15 @@ class CamVid(DenseDataModule):
         size: (height, width) that every picture and map is scaled to.
     """
 
+    use: ClassVar[str] = (
+        "import torch\n"
+        "\n"
+        "street = torch.rand(3, 360, 480)                    # a path, PIL image or array will do too\n"
+        "labels = model.segment(street)                      # int64 [H, W], numbers of model.classes\n"
+        "print(model.classes, labels.shape, model.segment(street, probability=True).shape)"
+    )
+    weights_licence: ClassVar[str] = "cc-by-nc-4.0"
+
     name = "camvid"
     classes = (
         "sky",

@@ -26,6 +26,15 @@ SIDE = 256
 class Nuclei(DenseDataModule):
     """Images [N, 1, 256, 256] with maps of instances, int16 [N, 256, 256]: 0 is background, 1 … n are the nuclei."""
 
+    use: ClassVar[str] = (
+        "from zoo.core.samples import picture_sample\n"
+        "\n"
+        'cells, _ = picture_sample("nuclei")                 # packaged test images; a path, PIL image or array will do too\n'
+        "nuclei = model.instances(cells[0])                  # int64 [H, W]: 0 is background, 1 … n are the nuclei\n"
+        'print(int(nuclei.max()), "nuclei")\n'
+        "print(model.segment(cells[0]).float().mean())       # share of the pixels that belong to one"
+    )
+
     name = "nuclei"
     classes = ("background", "nucleus")
     image_shape = (1, SIDE, SIDE)

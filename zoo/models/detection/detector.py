@@ -35,6 +35,13 @@ class Detector(ZooModule):
     """
 
     task: ClassVar[str] = "object-detection"
+    use: ClassVar[str] = (
+        "from zoo.core.samples import picture_sample\n"
+        "\n"
+        'pictures, _ = picture_sample("{data}")              # packaged pictures; a path, PIL image or array will do too\n'
+        "for name, p, (x0, y0, x1, y1) in model.detect(pictures[0], threshold=0.3):\n"
+        "    print(name, round(p, 2), round(x0), round(y0), round(x1), round(y1))    # in the picture's own pixels"
+    )
     larger_is_better: ClassVar[frozenset[str]] = frozenset({"ap50", "ap"})
 
     def __init__(self, num_classes: int, in_channels: int) -> None:

@@ -43,6 +43,13 @@ class Segmenter(ZooModule):
     """
 
     task: ClassVar[str] = "image-segmentation"
+    use: ClassVar[str] = (
+        "from zoo.core.samples import picture_sample\n"
+        "\n"
+        'pictures, _ = picture_sample("{data}")              # packaged pictures; a path, PIL image or array will do too\n'
+        "labels = model.segment(pictures[0])                 # int64 [H, W], numbers of model.classes\n"
+        "print(model.classes, labels.shape, model.segment(pictures[0], probability=True).shape)"
+    )
     larger_is_better: ClassVar[frozenset[str]] = frozenset({"dice", "iou"})
 
     def __init__(
