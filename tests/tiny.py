@@ -125,6 +125,18 @@ def chorales() -> Any:
     return rolls, torch.tensor([12, 12, 7])
 
 
+def wave() -> Any:
+    """A sine and its continuation."""
+    t = torch.sin(torch.arange(201, dtype=torch.float64) / 7)
+    return t[:-1], t[1:]
+
+
+def bars() -> Any:
+    """Four binary images."""
+    x = torch.tensor([[0, 0, 0], [1, 0, 0], [0, 1, 1], [1, 1, 1]]).float()
+    return x[:, None, None].repeat(1, 1, 3, 1), torch.zeros(4, dtype=torch.long)
+
+
 def citations(nodes: int = 12, features: int = 9, classes: int = 3) -> Callable[[], Any]:
     """A ring with chords; every second node is labelled."""
 
@@ -315,6 +327,20 @@ TINY: dict[str, Tiny] = {
     ),  # pixels are drawn anew each step
     "infovae": Tiny({"latent_dim": 4, "hidden": [16]}, **DIGITS, lr=1e-2, overfits=0.99),
     "linear-autoencoder": Tiny({"latent_dim": 8}, **DIGITS, lr=1e-2),
+    "boltzmann": Tiny({"hidden": 2}, bars, data="bars-and-stripes", overfits=0.7, lr=0.05),
+    "hopfield": Tiny({"size": 784, "patterns": 3}, bars, data="digit-patterns", data_init={"patterns": 12}),
+    "som": Tiny({"grid": [3, 4]}, **DIGITS),
+    "esn": Tiny({"units": 20}, wave, data="mackey-glass", data_init={"train_size": 300}),
+    "rbm": Tiny(
+        {"hidden": 8, "chains": 8, "temperatures": 5, "runs": 2}, **DIGITS, overfits=0.99
+    ),  # pixels are drawn anew each step
+    "dbn": Tiny(
+        {"hidden": [32, 7], "temperatures": 5, "runs": 2},
+        **DIGITS,
+        overfits=0.95,  # pixels are drawn anew each step
+        no_gradient=("machines.1.weight", "machines.1.visible_bias", "machines.1.hidden_bias"),  # its turn comes later
+    ),
+    "dbn-classifier": Tiny({"hidden": [16, 16]}, **DIGITS, lr=3e-2),
     "pca": Tiny({"latent_dim": 4}, **DIGITS),
     "ppca": Tiny({"latent_dim": 4}, **DIGITS),
     "dcgan": Tiny({"latent_dim": 4, "width": 4}, **DIGITS),

@@ -26,7 +26,7 @@ _HOME = {
     "verify": "zoo.api",
 }
 
-_PACKAGES = ("models",)  # packages that are part of the public surface; some can be called
+_PACKAGES = ("models", "theory")  # packages that are part of the public surface; some can be called
 
 __all__ = [  # the keys of _HOME and the packages, where linters look for them
     "create",
@@ -38,11 +38,12 @@ __all__ = [  # the keys of _HOME and the packages, where linters look for them
     "load",
     "models",
     "save_grid",
+    "theory",
     "verify",
 ]
 
 if TYPE_CHECKING:
-    from zoo import models
+    from zoo import models, theory
     from zoo.api import create, datamodule, evaluate, load, verify
     from zoo.core.images import save_grid
     from zoo.index import info, list_architectures, list_models

@@ -1,0 +1,1 @@
+"""Models that stand for their data by prototypes: the self-organising map."""
