@@ -1,7 +1,7 @@
 """Bars and stripes: the small binary images whose rows are all constant, or whose columns are (MacKay, 2003, chapter 43).
 
-On a 3 × 3 grid there are 2³ + 2³ − 2 = 14 of them, all equally likely, so the distribution is known as a whole and has an entropy of
-ln 14 = 2.639 nats. A model of it isn't asked to generalise: all splits hold the same images.
+On a 3 × 3 grid there are 2³ + 2³ − 2 = 14 of them, all equally likely, so the distribution is known as a whole and has an
+entropy of ln 14 = 2.639 nats. A model of it isn't asked to generalise: all splits hold the same images.
 """
 
 import itertools

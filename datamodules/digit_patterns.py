@@ -1,8 +1,8 @@
 """Patterns of ±1 for an associative memory: binarised handwritten digits, or random ones.
 
-The digits are the first training images of MNIST, a pixel above one half being +1. They are strongly correlated, most pixels being
-−1 in all of them, which is what a Hebbian memory can't bear; random patterns are what its capacity is stated for. What is to be
-recalled is what was stored, so all splits hold the same patterns.
+The digits are the first training images of MNIST, a pixel above one half being +1. They are strongly correlated, most pixels
+being −1 in all of them, which is what a Hebbian memory can't bear; random patterns are what its capacity is stated for. What
+is to be recalled is what was stored, so all splits hold the same patterns.
 """
 
 from typing import ClassVar

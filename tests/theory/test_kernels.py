@@ -8,8 +8,8 @@ import torch
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF
 
-from zoo.errors import InputError, UnknownNameError
 from zoo.blocks import kernels as blocks
+from zoo.errors import InputError, UnknownNameError
 from zoo.theory import kernels
 
 X, Y = (1, 0.5, -0.2), (0.3, -0.8, 0.6)

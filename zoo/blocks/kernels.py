@@ -29,7 +29,9 @@ def linear(x: Tensor, y: Tensor) -> Tensor:
 def polynomial(x: Tensor, y: Tensor, degree: int = 2, offset: float = 0.0) -> Tensor:
     """(xᵀy + offset)^degree."""
     if degree < 1 or offset < 0:
-        raise InputError(f"a polynomial kernel has degree at least 1 and offset at least 0, not {degree} and {offset!r}")
+        raise InputError(
+            f"a polynomial kernel has degree at least 1 and offset at least 0, not {degree} and {offset!r}"
+        )
     return (x @ y.T + offset) ** degree
 
 

@@ -8,7 +8,7 @@ import importlib
 from typing import Any
 
 MODULES = ("bits_back", "bottleneck", "circuits", "entropy", "kernels", "plane", "transport")
-__all__ = [*MODULES]  # noqa: PLE0604
+__all__ = [*MODULES]
 
 
 def __getattr__(name: str) -> Any:

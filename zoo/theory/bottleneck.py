@@ -7,8 +7,8 @@ T is a summary of X that should keep what X tells about Y:    minimise I(X; T) �
     p(y | t) = Σ_x p(y | x) p(t | x) p(x) / p(t)
 
 Each of the three updates lowers the functional, so it falls monotonically. (One textbook prints I(X; T) in the place of the KL
-in the first and leaves the third out.) Below a critical β the best summary is a constant. It is lost when 1/β is below the squared
-second singular value of p(x, y) / sqrt(p(x) p(y)), the largest correlation that functions of X and Y can have.
+in the first and leaves the third out.) Below a critical β the best summary is a constant. It is lost when 1/β is below the
+squared second singular value of p(x, y) / sqrt(p(x) p(y)), the largest correlation that functions of X and Y can have.
 """
 
 import math

@@ -109,7 +109,9 @@ def stationary(A: Numbers) -> Tensor:
     n = len(a)
     system = torch.cat([a.T - torch.eye(n, dtype=a.dtype), torch.ones(1, n, dtype=a.dtype)])
     if n > 1 and torch.linalg.svdvals(system[:-1])[-2] < 1e-12:
-        raise InputError("the chain falls into parts that don't reach each other: it has no single stationary distribution")
+        raise InputError(
+            "the chain falls into parts that don't reach each other: it has no single stationary distribution"
+        )
     target = torch.zeros(n + 1, 1, dtype=a.dtype)
     target[-1] = 1
     pi = torch.linalg.lstsq(system, target, driver="gelsd").solution[:, 0].clamp(min=0)
@@ -147,7 +149,9 @@ def cycle(n: int = 8, noise: float = 1e-4) -> Tensor:
         InputError: for fewer than two states, or probabilities outside [0, 1].
     """
     if n < 2 or not 0 <= noise * (n - 1) <= 1:
-        raise InputError(f"a cycle takes at least 2 states and noise of at most 1 over all others, not {n} and {noise!r}")
+        raise InputError(
+            f"a cycle takes at least 2 states and noise of at most 1 over all others, not {n} and {noise!r}"
+        )
     a = torch.full((n, n), noise, dtype=torch.float64)
     a[torch.arange(n), (torch.arange(n) + 1) % n] = 1 - (n - 1) * noise
     return a

@@ -5,15 +5,16 @@ labels t (Rasmussen and Williams, 2006):
 
     μ(x) = k(x)ᵀ (K + σ²I)⁻¹ t,     σ²(x) = k(x, x) − k(x)ᵀ (K + σ²I)⁻¹ k(x)        of the function; a noisy label has σ² more
 
-A network of width d with weights N(0, 1) scaled as in `zoo.blocks.kernels` tends to a Gaussian process with the kernel `nngp` as d
-grows. In training by gradient flow on ½ Σ (f − y)² its outputs u on the training points follow du/dt = −K(t) (u − y) with
-K = ⟨∂f/∂θ, ∂f/∂θ⟩; as d grows K stays at its start, the kernel `ntk`, and then
+A network of width d with weights N(0, 1) scaled as in `zoo.blocks.kernels` tends to a Gaussian process with the kernel
+`nngp` as d grows. In training by gradient flow on ½ Σ (f − y)² its outputs u on the training points follow du/dt = −K(t) (u
+− y) with K = ⟨∂f/∂θ, ∂f/∂θ⟩; as d grows K stays at its start, the kernel `ntk`, and then
 
     u(t) = y + exp(−K t) (u(0) − y)
 
 All functions take lists, arrays or tensors and compute in float64. (One textbook calls the limit H* and K* by turns.)
 """
 
+import itertools
 import math
 
 import torch
@@ -138,7 +139,7 @@ def network(dimension: int, width: int, layers: int = 2, seed: int = 0) -> list[
     widths = [dimension, *[width] * layers, 1]
     return [
         torch.randn(after, before, dtype=torch.float64, generator=generator)
-        for before, after in zip(widths, widths[1:], strict=False)
+        for before, after in itertools.pairwise(widths)
     ]
 
 

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from zoo.core.checks import check_count
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
+from zoo.core.verbs import verb
 from zoo.errors import InputError
 
 
@@ -76,8 +77,8 @@ class ESN(ZooModule):
         radius = torch.linalg.eigvals(w).abs().max()
         w *= spectral_radius / radius if radius > 0 else 0.0
         inward = input_scale * (2 * torch.rand(units, 2, generator=generator, dtype=torch.float64) - 1)
-        self.register_buffer("recurrent", w)  # W [units, units]
-        self.register_buffer("inward", inward)  # W_in [units, 2]: bias and input
+        self.register_buffer("recurrent", _single(w))  # W [units, units]
+        self.register_buffer("inward", _single(inward))  # W_in [units, 2]: bias and input
         self.readout = nn.Linear(units + 1, 1, dtype=torch.float64)  # W_out of input and state, with the bias
         nn.init.zeros_(self.readout.weight)
         nn.init.zeros_(self.readout.bias)
@@ -94,7 +95,7 @@ class ESN(ZooModule):
 
     # Verbs -----------------------------------------------------------------------------------------------------------
 
-    @torch.no_grad()
+    @verb
     def states(self, u: Tensor, start: Tensor | None = None) -> Tensor:
         """States [..., T, units] that follow each sample of a series [..., T], from `start` [units] or 0.
 
@@ -111,7 +112,7 @@ class ESN(ZooModule):
         states = torch.stack(found, 1)
         return states[0] if u.ndim == 1 else states
 
-    @torch.no_grad()
+    @verb
     def forecast(self, series: Tensor, n: int) -> Tensor:
         """The next n samples [n] or [N, n] of a series [T] or [N, T]: the network reads it, then goes on with its own output.
 
@@ -120,7 +121,9 @@ class ESN(ZooModule):
         """
         u = self._series(series)
         if u.shape[-1] < self.washout:
-            raise InputError(f"a forecast needs at least {self.washout} samples to wake up the network, not {u.shape[-1]}")
+            raise InputError(
+                f"a forecast needs at least {self.washout} samples to wake up the network, not {u.shape[-1]}"
+            )
         rows = u[None] if u.ndim == 1 else u
         x, newest, found = self.states(rows)[:, -1], rows[:, -1], []
         for _ in range(check_count(n)):
@@ -160,8 +163,8 @@ class ESN(ZooModule):
         centred = x - mean
         gram = centred.T @ centred + self.ridge * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
         weight = torch.linalg.solve(gram, centred.T @ (y - level))
-        self.readout.weight.copy_(weight[None])
-        self.readout.bias.copy_(level - weight @ mean)
+        self.readout.weight.copy_(_single(weight[None]))
+        self.readout.bias.copy_(_single(level - weight @ mean))
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         u, y = batch
@@ -173,7 +176,7 @@ class ESN(ZooModule):
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
-    @torch.no_grad()
+    @verb
     def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
         """Errors after one step and after 84 steps by itself, as shares of the series' deviation."""
         u = data.tensors("test").to(self.recurrent)  # type: ignore[attr-defined]
@@ -190,7 +193,9 @@ class ESN(ZooModule):
         return [
             entry(data, "test", "nrmse84", late, far, better="lower"),
             entry(data, "test", "nrmse1", one, f"one step; {how}", better="lower"),
-            entry(data, "test", "nrmse84_repeat", naive, f"the last value repeated, for comparison; {how}", better="lower"),
+            entry(
+                data, "test", "nrmse84_repeat", naive, f"the last value repeated, for comparison; {how}", better="lower"
+            ),
         ]
 
     def golden_inputs(self) -> dict[str, Tensor]:
@@ -216,3 +221,8 @@ class ESN(ZooModule):
         axis.set(xlabel="time", ylabel="tanh(y − 1)", xlim=(-200, 700))
         figure.savefig(path, dpi=90)
         return path
+
+
+def _single(x: Tensor) -> Tensor:
+    """Numbers as a checkpoint stores them: float64 with the digits of a float32."""
+    return x.float().double()

@@ -5,9 +5,9 @@ Binary units s, visible and hidden ones, each connected with every other by a sy
     p(s) = exp(−E(s)) / Z,     E(s) = −½ sᵀA s − bᵀs,     p(v) = Σ_h p(v, h)
     ∂ log p(v) / ∂A_ij = ⟨s_i s_j⟩ with v given − ⟨s_i s_j⟩ of the model free
 
-The learning rule needs two correlations, one awake and one asleep, which large machines have to estimate by slow Markov chains: why
-the restricted machine (`rbm.py`) took its place. With at most twenty units all 2ⁿ states can be listed, Z is a sum, and the gradient of
-−log p(v) = −log Σ_h exp(−E(v, h)) + log Z is exact.
+The learning rule needs two correlations, one awake and one asleep, which large machines have to estimate by slow Markov
+chains: why the restricted machine (`rbm.py`) took its place. With at most twenty units all 2ⁿ states can be listed, Z is a
+sum, and the gradient of −log p(v) = −log Σ_h exp(−E(v, h)) + log Z is exact.
 
 Departures from the paper: no simulated annealing; Adam.
 """
@@ -21,10 +21,12 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
+from zoo.core.batch import inputs_of
 from zoo.core.checks import check_count, seeded_generator
 from zoo.core.images import Labels, save_grid
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
+from zoo.core.verbs import verb
 from zoo.errors import InputError
 
 LARGEST = 20  # units whose states can be listed
@@ -70,7 +72,9 @@ class Boltzmann(ZooModule):
 
     task: ClassVar[str] = "unconditional-image-generation"
 
-    def __init__(self, image_shape: tuple[int, int, int] = (1, 3, 3), hidden: int = 0, *, restricted: bool = False) -> None:
+    def __init__(
+        self, image_shape: tuple[int, int, int] = (1, 3, 3), hidden: int = 0, *, restricted: bool = False
+    ) -> None:
         super().__init__()
         self.save_hyperparameters()
         self.image_shape = tuple(check_count(size, "each of image_shape") for size in image_shape)
@@ -116,19 +120,19 @@ class Boltzmann(ZooModule):
 
     # Verbs -----------------------------------------------------------------------------------------------------------
 
-    @torch.no_grad()
+    @verb
     def log_prob(self, x: Tensor) -> Tensor:
         """Exact log p(x) [N] in nats of binary images."""
         return self(x)
 
-    @torch.no_grad()
+    @verb
     def energy(self, s: Tensor) -> Tensor:
         """Energy [N] of states of all units, [N, pixels + hidden]."""
         if s.shape[-1] != len(self.coupling.bias):
             raise InputError(f"a state has {len(self.coupling.bias)} units, not {s.shape[-1]}")
         return self.coupling(s.to(self.coupling.bias))
 
-    @torch.no_grad()
+    @verb
     def sample(self, n: int, *, seed: int | None = None, labels: Labels = None) -> Tensor:
         """n exact and independent images [n, C, H, W]; the same seed gives the same ones.
 
@@ -141,7 +145,7 @@ class Boltzmann(ZooModule):
         chosen = torch.multinomial(self.log_table().exp(), check_count(n), replacement=True, generator=generator)
         return self.states(self.visible)[chosen].reshape(n, *self.image_shape)
 
-    @torch.no_grad()
+    @verb
     def gibbs(self, n: int, sweeps: int, *, seed: int | None = None) -> Tensor:
         """n images [n, C, H, W] of Markov chains that visited every unit `sweeps` times: what a large machine has to do."""
         generator, a, b = seeded_generator(self.device, seed), self.coupling.matrix(), self.coupling.bias
@@ -154,20 +158,20 @@ class Boltzmann(ZooModule):
     # Training --------------------------------------------------------------------------------------------------------
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        x = (batch[0] > 0.5).to(batch[0].dtype)
-        loss = -self(x).mean()
+        loss = -self(_binary(batch)).mean()
         self.log_train(nll=loss)
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self.log("val/nll", -self((batch[0] > 0.5).to(batch[0].dtype)).mean(), prog_bar=True, batch_size=len(batch[0]))
+        x = _binary(batch)
+        self.log("val/nll", -self(x).mean(), prog_bar=True, batch_size=len(x))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.Adam(self.parameters(), lr=0.05)
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
-    @torch.no_grad()
+    @verb
     def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
         """The divergence of the model from the uniform distribution over all images of the data set."""
         x = data.tensors("test")[0]  # type: ignore[attr-defined]
@@ -177,7 +181,14 @@ class Boltzmann(ZooModule):
         return [
             entry(data, "test", "kl", kl, f"KL(data ‖ model) in nats; {how}", better="lower"),
             entry(data, "test", "nll", -log_p.mean().item(), f"mean −log p in nats; {how}", better="lower"),
-            entry(data, "test", "mass", log_p.exp().sum().item(), f"probability of the data's images; {how}", better="higher"),
+            entry(
+                data,
+                "test",
+                "mass",
+                log_p.exp().sum().item(),
+                f"probability of the data's images; {how}",
+                better="higher",
+            ),
         ]
 
     def golden_inputs(self) -> dict[str, Tensor]:
@@ -185,3 +196,9 @@ class Boltzmann(ZooModule):
 
     def preview(self, path: Path) -> Path:
         return save_grid(self.sample(64, seed=0), path, columns=16, scale=8)
+
+
+def _binary(batch: Any) -> Tensor:
+    """The images of a batch, rounded to 0 and 1."""
+    x = inputs_of(batch)
+    return (x > 0.5).to(x.dtype)

@@ -11,22 +11,23 @@ marginal, so the bound is exact there, and training the second raises it.
 Each layer is trained by CD-1 on probabilities: h is drawn, the reconstruction and its hidden units are means. The network
 of means that results is a start for a classifier, see `dbn_classifier.py`.
 
-Departures from the papers: the sizes are 500-500-2000 throughout, and the digits' labels are not used.
+Departures from the papers: the sizes are 500-500-2000 throughout, the digits' labels are not used, and no second phase
+tunes the layers together as a generator (up-down, or wake-sleep): the stack encodes well and draws badly, so it has no `sample`.
 """
 
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import lightning as L
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoo.core.batch import images_of
 from zoo.core.checks import check_count, seeded_generator
-from zoo.core.images import save_grid
 from zoo.core.metric import entry
+from zoo.core.verbs import verb
 from zoo.errors import InputError
-from zoo.models.autoencoders.coder import Coder, refuse_labels, split_images
+from zoo.models.autoencoders.coder import Coder, split_images
 from zoo.models.energy.rbm import Machine, coins, log_partition
 
 
@@ -43,7 +44,6 @@ class DBN(Coder):
         images x: [N, C, H, W] in [0, 1]; codes: the top layer's means, [N, hidden[-1]].
     """
 
-    task: ClassVar[str] = "unconditional-image-generation"
     log_partition: Tensor
 
     def __init__(
@@ -63,7 +63,9 @@ class DBN(Coder):
         self.temperatures, self.runs = check_count(temperatures, "temperatures"), check_count(runs, "runs")
         widths = [self.num_pixels, *hidden]
         self.machines = nn.ModuleList(Machine(below, above) for below, above in zip(widths, hidden, strict=False))
-        self.register_buffer("log_partition", torch.tensor([0.0, torch.inf]))  # of the top machine, and its standard error
+        self.register_buffer(
+            "log_partition", torch.tensor([0.0, torch.inf])
+        )  # of the top machine, and its standard error
         self._started: set[int] = set()
 
     def up(self, v: Tensor, layers: int) -> Tensor:
@@ -82,22 +84,7 @@ class DBN(Coder):
 
     # Verbs -----------------------------------------------------------------------------------------------------------
 
-    @torch.no_grad()
-    def sample(self, n: int, steps: int = 1000, *, seed: int | None = None, labels: Tensor | None = None) -> Tensor:
-        """Pixel means [n, C, H, W]: Gibbs sweeps in the top machine, then one pass down of means.
-
-        Raises:
-            InputError: for n or steps below 1, or labels: the model is unconditional.
-        """
-        refuse_labels(labels, self.name)
-        generator, top = seeded_generator(self.device, seed), self.machines[-1]
-        v = coins(top.visible_bias.sigmoid().expand(check_count(n), -1), generator)
-        z = top.gibbs(v, check_count(steps, "steps"), generator)[1]
-        for machine in list(self.machines[:-1])[::-1]:
-            z = machine.down(z).sigmoid()
-        return z.reshape(-1, *self.image_shape)
-
-    @torch.no_grad()
+    @verb
     def elbo(self, x: Tensor, *, samples: int = 10, seed: int | None = None) -> Tensor:
         """The variational bound on log p(x) [N] in nats of binary images, its mean over `samples` upward passes.
 
@@ -142,11 +129,11 @@ class DBN(Coder):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         layer = self.layer
-        machine = self.machines[layer]
+        machine, x = self.machines[layer], images_of(batch, self.image_shape).flatten(1)
         with torch.no_grad():
-            v = self.up(coins(batch[0].flatten(1)), layer)  # probabilities above the pixels
+            v = self.up(coins(x), layer)  # probabilities above the pixels
             if layer not in self._started and self.current_epoch % self.epochs_per_layer == 0 and batch_idx == 0:
-                machine.visible_bias.copy_(self.up(batch[0].flatten(1), layer).mean(0).clamp(0.01, 0.99).logit())
+                machine.visible_bias.copy_(self.up(x, layer).mean(0).clamp(0.01, 0.99).logit())
             self._started.add(layer)
             h = coins(machine.up(v).sigmoid())
             again = machine.down(h).sigmoid()
@@ -156,8 +143,8 @@ class DBN(Coder):
         return gap - gap.detach() + error  # the gap has the gradient but says nothing of progress, the error does
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        error = (self(batch[0]) - batch[0]).square().mean()
-        self.log("val/mse", error, prog_bar=True, batch_size=len(batch[0]))
+        x = images_of(batch, self.image_shape)
+        self.log("val/mse", (self(x) - x).square().mean(), prog_bar=True, batch_size=len(x))
 
     def on_train_end(self) -> None:
         self.estimate_log_partition()
@@ -167,7 +154,7 @@ class DBN(Coder):
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
-    @torch.no_grad()
+    @verb
     def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
         """The bound on the likelihood of the binarised test split, and the error of reconstructions through all layers."""
         x = split_images(data, "test")
@@ -177,7 +164,7 @@ class DBN(Coder):
         how = (
             f"minus the variational bound, nats an image, ten upward passes; log Z of the top machine = {z:.2f} with standard "
             f"error {error:.2f} by AIS, {self.temperatures:,} temperatures, {self.runs} chains; pixels binarised at random by "
-            f"their grey value, seed 0; {len(x):,} test images; standard error over the images {(bound.var() / len(x)).sqrt():.2f}"
+            f"their grey value, seed 0; {len(x):,} test images; standard error over them {(bound.var() / len(x)).sqrt():.2f}"
         )
         mse = torch.cat([(self(part) - part).square().flatten(1).mean(1) for part in x.split(2000)]).mean().item()
         passes = f"mean squared error a pixel after a pass of means up and down all layers, {len(x):,} test images"
@@ -185,9 +172,6 @@ class DBN(Coder):
             entry(data, "test", "negative_elbo", -bound.mean(), how, better="lower"),
             entry(data, "test", "mse", mse, passes, better="lower"),
         ]
-
-    def preview(self, path: Path) -> Path:
-        return save_grid(self.sample(64, seed=0), path, columns=16)
 
 
 def bernoulli(x: Tensor, logits: Tensor) -> Tensor:

@@ -77,7 +77,9 @@ class DBNClassifier(MLP):
         widths = [tuple(machine.weight.shape) for machine in base.machines] if isinstance(base, DBN) else []
         layers = [layer.get_submodule("0") for layer in self.hidden]
         if widths != [tuple(layer.weight.shape[::-1]) for layer in layers]:
-            raise InputError(f"{self.base or type(base).__name__} is no deep belief network with layers of the same widths")
+            raise InputError(
+                f"{self.base or type(base).__name__} is no deep belief network with layers of the same widths"
+            )
         for layer, machine in zip(layers, base.machines, strict=True):
             layer.weight.copy_(machine.weight.T)
             layer.bias.copy_(machine.hidden_bias)

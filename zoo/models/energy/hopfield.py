@@ -4,9 +4,10 @@ Units s_i = ±1 are updated one after the other to the sign of what the others s
 
     s_i ← sign(Σ_j w_ij s_j),     E(s) = −½ sᵀW s,     w_ij = (1/N) Σ_μ x_i^μ x_j^μ  (i ≠ j)              Hebb's rule
 
-N units hold about 0.138 N random patterns with few wrong bits, and N / (4 ln N) without any. Correlated patterns, such as digits, spoil
-one another; the pseudo-inverse rule W = X⁺X makes any linearly independent patterns fixed points (Personnaz et al., 1986). The dense
-network (Ramsauer et al., 2021, arXiv:2008.02217) stores exponentially many; its update is the attention of a Transformer:
+N units hold about 0.138 N random patterns with few wrong bits, and N / (4 ln N) without any. Correlated patterns, such as
+digits, spoil one another; the pseudo-inverse rule W = X⁺X makes any linearly independent patterns fixed points (Personnaz et
+al., 1986). The dense network (Ramsauer et al., 2021, arXiv:2008.02217) stores exponentially many; its update is the
+attention of a Transformer:
 
     s ← Xᵀ softmax(β X s),     E(s) = −(1/β) log Σ_μ exp(β x^μ · s) + ½ sᵀs
 
@@ -22,10 +23,12 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
+from zoo.core.batch import inputs_of
 from zoo.core.checks import check_count, seeded_generator
 from zoo.core.images import save_grid
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
+from zoo.core.verbs import verb
 from zoo.errors import InputError
 
 Rule = Literal["hebb", "pseudo-inverse", "dense"]
@@ -102,7 +105,7 @@ class Hopfield(ZooModule):
             raise InputError("nothing is stored yet: give patterns of ±1 to model.store(x)")
         return self.memory.weight.detach()
 
-    @torch.no_grad()
+    @verb
     def recall(self, x: Tensor, steps: int = 20, *, seed: int = 0) -> Tensor:
         """What a broken pattern reminds of, ±1 in the shape of x; 0 stands for an unknown unit.
 
@@ -129,7 +132,7 @@ class Hopfield(ZooModule):
                 break
         return torch.where(s == 0, 1.0, s).to(s.dtype).reshape(torch.as_tensor(x).shape)
 
-    @torch.no_grad()
+    @verb
     def energy(self, x: Tensor) -> Tensor:
         """Energy [N] of states; no update of one unit raises it."""
         s = self._rows(x, "a state")
@@ -156,7 +159,7 @@ class Hopfield(ZooModule):
         self._seen = []
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self._seen.append(batch[0].detach())
+        self._seen.append(inputs_of(batch).detach())
         if self.trainer.is_last_batch:
             self.store(torch.cat(self._seen))
             self._seen = []
@@ -166,7 +169,7 @@ class Hopfield(ZooModule):
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
-    @torch.no_grad()
+    @verb
     def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
         """Patterns recalled exactly when broken, and the capacity of Hebb's rule for random patterns."""
         x = data.tensors("train")[0].to(self.device)  # type: ignore[attr-defined]
@@ -174,7 +177,9 @@ class Hopfield(ZooModule):
         flips = torch.where(torch.rand(x.shape, generator=generator, device=self.device) < 0.3, -x, x)
         settings = f"{self.rule} rule, beta {self.beta:g}, {len(x):,} stored patterns"
         entries = [
-            entry(data, "train", f"recalled_{key}", exact(self.recall(broken), x), f"{what}; {settings}", better="higher")
+            entry(
+                data, "train", f"recalled_{key}", exact(self.recall(broken), x), f"{what}; {settings}", better="higher"
+            )
             for key, broken, what in (
                 ("half", erased(x), "share recalled without a wrong pixel, second half of the pixels unknown"),
                 ("flipped", flips, "share recalled without a wrong pixel, 30 % of the pixels flipped"),
@@ -214,7 +219,7 @@ def exact(found: Tensor, x: Tensor) -> float:
 
 @torch.no_grad()
 def overlap(size: int, load: float, *, flipped: float = 0.0, seed: int = 0, tested: int = 50) -> float:
-    """Mean overlap (1/N) s · x of `tested` stored random patterns with what Hebb's rule makes of them at a load of patterns / size."""
+    """Mean overlap (1/N) s · x of `tested` stored random patterns with what Hebb's rule recalls, at patterns / size = load."""
     generator = torch.Generator().manual_seed(seed)
     x = 2.0 * torch.randint(2, (max(1, round(load * size)), size), generator=generator) - 1
     start = torch.where(torch.rand(x[:tested].shape, generator=generator) < flipped, -x[:tested], x[:tested])

@@ -14,6 +14,7 @@ and PCD-k where they go on from the last one. Z is estimated by annealed importa
 Departures from the papers: pixels are drawn anew in every epoch with their grey value as probability.
 """
 
+import itertools
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,9 +23,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoo.core.batch import images_of
 from zoo.core.checks import check_count, seeded_generator
 from zoo.core.images import save_grid
 from zoo.core.metric import entry
+from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.autoencoders.coder import Coder, refuse_labels, split_images
 
@@ -113,7 +116,7 @@ class RBM(Coder):
 
     # Verbs -----------------------------------------------------------------------------------------------------------
 
-    @torch.no_grad()
+    @verb
     def sample(self, n: int, steps: int = 1000, *, seed: int | None = None, labels: Tensor | None = None) -> Tensor:
         """Pixel means [n, C, H, W] of n chains after `steps` Gibbs sweeps from the base rate; a seed fixes them.
 
@@ -125,7 +128,7 @@ class RBM(Coder):
         start = coins(self.base_rate.sigmoid().expand(check_count(n), -1), generator)
         return self.machine.gibbs(start, check_count(steps, "steps"), generator)[1].reshape(-1, *self.image_shape)
 
-    @torch.no_grad()
+    @verb
     def free_energy(self, x: Tensor) -> Tensor:
         """F(x) [N] in nats of binary images [N, C, H, W] (or [N, pixels]): −log p(x) up to log Z."""
         x = x.reshape(len(x), -1).to(self.device, self.dtype)
@@ -135,7 +138,7 @@ class RBM(Coder):
             raise InputError("the energy is that of binary images: draw them by model.binarize(x, seed=…)")
         return self.machine.free_energy(x)
 
-    @torch.no_grad()
+    @verb
     def log_prob(self, x: Tensor) -> Tensor:
         """log p(x) [N] in nats of binary images, with the stored AIS estimate of log Z: an estimate, not a bound.
 
@@ -171,7 +174,7 @@ class RBM(Coder):
                 self.machine.visible_bias.copy_(self.base_rate)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        v = coins(batch[0].flatten(1))
+        v = coins(images_of(batch, self.image_shape).flatten(1))
         start = v if self.chains == 0 else self._state
         if start is None:
             start = v[torch.randint(len(v), (self.chains,), device=v.device)]
@@ -182,7 +185,7 @@ class RBM(Coder):
         return gap - gap.detach() + error  # the gap has the gradient but says nothing of progress, the error does
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        few = batch[0][:100].flatten(1)  # every pixel of every image is flipped once
+        few = images_of(batch, self.image_shape)[:100].flatten(1)  # every pixel of every image is flipped once
         v = coins(few, seeded_generator(few.device, batch_idx))
         self.log("val/pseudo_likelihood", pseudo_likelihood(self.machine, v).mean(), prog_bar=True, batch_size=len(v))
 
@@ -202,7 +205,7 @@ class RBM(Coder):
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
-    @torch.no_grad()
+    @verb
     def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
         """AIS likelihood and pseudo-likelihood of the binarised test split, and the quality of samples."""
         from zoo.metrics.generation import evaluate_images
@@ -224,8 +227,12 @@ class RBM(Coder):
         chains = "means of 1,000 chains after 1,000 Gibbs sweeps and at nine later times 100 sweeps apart, seed 0"
         return [
             entry(data, "test", "nll", -log_p.mean(), how, better="lower"),
-            entry(data, "test", "log_partition_error", error, f"standard error of log Z in nats; {ais}", better="lower"),
-            entry(data, "test", "pseudo_likelihood", pseudo.mean(), f"{flips}, every tenth of {pixels}", better="higher"),
+            entry(
+                data, "test", "log_partition_error", error, f"standard error of log Z in nats; {ais}", better="lower"
+            ),
+            entry(
+                data, "test", "pseudo_likelihood", pseudo.mean(), f"{flips}, every tenth of {pixels}", better="higher"
+            ),
             *evaluate_images(images, str(data.name), labels=None, how=f"{chains}, float32"),
         ]
 
@@ -279,7 +286,7 @@ def log_partition(
     v = coins(b0.sigmoid().expand(runs, -1), generator)
     betas = torch.linspace(0, 1, check_count(temperatures, "temperatures") + 1, dtype=torch.float64).tolist()
     log_w = v.new_zeros(runs)
-    for before, beta in zip(betas, betas[1:], strict=False):
+    for before, beta in itertools.pairwise(betas):
         up = v @ w + c
         log_w += (beta - before) * (v @ (b - b0)) + (F.softplus(beta * up) - F.softplus(before * up)).sum(1)
         h = coins((beta * up).sigmoid(), generator)

@@ -1,7 +1,7 @@
 """Self-organising map (Kohonen, 1982): prototypes on a grid, so that neighbours on the grid are alike.
 
-Each unit u has a place r_u on a grid and a prototype w_u. An image belongs to the unit with the nearest prototype, b(x); in the batch
-rule (Kohonen, 1995) every epoch replaces the prototypes by weighted means of all images,
+Each unit u has a place r_u on a grid and a prototype w_u. An image belongs to the unit with the nearest prototype, b(x); in
+the batch rule (Kohonen, 1995) every epoch replaces the prototypes by weighted means of all images,
 
     w_u = Σ_x h(u, b(x)) x / Σ_x h(u, b(x)),      h(u, b) = exp(−|r_u − r_b|² / 2σ²)
 
@@ -19,10 +19,12 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
+from zoo.core.batch import inputs_of
 from zoo.core.checks import check_count
 from zoo.core.images import ImageLike, save_grid
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
+from zoo.core.verbs import verb
 from zoo.errors import InputError
 
 
@@ -80,7 +82,7 @@ class SOM(ZooModule):
 
     # Verbs -----------------------------------------------------------------------------------------------------------
 
-    @torch.no_grad()
+    @verb
     def bmu(self, x: Tensor) -> Tensor:
         """Places (row, column) of the best matching units, int64 [N, 2].
 
@@ -90,7 +92,7 @@ class SOM(ZooModule):
         index = self._distances(x).argmin(1)
         return torch.stack([index // self.columns, index % self.columns], 1)
 
-    @torch.no_grad()
+    @verb
     def predict_proba(self, images: ImageLike | list[ImageLike] | Tensor) -> Tensor:
         """Shares of the classes among the training images of the best matching unit, [N, num_classes].
 
@@ -119,18 +121,18 @@ class SOM(ZooModule):
         single = not isinstance(x, list) and (not isinstance(x, Tensor) or x.ndim == 3)
         return found[0] if single and len(found) == 1 else found
 
-    @torch.no_grad()
+    @verb
     def umatrix(self) -> Tensor:
         """Mean distance [rows, columns] of each prototype to those next to it, diagonals included: ridges separate clusters."""
         near = self._near()
         return ((torch.cdist(self.prototypes, self.prototypes) * near).sum(1) / near.sum(1)).reshape(self.rows, -1)
 
-    @torch.no_grad()
+    @verb
     def quantisation_error(self, x: Tensor) -> float:
         """Mean distance of images to their prototype."""
         return self._distances(x).min(1).values.double().mean().item()
 
-    @torch.no_grad()
+    @verb
     def topographic_error(self, x: Tensor) -> float:
         """Share of images whose two nearest prototypes are no neighbours; diagonal ones are neighbours."""
         first, second = self._distances(x).topk(2, largest=False).indices.T
@@ -153,7 +155,9 @@ class SOM(ZooModule):
 
     def _transformed(self, images: Any) -> Tensor:
         if self.transform is None:
-            raise InputError("this map doesn't know yet how its images are prepared: train it, or give float tensors in [0, 1]")
+            raise InputError(
+                "this map doesn't know yet how its images are prepared: train it, or give float tensors in [0, 1]"
+            )
         x = self.transform(images)
         return x if x.ndim == 4 else x[None]
 
@@ -177,7 +181,7 @@ class SOM(ZooModule):
 
     @torch.no_grad()
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        x = batch[0].flatten(1)
+        x = inputs_of(batch).flatten(1)
         found = self(x).argmin(1)
         self._sums.index_add_(0, found, x)
         self._hits.index_add_(0, found, torch.ones_like(found, dtype=self._hits.dtype))
@@ -214,15 +218,15 @@ class SOM(ZooModule):
         self.votes.index_put_((index, y.to(self.device)), ones, accumulate=True)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        error = self(batch[0]).min(1).values.mean()
-        self.log("val/quantisation_error", error, prog_bar=True, batch_size=len(batch[0]))
+        x = inputs_of(batch)
+        self.log("val/quantisation_error", self(x).min(1).values.mean(), prog_bar=True, batch_size=len(x))
 
     def configure_optimizers(self) -> None:
         return None
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
-    @torch.no_grad()
+    @verb
     def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
         """Quantisation and topographic error, accuracy of the majority label, and the share of units in use."""
         pixels, y = data.tensors("test")  # type: ignore[attr-defined]
@@ -233,10 +237,31 @@ class SOM(ZooModule):
         quantisation, topographic = self.quantisation_error(x), self.topographic_error(x)
         far = "share whose two nearest prototypes are no neighbours on the grid, diagonal ones being neighbours"
         return [
-            entry(data, "test", "quantisation_error", quantisation, f"mean distance to the prototype; {how}", better="lower"),
+            entry(
+                data,
+                "test",
+                "quantisation_error",
+                quantisation,
+                f"mean distance to the prototype; {how}",
+                better="lower",
+            ),
             entry(data, "test", "topographic_error", topographic, f"{far}; {how}", better="lower"),
-            entry(data, "test", "accuracy", accuracy, f"majority class of the unit's training images; {how}", better="higher"),
-            entry(data, "train", "units_used", used, "share of the units that are nearest to a training image", better="higher"),
+            entry(
+                data,
+                "test",
+                "accuracy",
+                accuracy,
+                f"majority class of the unit's training images; {how}",
+                better="higher",
+            ),
+            entry(
+                data,
+                "train",
+                "units_used",
+                used,
+                "share of the units that are nearest to a training image",
+                better="higher",
+            ),
         ]
 
     def golden_inputs(self) -> dict[str, Tensor]:
