@@ -63,9 +63,9 @@ class DBNClassifier(MLP):
         """Take over the base's weights, unless this is a loaded checkpoint; a run that resumes puts its own in their place."""
         super().setup(stage)
         if stage == "fit" and self.base is not None and self.name is None:
-            import zoo
+            from zoo.api import load
 
-            self.start_from(zoo.load(self.base))
+            self.start_from(load(self.base))
 
     @torch.no_grad()
     def start_from(self, base: Any) -> None:
