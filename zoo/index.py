@@ -61,6 +61,8 @@ class ModelInfo:
     summary: str
     repo: str | None = None
     revision: str | None = None
+    data_licence: str = ""
+    verbs: tuple[str, ...] = ()  # what the model can do, a signature each
     metrics: dict[str, Metric] = field(default_factory=dict)
 
     def claim(self, name: str) -> Metric | None:
@@ -97,6 +99,7 @@ class ModelInfo:
         lines = [f"{self.name}: {self.summary}", "", *(f"{key:12} {text}" for key, text in self.facts.items()), ""]
         width = max((len(key) for key in self.metrics), default=0)
         lines += [f"{key:{width}}  {metric.spread}" for key, metric in self.metrics.items()]
+        lines += ["", *(f"model.{verb}" for verb in self.verbs)]
         return "\n".join(lines).rstrip()
 
     def _repr_html_(self) -> str:
@@ -178,7 +181,8 @@ def entries() -> dict[str, ModelInfo]:
     found = {}
     for name, entry in sorted(raw.items()):
         metrics = [Metric(**m) for m in entry["metrics"]]
-        found[name] = ModelInfo(**{**entry, "name": name, "metrics": {m.key: m for m in metrics}})
+        facts = {"name": name, "metrics": {m.key: m for m in metrics}, "verbs": tuple(entry.get("verbs", ()))}
+        found[name] = ModelInfo(**{**entry, **facts})
     return found
 
 

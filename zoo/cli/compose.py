@@ -18,8 +18,10 @@ def add(command: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
+    from zoo.core.protocols import Composes, meets
+
     model: Any = zoo.load(options.name)
-    if not hasattr(model, "compose"):
+    if not meets(model, Composes):
         raise InputError(f"{options.name} is made for {model.task}: it doesn't write music")
     import torch
 

@@ -22,10 +22,10 @@ def add(command: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     from zoo.core.drawing import draw_boxes, outputs
     from zoo.core.images import read_image
-    from zoo.core.protocols import Detects
+    from zoo.core.protocols import Detects, meets
 
     model: Any = zoo.load(options.name)
-    if not isinstance(model, Detects):
+    if not meets(model, Detects):
         raise InputError(f"{options.name} is made for {model.task}: it doesn't detect objects")
     targets = outputs(options.files, options.output, ".detected.png")
     for file, target in zip(options.files, targets, strict=True):

@@ -14,8 +14,10 @@ def add(command: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
+    from zoo.core.protocols import FillsMasks, meets
+
     model: Any = zoo.load(options.name)
-    if not hasattr(model, "fill_mask"):
+    if not meets(model, FillsMasks):
         raise InputError(f"{options.name} is made for {model.task}: it doesn't fill holes")
     for text in options.texts:
         rows = model.fill_mask(text, top=options.top)

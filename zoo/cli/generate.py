@@ -20,8 +20,10 @@ def add(command: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
+    from zoo.core.protocols import Streams, meets
+
     model: Any = zoo.load(options.name)
-    if not hasattr(model, "stream"):
+    if not meets(model, Streams):
         raise InputError(f"{options.name} is made for {model.task}: it doesn't write text")
     if options.beams is not None:
         print(options.prompt + model.generate(options.prompt, options.n, beams=options.beams))

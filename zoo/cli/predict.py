@@ -14,10 +14,10 @@ def add(command: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from zoo.core.protocols import Classifies
+    from zoo.core.protocols import Classifies, meets
 
     model: Any = zoo.load(options.name)
-    if not isinstance(model, Classifies):
+    if not meets(model, Classifies):
         raise InputError(f"{options.name} is made for {model.task}: it doesn't classify files")
     width = max(len(file) for file in options.files)
     for file, row in zip(options.files, model.predict(list(options.files), top=options.top), strict=True):

@@ -27,8 +27,13 @@ def add(command: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
+    from zoo.core.protocols import Samples, SamplesPoints, meets
+
     model: Any = zoo.load(options.name)
-    if not hasattr(model, "sample"):
+    if meets(model, SamplesPoints):
+        print(scatter(model.sample_points(max(options.n, 1000), seed=options.seed), options.output))
+        return
+    if not meets(model, Samples):
         raise InputError(f"{options.name} is made for {model.task}: it doesn't draw samples")
     keys = ("sampler", "steps", "guidance", "prompt")
     chosen = {key: getattr(options, key) for key in keys if getattr(options, key) is not None}
@@ -50,3 +55,20 @@ def run(options: argparse.Namespace) -> None:
         chosen["control"] = edge_map(grey(options.control)[None])
     images = model.sample(options.n, seed=options.seed, **chosen)
     print(zoo.save_grid(images, options.output))
+
+
+def scatter(points: Any, path: Path) -> Path:
+    """Points [n, 2] as dots, or points [n, 1] as a histogram, in a PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4, 4), layout="constrained")
+    axis = figure.subplots()
+    columns = points.cpu().numpy().T
+    if len(columns) == 1:
+        axis.hist(columns[0], bins=60, density=True)
+        axis.set(xlabel="x", ylabel="density")
+    else:
+        axis.plot(columns[0], columns[1], ".", markersize=2)
+        axis.set(xlabel="x₁", ylabel="x₂", aspect="equal")
+    figure.savefig(path, dpi=120)
+    return path

@@ -24,10 +24,10 @@ def run(options: argparse.Namespace) -> None:
 
     from zoo.core.drawing import outputs, paint_classes, paint_instances
     from zoo.core.images import read_image
-    from zoo.core.protocols import Segments
+    from zoo.core.protocols import Segments, meets
 
     model: Any = zoo.load(options.name)
-    if not isinstance(model, Segments):
+    if not meets(model, Segments):
         raise InputError(f"{options.name} is made for {model.task}: it doesn't segment pictures")
     targets = outputs(options.files, options.output, ".segmented.png")
     counted = getattr(model, "border", False)

@@ -17,10 +17,12 @@ def add(command: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
+    from zoo.core.protocols import Attends, Translates, meets
+
     model: Any = zoo.load(options.name)
-    if not hasattr(model, "translate"):
+    if not meets(model, Translates):
         raise InputError(f"{options.name} is made for {model.task}: it doesn't translate")
-    if options.map and not hasattr(model, "attention_map"):
+    if options.map and not meets(model, Attends):
         raise InputError(f"{options.name} has no attention to draw: leave --map out")
     for text in options.texts:
         print(model.translate(text, beams=options.beams, penalty=options.penalty), flush=True)

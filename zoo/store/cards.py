@@ -15,6 +15,7 @@ import yaml
 from huggingface_hub import EvalResult, ModelCardData
 
 from zoo import registry
+from zoo.core.protocols import verbs_of
 from zoo.errors import CheckpointError
 from zoo.index import INDEX
 from zoo.paths import CHECKPOINTS, names_in
@@ -65,6 +66,8 @@ class Folder:
             "size": (self.path / "model.safetensors").stat().st_size,
             "sha256": self.config["weights"]["sha256"],
             "licence": weights_licence(self.dataset),
+            "data_licence": getattr(_data_class(self.dataset), "licence", ""),
+            "verbs": verbs_of(registry.architecture(self.config["architecture"])),
             "paper": self.words.get("paper", ""),
             "summary": self.words.get("summary", ""),
             "metrics": [{key: metric[key] for key in keys if key in metric} for metric in self.metrics],

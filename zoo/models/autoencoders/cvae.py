@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from zoo.blocks.dense import Activation, activation_of
 from zoo.core.checks import check_count, seeded_generator
 from zoo.core.images import Labels, check_ends, check_labels
+from zoo.core.protocols import REQUIRED
 from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.autoencoders.vae import VAE
@@ -79,18 +80,18 @@ class CVAE(VAE):
     # Verbs: those of VAE, with labels --------------------------------------------------------------------------------
 
     @verb
-    def encode(self, x: Tensor, *, labels: Labels = None) -> Tensor:  # type: ignore[override]
+    def encode(self, x: Tensor, *, labels: Labels = REQUIRED) -> Tensor:  # type: ignore[override]
         """Posterior means [N, latent_dim] of images of these classes."""
         self.check_images(x)
         return self.posterior(x.to(self.device), self._checked(labels, len(x)))[0]
 
     @verb
-    def decode(self, z: Tensor, *, labels: Labels = None) -> Tensor:  # type: ignore[override]
+    def decode(self, z: Tensor, *, labels: Labels = REQUIRED) -> Tensor:  # type: ignore[override]
         """Pixel means [N, C, H, W] of codes, as these classes."""
         self.check_codes(z)
         return self._decoded(z.to(self.device), self._checked(labels, len(z)))
 
-    def reconstruct(self, x: Tensor, *, labels: Labels = None) -> Tensor:  # type: ignore[override]
+    def reconstruct(self, x: Tensor, *, labels: Labels = REQUIRED) -> Tensor:  # type: ignore[override]
         """Images of these classes after a round through their codes."""
         return self.decode(self.encode(x, labels=labels), labels=labels)
 
@@ -140,7 +141,7 @@ class CVAE(VAE):
         return self.logits(z, labels).sigmoid().reshape(-1, *self.image_shape)
 
     def _checked(self, labels: Labels, n: int) -> Tensor | None:
-        return check_labels(labels, n, self._num_classes).to(self.device)
+        return check_labels(None if labels is REQUIRED else labels, n, self._num_classes).to(self.device)
 
 
 class ToldDecoder(nn.Module):

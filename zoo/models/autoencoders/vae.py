@@ -15,6 +15,7 @@ which removes the overfitting that a fixed binarisation shows; the rate's weight
 keeps more of the code in use.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -155,7 +156,7 @@ class VAE(Coder):
             part = x[start : start + 64].to(self.device)
             told = None if labels is None else labels[start : start + 64]
             mean, log_var = self.posterior(part, told)
-            draw = _Weights(self, part, told, mean, log_var, generator)
+            draw = partial(self.log_weights, part, told, mean, log_var, generator=generator)
             bounds.append(importance_weighted(draw, samples, max(1, 2048 // len(part))))
         return torch.cat(bounds) if bounds else x.new_zeros(0)
 
@@ -198,7 +199,6 @@ class VAE(Coder):
         return self.beta * kl
 
     def _parts(self, batch: Any) -> tuple[Tensor, Tensor | None]:
-        """Images of a batch and, for a model that is conditioned on them, their labels."""
         return images_of(batch), labelled(batch)[1] if self.condition_dim else None
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
@@ -254,12 +254,13 @@ class VAE(Coder):
             f"standard error over the images {error:.2f}; {quick_autocast(self.device.type)[1]}"
         )
         plain = f"one draw of z, nats an image; {pixels}; {len(x):,} test images"
-        return [
-            entry(data, "test", "nll", -(loose.mean() + gap.mean()).item(), how, better="lower"),
-            entry(data, "test", "negative_elbo", kl - ll, f"rate plus distortion; {plain}", better="lower"),
-            entry(data, "test", "rate", kl, f"KL(q(z|x) ‖ p(z)) in closed form; {plain}", better="lower"),
-            entry(data, "test", "distortion", -ll, f"−E log p(x|z); {plain}", better="lower"),
-        ]
+        claims = {
+            "nll": (-(loose.mean() + gap.mean()).item(), how),
+            "negative_elbo": (kl - ll, f"rate plus distortion; {plain}"),
+            "rate": (kl, f"KL(q(z|x) ‖ p(z)) in closed form; {plain}"),
+            "distortion": (-ll, f"−E log p(x|z); {plain}"),
+        }
+        return [entry(data, "test", name, value, text, better="lower") for name, (value, text) in claims.items()]
 
     def golden_outputs(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         mean, log_var = self.posterior(inputs["input"])
@@ -274,24 +275,6 @@ class VAE(Coder):
     def _checked(self, labels: Tensor | None, n: int) -> Tensor | None:
         refuse_labels(labels, self.name)
         return None
-
-
-class _Weights:
-    """Draws importance weights of a batch, a count at a time."""
-
-    def __init__(
-        self,
-        model: VAE,
-        x: Tensor,
-        labels: Tensor | None,
-        mean: Tensor,
-        log_var: Tensor,
-        generator: torch.Generator,
-    ) -> None:
-        self.model, self.arguments, self.generator = model, (x, labels, mean, log_var), generator
-
-    def __call__(self, count: int) -> Tensor:
-        return self.model.log_weights(*self.arguments, count, self.generator)
 
 
 def log_likelihood(logits: Tensor, x: Tensor) -> Tensor:

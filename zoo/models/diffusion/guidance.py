@@ -90,6 +90,7 @@ class NoisyClassifier(ZooModule):
         """Logits [N, num_classes] of noisy images at their steps."""
         return self.logits(self.norm(self.net.encode(x_t, t)[1]).mean((2, 3)))
 
+    @verb
     def gradient(self, x_t: Tensor, t: Tensor, labels: Tensor) -> Tensor:
         """∇ log p(labels | x_t) with respect to the images."""
         with torch.enable_grad():
