@@ -189,7 +189,8 @@ def snippet(folder: Folder) -> str:
     They come from the class variable `use` of the data module where it has one, else of the architecture.
     """
     data = _data_class(folder.dataset)
-    use = getattr(data, "use", "") or registry.architecture(folder.config["architecture"]).use
+    architecture: Any = registry.architecture(folder.config["architecture"])
+    use = getattr(data, "use", "") or architecture.use
     sentence = getattr(data, "sentences", {}).get(folder.config["init"].get("source"), "")
     for word, value in (("{name}", folder.name), ("{data}", folder.dataset), ("{sentence}", sentence)):
         use = use.replace(word, value)
