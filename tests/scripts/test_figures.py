@@ -107,3 +107,16 @@ def test_sudden_convergence(tmp_path):
     assert (tmp_path / "convergence.png").stat().st_size > 5_000
     text = figure.extra("x", marks)
     assert ("steps 0 and 2" in text or "steps 2 and 4" in text) and "control.py x --steps 4 --every 2`" in text
+
+
+def test_board_games(tmp_path):
+    import zoo
+
+    figure = script("board_games")
+    torch.manual_seed(0)
+    agent = zoo.create("alphazero", game="tictactoe", width=4, blocks=1, simulations=20)
+    assert 0 <= figure.thoughts(agent, tmp_path / "thoughts.png", positions=2, free=4) <= 1
+    visits = figure.tree(agent, tmp_path / "tree.png", simulations=30)
+    assert sum(visits) == 30 and len(visits) == 9
+    assert all(1_500 < (tmp_path / f"{name}.png").stat().st_size < 200_000 for name in ("thoughts", "tree"))
+    assert str(visits[0]) in figure.section(0.5, visits)

@@ -29,6 +29,7 @@ from torch.nn import functional as F
 from datamodules.board_games import Bits, board_game
 from zoo.core.checks import check_count
 from zoo.core.module import ZooModule
+from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.rl.board_network import PolicyValueNet
 from zoo.models.rl.board_pictures import draw_board, picture_file, save_frames
@@ -82,6 +83,7 @@ class AlphaZero(ZooModule):
 
     # Verbs -----------------------------------------------------------------------------------------------------------
 
+    @verb
     def act(self, board: Any, greedy: bool = True, seed: int | None = None) -> Any:
         """The move for a board: the cell 0 … 8 of tic-tac-toe, row by row, or the column 0 … 6 of Connect-4. Always a legal one.
 
@@ -103,6 +105,7 @@ class AlphaZero(ZooModule):
             return int(moves[0])
         return torch.from_numpy(moves) if isinstance(board, Tensor) else moves
 
+    @verb
     def policy(self, board: Any, simulations: int | None = None) -> Tensor:
         """Probabilities of the moves, float32 [actions] or [N, actions]: the shares of a search's visits.
 
@@ -118,6 +121,7 @@ class AlphaZero(ZooModule):
             policy = self._evaluate(own, other)[0]
         return torch.from_numpy(policy[0] if single else policy)
 
+    @verb
     def values(self, board: Any, simulations: int | None = None) -> Tensor:
         """Value of each move for the player to move, float32 [actions] or [N, actions], in [-1, 1], NaN where illegal.
 
@@ -137,6 +141,7 @@ class AlphaZero(ZooModule):
             values[rows, moves] = -np.where(over, result, self._evaluate(*after)[1])
         return torch.from_numpy(values[0] if single else values)
 
+    @verb
     def play(
         self,
         episodes: int = 1,

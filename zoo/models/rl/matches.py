@@ -117,9 +117,12 @@ def optimal_share(values: NDArray[np.float32], moves: NDArray[np.int64]) -> floa
 def claims(game: BoardGame, player: Player, network: Player, simulations: int) -> list[dict[str, Any]]:
     """The metric entries of an agent: `player` searches with `simulations` visits, `network` takes the likeliest move at once."""
     measured = _tictactoe(game, player, network) if game.name == "tictactoe" else _connect4(game, player, network)
-    how = f"{simulations} visits a move, float32"
+    how = {
+        False: f"{simulations} visits a move, float32",
+        True: "the network's likeliest move without a search, float32",
+    }
     return [
-        entry(game.name, "test", metric, value, f"{text}; {how}", better=better)
+        entry(game.name, "test", metric, value, f"{text}; {how['network' in metric]}", better=better)
         for metric, value, text, better in measured
     ]
 
@@ -136,7 +139,7 @@ def _tictactoe(game: BoardGame, player: Player, network: Player) -> list[Measure
     text = "share of best moves in 500 positions with 5 free cells whose moves differ in exact value"
     return [
         *found,
-        ("lost_lines_network", alone, "lines lost on both sides by the network's likeliest move, no search", "lower"),
+        ("lost_lines_network", alone, "lines lost on both sides, the opponent trying every move", "lower"),
         ("optimal_moves", optimal_share(values, player(own, other)), text, "higher"),
     ]
 
@@ -153,5 +156,5 @@ def _connect4(game: BoardGame, player: Player, network: Player) -> list[Measured
     return [
         *found,
         ("optimal_moves", optimal_share(values, player(own, other)), text, "higher"),
-        ("optimal_moves_network", optimal_share(values, network(own, other)), f"{text}, no search", "higher"),
+        ("optimal_moves_network", optimal_share(values, network(own, other)), text, "higher"),
     ]
