@@ -12,7 +12,7 @@ that was interrupted between two epochs goes on as if nothing had happened.
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import lightning
 import numpy as np
@@ -47,6 +47,9 @@ class SelfPlay(lightning.LightningDataModule):
     """
 
     name = "self-play"
+    licence: ClassVar[str] = "none needed"
+    licence_note: ClassVar[str] = "Played, not collected: nothing is stored or passed on."
+    homepage: ClassVar[str] = "https://arxiv.org/abs/1712.01815"
 
     def __init__(
         self,
