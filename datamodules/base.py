@@ -113,6 +113,7 @@ class TensorDataModule(lightning.LightningDataModule):
     The training loader drops a last, smaller batch: each epoch's shuffle drops others, and shapes stay constant.
     """
 
+    offers: ClassVar[tuple[str, ...]] = ("images", "labelled-images")  # what its batches hold, see zoo.core.own_data
     name: str
     classes: tuple[str, ...]
     image_shape: tuple[int, int, int]

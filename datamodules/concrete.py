@@ -39,6 +39,7 @@ class Concrete(lightning.LightningDataModule):
     )
 
     name = "concrete"
+    offers: ClassVar[tuple[str, ...]] = ("table",)
     classes: tuple[str, ...] = ()
     features: ClassVar[tuple[str, ...]] = (
         "cement", "slag", "fly ash", "water", "superplasticizer", "coarse aggregate", "fine aggregate", "age",

@@ -107,6 +107,7 @@ class TFBS(lightning.LightningDataModule):
     )
 
     name = "tfbs"
+    offers: ClassVar[tuple[str, ...]] = ("dna",)
     classes = tuple(FILES)
     length: ClassVar[int] = 101
     licence: ClassVar[str] = "none stated"

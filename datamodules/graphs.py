@@ -26,6 +26,7 @@ class NodeDataModule(lightning.LightningDataModule):
     training sees it with normalised features in compressed sparse rows.
     """
 
+    offers: ClassVar[tuple[str, ...]] = ("graph",)  # what its batches hold, see zoo.core.own_data
     name: ClassVar[str]
     classes: ClassVar[tuple[str, ...]]
     protocol: ClassVar[str]  # names split and selection: it goes into the metrics
@@ -84,6 +85,7 @@ class GraphDataModule(lightning.LightningDataModule):
     A subclass names its facts and gives `load`, all graphs, and `split`, three lists of their numbers.
     """
 
+    offers: ClassVar[tuple[str, ...]] = ("graphs",)  # what its batches hold, see zoo.core.own_data
     name: ClassVar[str]
     classes: tuple[str, ...]
     protocol: str

@@ -40,6 +40,7 @@ class GutenbergPieces(lightning.LightningDataModule):
     """
 
     name = "gutenberg-pieces"
+    offers: ClassVar[tuple[str, ...]] = ("pieces",)
     licence: ClassVar[str] = "public domain (in the USA)"
     licence_note: ClassVar[str] = "Project Gutenberg's texts without their trademark headers."
     homepage: ClassVar[str] = "https://www.gutenberg.org"

@@ -38,6 +38,7 @@ class ImageFolder(TensorDataModule):
         augment, normalize, seed: see `TensorDataModule`.
     """
 
+    own: ClassVar[bool] = True  # a person's own data: models are measured on it by `measure`
     name = "image-folder"
     licence: ClassVar[str] = "the owner's"
     licence_note: ClassVar[str] = (
@@ -63,7 +64,7 @@ class ImageFolder(TensorDataModule):
         if min(val_share, test_share) < 0 or val_share + test_share >= 1:
             raise InputError(f"val_share {val_share} and test_share {test_share} must leave something to train on.")
         self._transform = Transform(**transform)
-        self._files = find_images(Path(root))
+        self._files = self.find(Path(root))
         self.classes = tuple(self._files["train"])
         height, width = self._transform.size
         self.image_shape = (len(self._transform.mean), height, width)
@@ -72,6 +73,10 @@ class ImageFolder(TensorDataModule):
         super().__init__(batch_size, val_size=0, augment=augment, normalize=normalize, seed=seed, root=root)
         self.save_hyperparameters(ignore=CLI_KEYS)
         self.hparams.update(root=root, transform=transform)  # what a command line gave was saved as given
+
+    def find(self, root: Path) -> dict[str, dict[str, list[Path]]]:
+        """Image files as {part: {class: files}}; only "train" where the folder isn't split."""
+        return find_images(root)
 
     @property
     def preprocess(self) -> dict[str, Any]:
@@ -162,9 +167,8 @@ def hold_out(y: Tensor, shares: dict[str, float]) -> dict[str, Tensor]:
 
 
 def _classes(folder: Path) -> dict[str, list[Path]]:
-    formats = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
     return {
-        entry.name: sorted(path for path in entry.rglob("*") if path.suffix.lower() in formats and path.is_file())
+        entry.name: image_files(entry)
         for entry in sorted(folder.iterdir())
         if entry.is_dir() and not entry.name.startswith(".")
     }
@@ -180,3 +184,13 @@ def _settings(transform: Transform | dict[str, Any] | None, image_size: int) -> 
         return Transform(**transform).to_dict()
     keys = ("size", "mode", "mean", "std", "interpolation", "antialias")
     return Transform(**{key: getattr(transform, key) for key in keys if hasattr(transform, key)}).to_dict()
+
+
+def image_files(folder: Path) -> list[Path]:
+    """All files of a folder and its sub-folders whose suffix is that of an image, sorted; hidden ones are left out."""
+    formats = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in formats and path.is_file() and not path.name.startswith(".")
+    )

@@ -38,6 +38,7 @@ class Iris(lightning.LightningDataModule):
     use: ClassVar[str] = "print(model.predict([[5.1, 1.4], [6.0, 4.5]]))       # sepal and petal length in cm"
 
     name = "iris"
+    offers = ("labelled-table",)
     licence = "CC BY 4.0"
     licence_note = "Dua and Graff's machine-learning repository; the measurements are Anderson's and Fisher's."
     homepage = "https://doi.org/10.24432/C56C76"

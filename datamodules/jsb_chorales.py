@@ -95,6 +95,7 @@ class JSBChorales(lightning.LightningDataModule):
     """
 
     name = "jsb-chorales"
+    offers: ClassVar[tuple[str, ...]] = ("rolls",)
     counts: ClassVar[dict[str, int]] = {"train": 229, "val": 76, "test": 77}
     licence: ClassVar[str] = "none stated"
     licence_note: ClassVar[str] = "Bach's music is in the public domain."

@@ -88,6 +88,7 @@ class LabelledText(lightning.LightningDataModule):
         root: folder of the raw files; default `$ZOO_DATA`, else the user's cache folder.
     """
 
+    offers: ClassVar[tuple[str, ...]] = ("labelled-text",)  # what its batches hold, see zoo.core.own_data
     name: str
     classes: Sequence[str]
     unit: Unit

@@ -29,6 +29,7 @@ class ESOL(GraphDataModule):
     """
 
     name = "esol"
+    offers: ClassVar[tuple[str, ...]] = ("molecules",)
     classes: tuple[str, ...] = ()
     unit: ClassVar[str] = "log10 mol/l"
     count: ClassVar[int] = 1128

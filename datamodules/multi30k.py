@@ -78,6 +78,7 @@ class Multi30k(lightning.LightningDataModule):
     """
 
     name = "multi30k"
+    offers: ClassVar[tuple[str, ...]] = ("pairs",)
     counts: ClassVar[dict[str, int]] = {"train": 29_000, "val": 1_014, "test": 1_000}
     hub_id: ClassVar[str] = "bentrevett/multi30k"
     weights_licence: ClassVar[str] = "cc-by-nc-sa-4.0"

@@ -227,6 +227,7 @@ class CharacterText(lightning.LightningDataModule):
     name, and nothing may be chosen on it, neither an epoch nor a setting.
     """
 
+    offers: ClassVar[tuple[str, ...]] = ("characters",)  # what its batches hold, see zoo.core.own_data
     name: str
     classes: Sequence[str]
 

@@ -18,6 +18,7 @@ _HOME = {
     "create": "zoo.api",
     "datamodule": "zoo.api",
     "evaluate": "zoo.api",
+    "finetune": "zoo.train.finetuning",
     "info": "zoo.index",
     "list_architectures": "zoo.index",
     "list_models": "zoo.index",
@@ -32,6 +33,7 @@ __all__ = [  # the keys of _HOME and the packages, where linters look for them
     "create",
     "datamodule",
     "evaluate",
+    "finetune",
     "info",
     "list_architectures",
     "list_models",
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from zoo.api import create, datamodule, evaluate, load, verify
     from zoo.core.images import save_grid
     from zoo.index import info, list_architectures, list_models
+    from zoo.train.finetuning import finetune
 
 
 def __getattr__(name: str) -> Any:

@@ -159,6 +159,7 @@ DATAMODULES = {
     "tfbs": "datamodules.dna_motifs:TFBS",
     "tinyshakespeare": "datamodules.tinyshakespeare:TinyShakespeare",
     "two-gaussians": "datamodules.mixture:TwoGaussians",
+    "unlabelled-folder": "datamodules.unlabelled_folder:UnlabelledFolder",
     "usps": "datamodules.usps:USPS",
     "xor": "datamodules.xor:XOR",
 }

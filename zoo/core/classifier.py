@@ -43,6 +43,7 @@ class ImageClassifier(ZooModule):
         "print(model.predict_proba(images[:8]).shape)\n"
         'five = zoo.load("{name}", num_classes=5)             # a fresh head on the trained backbone, to fine-tune'
     )
+    learns_from: ClassVar[tuple[str, ...]] = ("labelled-images",)
     head: nn.Linear
     views: ClassVar[dict[str, int]] = VIEWS  # ways to look at an image in the test, with their numbers of looks
     tta: str = "none"  # a subclass that claims an accuracy with test-time augmentation says with which
@@ -146,6 +147,37 @@ class ImageClassifier(ZooModule):
         self.hparams["in_channels"] = in_channels
         self.transform = _with_channels(self.transform, in_channels)
         print(f"{self.name or type(self).__name__}: {name}.weight now takes {in_channels} channel(s), was {before}")
+
+    # A person's own images -------------------------------------------------------------------------------------------
+
+    def data_settings(self, kind: str) -> dict[str, Any]:
+        """For folders of images: the model's transform, and images moved a little, photographs mirrored too."""
+        if kind not in ("image-folder", "unlabelled-folder"):
+            return {}
+        transform = self._ready_transform()
+        shift = max(1, min(transform.size) // 16)
+        augment = {"translate": shift} | (
+            {"flip": "random"} if transform.mode == "RGB" else {}
+        )  # letters aren't mirrored
+        return {"transform": transform, "augment": augment}
+
+    def adapt_to(self, data: Any) -> None:
+        """Take the channels and classes of a data module, with a fresh head where the classes are others.
+
+        Raises:
+            InputError: for images of another size than the network's.
+        """
+        wanted, transform, classes = data.preprocess, self.transform, list(data.classes)
+        if transform is not None and list(wanted["size"]) != list(transform.size):
+            raise InputError(
+                f"{self.name} takes images of {list(transform.size)} pixels, the data has {list(wanted['size'])}: "
+                "put them into an image-folder, which resizes"
+            )
+        self.reset_input(len(wanted["mean"]))
+        if self.head is None or self.head.out_features != len(classes):
+            self.reset_head(len(classes))
+        elif self.classes != classes:
+            self.head.reset_parameters()  # as many classes, but others
 
     # Fine-tuning -----------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from zoo.core.batch import inputs_of
 from zoo.core.images import Transform
 from zoo.core.metric import entry
+from zoo.core.own_data import OwnData
 from zoo.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from zoo.store.pin import Published
 
 
-class ZooModule(L.LightningModule):
+class ZooModule(OwnData, L.LightningModule):
     """Base of all architectures. A subclass calls `super().__init__()` and then `self.save_hyperparameters()`.
 
     Attributes:

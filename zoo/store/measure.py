@@ -57,7 +57,8 @@ def evaluate(name: str | Path, data: L.LightningDataModule | None = None) -> lis
     """Measure the published metrics again, on the full test split: a list of metric entries as in metrics.json."""
     folder = locate(name)
     model = checkpoint.read(folder)
-    return model.evaluate(data if data is not None else datamodule(str(name)))
+    data = data if data is not None else datamodule(str(name))
+    return model.measure(data) if getattr(data, "own", False) else model.evaluate(data)
 
 
 def main(argv: list[str] | None = None) -> int:

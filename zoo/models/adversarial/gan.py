@@ -25,6 +25,7 @@ from torch.nn import functional as F
 from zoo.core.batch import images_of, labelled
 from zoo.core.checks import check_count, seeded_generator
 from zoo.core.images import Labels, check_labels, save_grid
+from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.core.verbs import verb
 from zoo.errors import InputError
@@ -54,6 +55,7 @@ class GAN(ZooModule):
 
     task: ClassVar[str] = "unconditional-image-generation"
     use: ClassVar[str] = 'zoo.save_grid(model.sample(16, seed=0), "grid.png")  # a conditional model takes labels='
+    learns_from: ClassVar[tuple[str, ...]] = ("images",)
     penalty_every = 4
 
     def __init__(
@@ -235,6 +237,16 @@ class GAN(ZooModule):
         labels = torch.arange(10_000) % self.num_classes if self.num_classes else None
         images = self.sample(10_000, seed=0, labels=labels)
         return evaluate_images(images, str(data.name), labels=labels, how="averaged generator, seed 0, float32")
+
+    def measure(self, data: Any) -> list[dict[str, Any]]:
+        """On a person's own images, which no classifier knows: the energy distance of as many samples, in pixels."""
+        from zoo.metrics.kernel import energy_distance
+
+        real = data.tensors("test")[0].float().flatten(1) / 255
+        labels = torch.arange(len(real)) % self.num_classes if self.num_classes else None
+        fake = self.sample(len(real), seed=0, labels=labels).cpu().flatten(1)
+        how = f"{len(real)} held-out images and as many samples, seed 0, pixels in [0, 1], float32"
+        return [entry(data, "test", "energy_distance", energy_distance(real, fake), how, better="lower")]
 
     def golden_inputs(self) -> dict[str, Tensor]:
         z = torch.randn(3, self.latent_dim, generator=torch.Generator().manual_seed(0))

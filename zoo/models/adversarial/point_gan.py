@@ -38,6 +38,7 @@ class PointGAN(GAN):
         "print(points.mean(0), points.std(0))\n"
         "print(model.verdict(points[:5]))                     # how real the discriminator thinks they are"
     )
+    learns_from: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,

@@ -34,6 +34,7 @@ class Coder(ZooModule):
         "print(model.encode(x).shape)\n"
         'zoo.save_grid(model.reconstruct(x), "again.png")'
     )
+    learns_from: ClassVar[tuple[str, ...]] = ("images",)
 
     def __init__(self, image_shape: tuple[int, int, int], latent_dim: int) -> None:
         super().__init__()

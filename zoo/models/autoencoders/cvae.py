@@ -39,6 +39,7 @@ class CVAE(VAE):
     """
 
     use: ClassVar[str] = 'images = model.sample(10, labels=list(range(10)), seed=0)\nzoo.save_grid(images, "grid.png")'
+    learns_from: ClassVar[tuple[str, ...]] = ("labelled-images",)
 
     def __init__(
         self,

@@ -10,6 +10,8 @@ descent (Baldi and Hornik, 1989), which `linear-ae-mnist` shows; this is what ev
 "Training" is one pass that sums x and xxᵀ; the eigenvectors follow at its end.
 """
 
+from typing import ClassVar
+
 import lightning as L
 import torch
 from torch import Tensor, nn
@@ -34,6 +36,8 @@ class PCA(Coder):
     """
 
     variances: Tensor
+
+    learns_from: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, image_shape: tuple[int, int, int] = (1, 28, 28), latent_dim: int = 30) -> None:
         super().__init__(image_shape, latent_dim)

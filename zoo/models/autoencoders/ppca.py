@@ -53,6 +53,7 @@ class PPCA(Coder):
         "print(model.encode(x).shape, model.log_prob(x))      # posterior means, exact nats\n"
         'zoo.save_grid(model.sample(16, seed=0), "grid.png")'
     )
+    learns_from: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,

@@ -51,6 +51,7 @@ class ConditionalDDPM(DDPM):
     use: ClassVar[str] = (
         'images = model.sample(10, labels=list(range(10)), guidance=3.0, seed=0)\nzoo.save_grid(images, "grid.png")'
     )
+    learns_from: ClassVar[tuple[str, ...]] = ("labelled-images",)
 
     def __init__(
         self,

@@ -107,6 +107,8 @@ class ControlNet(ConditionalDDPM):
 
     branch_class: ClassVar[Any] = ControlBranch
 
+    learns_from: ClassVar[tuple[str, ...]] = ()
+
     def __init__(
         self,
         image_shape: tuple[int, int, int] = (1, 28, 28),

@@ -33,6 +33,7 @@ class ImageGenerator(ZooModule):
 
     task: ClassVar[str] = "unconditional-image-generation"
     use: ClassVar[str] = 'zoo.save_grid(model.sample(16, seed=0), "grid.png")'
+    learns_from: ClassVar[tuple[str, ...]] = ("images",)
     image_shape: tuple[int, ...]
     net: nn.Module
     base: str | None = None

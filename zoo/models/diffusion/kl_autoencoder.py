@@ -63,6 +63,7 @@ class KLAutoencoder(ZooModule):
         "print(model.encode(x).shape)                         # the latent images that a diffusion model learns\n"
         'zoo.save_grid(model.reconstruct(x), "again.png")'
     )
+    learns_from: ClassVar[tuple[str, ...]] = ("images",)
 
     def __init__(
         self,

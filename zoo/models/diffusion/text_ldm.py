@@ -62,6 +62,7 @@ class TextLatentDiffusion(LatentDiffusion):
         'images = model.sample(16, prompt="a thick slanted seven", seed=0)     # guidance=… for more of the prompt\n'
         'zoo.save_grid(images, "grid.png")'
     )
+    learns_from: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,

@@ -46,6 +46,7 @@ class ImageFlow(ZooModule):
         'x = sample_split("{data}")[0][:8].float() / 255      # packaged test images in [0, 1]\n'
         "print(model.bits_per_dim(x))"
     )
+    learns_from: ClassVar[tuple[str, ...]] = ("images",)
     flow: Bijection
     noise: Uniform | NormalEnds
 

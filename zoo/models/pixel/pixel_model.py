@@ -42,6 +42,7 @@ class PixelModel(ZooModule):
         "print(model.bits_per_dim(x))                         # exact\n"
         'zoo.save_grid(model.complete(x, 14, seed=0), "completed.png")    # the lower half is drawn'
     )
+    learns_from: ClassVar[tuple[str, ...]] = ("images",)
 
     def __init__(self, image_shape: tuple[int, int, int], levels: int) -> None:
         super().__init__()

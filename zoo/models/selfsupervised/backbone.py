@@ -11,7 +11,7 @@ before knows more of what other tasks need, and a linear probe may use both.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import lightning as L
 import torch
@@ -36,6 +36,7 @@ class SelfSupervised(ImageClassifier):
         x: [N, in_channels, H, W] in [0, 1]; embedding: [N, 48 width]; logits: [N, num_classes].
     """
 
+    learns_from: ClassVar[tuple[str, ...]] = ("images", "labelled-images")
     head: nn.Linear | None  # type: ignore[assignment]  # none as long as the pretext is learnt
 
     def __init__(self, num_classes: int | None, in_channels: int, width: int) -> None:
@@ -98,6 +99,13 @@ class SelfSupervised(ImageClassifier):
             mode, channels = ("L", 1) if self.hparams["in_channels"] == 1 else ("RGB", 3)
             return Transform(size=[32, 32], mode=mode, mean=[0.0] * channels, std=[1.0] * channels)
         return super()._ready_transform()
+
+    def adapt_to(self, data: Any) -> None:
+        """Images with classes get a head in place of the pretext; images without go on with the pretext."""
+        if "labelled-images" in data.offers:
+            super().adapt_to(data)
+        elif self.head is not None:
+            raise InputError(f"{self.name or type(self).__name__} has a head for classes: it needs images with labels")
 
     def reset_head(self, num_classes: int) -> None:
         """A fresh head; the first one takes the place of the pretext's parts."""

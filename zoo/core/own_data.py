@@ -1,0 +1,118 @@
+"""What a model says of data that a person brings: which kinds it can learn from, how they should come, how it is measured.
+
+`zoo.finetune` asks these questions and knows no family. A data module answers with `offers`, the words for what its batches hold:
+
+    images, labelled-images     TensorDataModule          characters, pieces     a text, by what the model reads
+    labelled-text, pairs        texts with a class, or with a translation          rolls     piano rolls
+    graph, graphs, molecules    PyG's Data and Batch      table, labelled-table  rows of numbers         dna   bound sequences
+
+A model learns from a data module if a word of `learns_from` is among them.
+"""
+
+from typing import Any, ClassVar
+
+import lightning as L
+import torch
+from torch import nn
+
+from zoo.core.images import Transform
+from zoo.core.metric import entry
+from zoo.errors import InputError
+
+FOLDERS_OF_IMAGES = ("image-folder", "unlabelled-folder")
+
+
+class OwnData:
+    """The part of `ZooModule` that `zoo.finetune` talks to. A family overrides what differs.
+
+    Attributes:
+        learns_from: what the batches of its data modules hold, see above; empty for models that aren't fine-tuned.
+        finetune_lr: learning rate of the head, or of all of a model without one, where nothing else is said.
+    """
+
+    learns_from: ClassVar[tuple[str, ...]] = ()
+    finetune_lr: ClassVar[float] = 1e-3
+
+    def data_settings(self, kind: str) -> dict[str, Any]:
+        """Arguments for the data module of this name that suit the model, such as its transform or its vocabulary."""
+        shape = getattr(self, "image_shape", None)
+        if kind not in FOLDERS_OF_IMAGES or shape is None or shape[0] not in (1, 3):
+            return {}
+        mode, channels = ("L", 1) if shape[0] == 1 else ("RGB", 3)  # a generator takes pixels in [0, 1] of its own size
+        return {"transform": Transform(list(shape[1:]), mode, [0.0] * channels, [1.0] * channels)}
+
+    def adapt_to(self, data: Any) -> None:
+        """Take the classes, features or characters of a data module: new tensors where they are others.
+
+        Raises:
+            InputError: for data that the model can't take.
+        """
+        shape, found = getattr(self, "image_shape", None), getattr(data, "image_shape", None)
+        if shape is None or found is None:
+            return
+        name = getattr(self, "name", None) or type(self).__name__
+        if tuple(shape) != tuple(found):
+            raise InputError(
+                f"{name} makes images of {list(shape)}, the data has {list(found)}: put them into an image-folder, which "
+                "resizes, or make a model of that size by zoo.create(…, image_shape=…)"
+            )
+        told = self.hparams.get("num_classes") or 0  # type: ignore[attr-defined]
+        if told and told != len(data.classes):
+            raise InputError(
+                f"{name} is told one of {told} classes, the data has {len(data.classes)}: make a fresh model by "
+                f"zoo.create(…, num_classes={len(data.classes)}), or take one that is told none"
+            )
+
+    def train_groups(self, lr: float, layer_decay: float) -> list[dict[str, Any]]:
+        """Parameter groups for an optimiser: the last part learns at `lr`, each one below `layer_decay` times as fast."""
+        if hasattr(self, "param_groups"):
+            return self.param_groups(lr, layer_decay=layer_decay)
+        layers: list[nn.Module] = []
+        for child in self.children():  # type: ignore[attr-defined]  # of the module that this is a part of
+            layers += list(child) if isinstance(child, nn.ModuleList) else [child]
+        layers = [layer for layer in layers if any(p.requires_grad for p in layer.parameters())]
+        groups, seen = [], set()
+        for depth, layer in enumerate(reversed(layers)):  # a tied weight learns as the highest layer that has it
+            fresh = [p for p in layer.parameters() if p.requires_grad and id(p) not in seen]
+            seen.update(id(p) for p in fresh)
+            if fresh:
+                groups.append({"lr": lr * layer_decay**depth, "params": fresh})
+        loose = [p for p in self.parameters() if p.requires_grad and id(p) not in seen]  # type: ignore[attr-defined]
+        return [*groups, {"lr": lr, "params": loose}] if loose else groups
+
+    def measure(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+        """Metric entries on the held-out part of a person's own data, by `test_step`, or by `validation_step` without one."""
+        from zoo.core.module import ZooModule
+
+        tests = type(self).test_step is not L.LightningModule.test_step  # type: ignore[attr-defined]
+        quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+        trainer = L.Trainer(devices=1, enable_model_summary=False, **quiet)  # type: ignore[arg-type]
+        assert isinstance(self, ZooModule)
+        with torch.no_grad():
+            if tests:
+                results = trainer.test(self, datamodule=data, verbose=False)[0]
+            else:
+                results = trainer.validate(self, datamodule=HeldOut(data), verbose=False)[0]
+        name = str(getattr(data, "name", type(data).__name__.lower()))
+        how = f"held-out part, one device, {str(self.dtype).removeprefix('torch.')}"
+        found = {key.partition("/")[2]: float(value) for key, value in results.items()}
+        return [
+            entry(name, "test", key, value, how, better="higher" if key in self.larger_is_better else "lower")
+            for key, value in found.items()
+        ]
+
+
+class HeldOut(L.LightningDataModule):
+    """A data module whose test part is validated on, for models without a `test_step`."""
+
+    def __init__(self, data: L.LightningDataModule) -> None:
+        super().__init__()
+        self.data = data
+
+    def val_dataloader(self) -> Any:
+        return self.data.test_dataloader()
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "data":
+            raise AttributeError(name)
+        return getattr(self.data, name)
