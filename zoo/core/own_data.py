@@ -63,6 +63,34 @@ class OwnData:
                 f"zoo.create(…, num_classes={len(data.classes)}), or take one that is told none"
             )
 
+    def take_fresh(self, **changed: Any) -> None:
+        """Change some of the arguments that the model was made with: tensors whose shapes depend on them are fresh, all others
+        stay. Says in one line which are fresh."""
+        from zoo.core.module import init_arguments
+
+        fresh = type(self)(**{**init_arguments(self), **changed})
+        replaced: list[str] = []
+        for path, module in fresh.named_modules():
+            mine = self.get_submodule(path)  # type: ignore[attr-defined]
+            own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+            if all(getattr(mine, name).shape == tensor.shape for name, tensor in own if tensor is not None):
+                continue
+            names = [name for name, tensor in own if tensor is not None]
+            replaced += [f"{path}.{name}".lstrip(".") for name in names]
+            if path and not any(True for _ in module.children()):
+                parent, _, last = path.rpartition(".")
+                setattr(self.get_submodule(parent), last, module.to(self.device))  # type: ignore[attr-defined]
+            else:
+                for name in names:
+                    setattr(mine, name, getattr(module, name).to(self.device))  # type: ignore[attr-defined]
+        for key, value in changed.items():
+            self.hparams[key] = value  # type: ignore[attr-defined]
+            if key in self.__dict__:
+                setattr(self, key, value)
+        if replaced:
+            name = getattr(self, "name", None) or type(self).__name__
+            print(f"{name}: new tensors {', '.join(replaced[:6])}{', …' if len(replaced) > 6 else ''}")
+
     def train_groups(self, lr: float, layer_decay: float) -> list[dict[str, Any]]:
         """Parameter groups for an optimiser: the last part learns at `lr`, each one below `layer_decay` times as fast."""
         if hasattr(self, "param_groups"):
@@ -88,7 +116,8 @@ class OwnData:
         quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
         trainer = L.Trainer(devices=1, enable_model_summary=False, **quiet)  # type: ignore[arg-type]
         assert isinstance(self, ZooModule)
-        with torch.no_grad():
+        with torch.no_grad(), torch.random.fork_rng():
+            torch.manual_seed(0)  # views and hidden places are drawn: always the same ones
             if tests:
                 results = trainer.test(self, datamodule=data, verbose=False)[0]
             else:

@@ -7,6 +7,7 @@ trained from scratch on the same data. The folder is one like any other: `zoo.lo
 """
 
 import argparse
+import contextlib
 import csv
 import hashlib
 import inspect
@@ -305,7 +306,9 @@ def finetune(
                 file.unlink()  # nothing of an earlier result may stay
             written = staged / target.name  # `write` replaces a folder of its own
             learner.cpu().data = paired
-            checkpoint.write(learner, written, name=target.name, data=paired, base_model=base)
+            checkpoint.write(learner, written, name=target.name, data=paired, base_model=base, preview=False)
+            with contextlib.suppress(ZooError, OSError, TypeError):  # a picture of data that is named without its place
+                checkpoint.read(written).preview(written / "preview.png")
             for file in written.iterdir():
                 file.replace(staged / file.name)
             written.rmdir()

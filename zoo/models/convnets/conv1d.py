@@ -57,6 +57,8 @@ class MotifCNN(ZooModule):
     """
 
     task: ClassVar[str] = "text-classification"
+    learns_from: ClassVar[tuple[str, ...]] = ("dna",)
+    finetune_lr: ClassVar[float] = 3e-3
 
     def __init__(
         self,
@@ -173,6 +175,27 @@ class MotifCNN(ZooModule):
         found = found[(fit >= share * fit.max()) & (fit > 0)]  # [places, 4, width]
         empty = torch.full((len(LETTERS), width), 0.25)
         return found.mean(0).cpu() if len(found) else empty, len(found)
+
+    # A person's own sequences ----------------------------------------------------------------------------------------
+
+    def adapt_to(self, data: Any) -> None:
+        """A fresh last layer where the factors are others."""
+        if self.hparams["num_classes"] != len(data.classes):
+            self.take_fresh(num_classes=len(data.classes))
+        elif self.classes != list(data.classes):
+            self.head.reset_parameters()
+        self.classes = list(data.classes)
+
+    def measure(self, data: Any) -> list[dict[str, Any]]:
+        """Area under the ROC curve on held-out sequences and their shuffles, mean over the factors, and the loss."""
+        from sklearn.metrics import roc_auc_score
+
+        found = []
+        for number in range(len(data.classes)):
+            codes, label = data.labelled("test", number)
+            found.append(roc_auc_score(label, self.scores(codes, number)))
+        how = f"held-out sequences and as many shuffles, scikit-learn's roc_auc_score, mean over {len(found)} factors"
+        return [entry(data, "test", "auc", fmean(found), how, better="higher"), *super().measure(data)]
 
     # Training --------------------------------------------------------------------------------------------------------
 

@@ -29,6 +29,8 @@ class GraphClassifier(LabelModel):
         "print(model.predict(graph))"
     )
 
+    learns_from: ClassVar[tuple[str, ...]] = ("graphs",)
+
     def __init__(self, num_classes: int, in_channels: int) -> None:
         super().__init__()
         self.num_classes, self.in_channels = num_classes, in_channels

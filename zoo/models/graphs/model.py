@@ -141,6 +141,14 @@ class LabelModel(GraphModel):
             self._replace("head", num_classes=num_classes)
             self.classes = None
 
+    def adapt_to(self, data: Any) -> None:
+        """A fresh first layer for other features, and a fresh last one for other classes."""
+        self.reset_input(data.in_channels if hasattr(data, "in_channels") else data.part("train")[0].num_features)
+        if self.num_classes == len(data.classes) and self.classes != list(data.classes):
+            self._replace("head", num_classes=self.num_classes)
+        self.reset_head(len(data.classes))
+        self.classes = list(data.classes)
+
     def check_labels(self, y: Tensor | None) -> None:
         check_classes(y, self.num_classes)
 

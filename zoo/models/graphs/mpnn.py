@@ -61,6 +61,7 @@ class MPNN(GraphModel):
 
     use: ClassVar[str] = 'print(model.predict(["CCO", "c1ccccc1"]))  # log10 of mol/l: SMILES, or PyG graphs'
 
+    learns_from: ClassVar[tuple[str, ...]] = ("molecules",)
     target_mean: Tensor
     target_scale: Tensor
 

@@ -45,6 +45,9 @@ class NodeClassifier(LabelModel):
         "print(model.embed(data).shape)"
     )
 
+    learns_from: ClassVar[tuple[str, ...]] = ("graph",)
+    finetune_lr: ClassVar[float] = 1e-2  # a step is the whole graph: there are few
+
     def __init__(
         self, num_classes: int, in_channels: int, *, normalize_features: bool, lr: float, weight_decay: float
     ) -> None:
@@ -92,6 +95,10 @@ class NodeClassifier(LabelModel):
         with torch.random.fork_rng(), torch.enable_grad():
             torch.manual_seed(seed)
             return explainer(_dense(data.x), data.edge_index, index=node)
+
+    def data_settings(self, kind: str) -> dict[str, Any]:
+        """For a person's own graph: whether features are scaled."""
+        return {"normalize": self.normalize_features} if kind == "graph-csv" else {}
 
     # Training --------------------------------------------------------------------------------------------------------
 

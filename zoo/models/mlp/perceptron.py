@@ -38,6 +38,8 @@ class Perceptron(ZooModule):
     """
 
     task: ClassVar[str] = "tabular-classification"
+    learns_from: ClassVar[tuple[str, ...]] = ("labelled-table",)
+    finetune_lr: ClassVar[float] = 1e-2
     mean: Tensor
     scale: Tensor
 
@@ -65,6 +67,21 @@ class Perceptron(ZooModule):
             self.mean.copy_(x.mean(0))
             self.scale.copy_(x.std(0))
             self.classes = list(data.classes)
+
+    def adapt_to(self, data: Any) -> None:
+        """Fresh weights for another number of features, or other classes.
+
+        Raises:
+            InputError: for a target that is a quantity, or has more than two classes.
+        """
+        if len(data.classes) != 2:
+            found = f"has {len(data.classes)} classes" if data.classes else "is a quantity"
+            raise InputError(f"a line separates two classes, the target {getattr(data, 'target', '')} {found}")
+        x, _ = data.part("train")
+        if x.shape[1] != self.head.in_features:
+            self.take_fresh(in_channels=x.shape[1])
+        elif self.classes != list(data.classes):
+            self.head.reset_parameters()
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head((x - self.mean) / self.scale).squeeze(1)

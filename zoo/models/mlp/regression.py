@@ -50,6 +50,8 @@ class RegressionMLP(ZooModule):
     """
 
     task: ClassVar[str] = "tabular-regression"
+    learns_from: ClassVar[tuple[str, ...]] = ("table",)
+    finetune_lr: ClassVar[float] = 1e-2
     mean: Tensor
     scale: Tensor
     target_mean: Tensor
@@ -158,6 +160,21 @@ class RegressionMLP(ZooModule):
         data: Any = getattr(self.trainer, "datamodule", None)
         if stage == "fit" and hasattr(data, "part"):
             self.standardise(*data.part("train"))
+
+    def adapt_to(self, data: Any) -> None:
+        """Fresh first tensors for another number of features.
+
+        Raises:
+            InputError: for a target of classes.
+        """
+        if data.classes:
+            raise InputError(
+                f"{self.name or type(self).__name__} predicts a quantity, the target {data.target} has the classes "
+                f"{', '.join(map(str, data.classes[:6]))}: take a classifier, such as perceptron-iris, or task=regression"
+            )
+        x, y = data.part("train")
+        if (x.shape[1], y.shape[1]) != (len(self.mean), len(self.target_mean)):
+            self.take_fresh(in_channels=x.shape[1], out_channels=y.shape[1])
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         x, y = labelled(batch)

@@ -31,6 +31,7 @@ class RollModel(ZooModule):
     """
 
     task: ClassVar[str] = "other"
+    learns_from: ClassVar[tuple[str, ...]] = ("rolls",)
     use: ClassVar[str] = (
         "from datamodules.formats.midi import write_midi\n"
         "\n"

@@ -41,6 +41,7 @@ class CausalLM(ZooModule):
     """
 
     task: ClassVar[str] = "text-generation"
+    learns_from: ClassVar[tuple[str, ...]] = ("characters",)
     use: ClassVar[str] = (
         'print(model.generate("ROMEO:\\n", 200, temperature=0.8, seed=0))   # model.stream(…) yields the characters one by one\n'
         'print(model.perplexity("To be, or not to be"))'
@@ -323,6 +324,53 @@ class CausalLM(ZooModule):
     def log_nats(self, loss: Tensor, y: Tensor) -> None:
         """Log a validation batch's mean, weighted by the characters that it scores."""
         self.log("val/nats_per_char", loss, prog_bar=True, batch_size=int((y != cuts.IGNORED).sum()))
+
+    # A person's own text ---------------------------------------------------------------------------------------------
+
+    def data_settings(self, kind: str) -> dict[str, Any]:
+        """The model's characters, its window, and texts read in order where it carries a state."""
+        if kind not in ("text-file", "text-folder"):
+            return {}
+        known = {"vocabulary": "".join(self.characters)} if self.classes else {}
+        return known | {"context": min(self.window, 256), "reading": "streams" if self.stateful else "windows"}
+
+    def adapt_to(self, data: Any) -> None:
+        """Take characters that are new behind those that are known: their vectors start at the mean of the others.
+
+        Raises:
+            InputError: for pieces in place of characters, or characters in another order.
+        """
+        wanted = list(data.classes or ())
+        known = list(self.classes or wanted[: self.vocab_size])
+        if not wanted or wanted[: len(known)] != known:
+            raise InputError(
+                f"{self.name or type(self).__name__} reads other characters: make the data module with "
+                'vocabulary="".join(model.classes)'
+            )
+        new = wanted[len(known) :] if self.classes else wanted[self.vocab_size :]
+        if new:
+            self.add_characters(len(new))
+            print(f"{self.name or type(self).__name__}: {len(new)} new characters {''.join(new)[:60]!r} get vectors")
+        elif self.vocab_size != len(wanted):
+            self.take_fresh(vocab_size=len(wanted))
+        self.classes = wanted
+
+    @torch.no_grad()
+    def add_characters(self, n: int) -> None:
+        """Room for n more characters: rows of the embedding and the read-out that start at the mean of the others."""
+        embedding: Any = self.get_submodule("embedding")
+        tied = self.head.weight is embedding.weight
+
+        def longer(rows: Tensor) -> nn.Parameter:
+            mean = rows.mean(0, keepdim=True).expand(n, *rows.shape[1:])
+            return nn.Parameter(torch.cat([rows, mean]), requires_grad=rows.requires_grad)
+
+        embedding.weight, embedding.num_embeddings = longer(embedding.weight), embedding.num_embeddings + n
+        self.head.weight = embedding.weight if tied else longer(self.head.weight)
+        if self.head.bias is not None:
+            self.head.bias = longer(self.head.bias)
+        self.vocab_size = self.head.out_features = self.vocab_size + n
+        self.hparams["vocab_size"] = self.vocab_size
 
     # Golden tensors and preview --------------------------------------------------------------------------------------
 

@@ -53,6 +53,7 @@ class MaskedLM(ZooModule):
     """
 
     task: ClassVar[str] = "fill-mask"
+    learns_from: ClassVar[tuple[str, ...]] = ("pieces",)
     use: ClassVar[str] = (
         'print(model.fill_mask("the captain stood on the [MASK] and looked at the sea ."))    # [(piece, probability), …]\n'
         'print(model.embed("a storm came up").shape)'
@@ -211,6 +212,26 @@ class MaskedLM(ZooModule):
             logits = self(rows.scatter(1, at, MASK), at=at)[:, 0].float()
             found.append(F.cross_entropy(_finite(logits), rows.gather(1, at)[:, 0], reduction="none").double().cpu())
         return torch.cat(found)
+
+    # A person's own text ---------------------------------------------------------------------------------------------
+
+    def data_settings(self, kind: str) -> dict[str, Any]:
+        """The model's word pieces, and its window."""
+        if kind not in ("text-file", "text-folder") or self.hparams["tokenizer"] is None:
+            return {}
+        return {"tokenizer": self.hparams["tokenizer"], "context": self.context}
+
+    def adapt_to(self, data: Any) -> None:
+        """Nothing changes: word pieces spell new words out.
+
+        Raises:
+            InputError: for characters in place of pieces.
+        """
+        if not hasattr(data, "tokenizer"):
+            raise InputError(
+                f"{self.name or type(self).__name__} reads word pieces: make the data module with "
+                'tokenizer=model.hparams["tokenizer"]'
+            )
 
     # Training --------------------------------------------------------------------------------------------------------
 

@@ -53,6 +53,8 @@ class Translator(ZooModule):
     """
 
     task: ClassVar[str] = "translation"
+    learns_from: ClassVar[tuple[str, ...]] = ("pairs",)
+    finetune_lr: ClassVar[float] = 3e-4
     use: ClassVar[str] = 'print(model.translate("{sentence}", beams=5))        # several texts give a list'
 
     def __init__(self) -> None:
@@ -139,6 +141,12 @@ class Translator(ZooModule):
             reorder=lambda state, rows: self.reorder(state, rows.to(self.device)),
         )
         return sources, found[0][0]
+
+    def data_settings(self, kind: str) -> dict[str, Any]:
+        """For a person's own pairs: the model's byte pairs and languages."""
+        if kind != "pairs-tsv":
+            return {}
+        return {key: self.hparams[key] for key in ("tokenizer", "source", "target")}
 
     # Training --------------------------------------------------------------------------------------------------------
 
