@@ -38,6 +38,12 @@ class Agent(ZooModule):
     """
 
     task: ClassVar[str] = "reinforcement-learning"
+    use: ClassVar[str] = (
+        'print(model.play(5, path="episode.gif"))         # returns of five episodes; the first one is drawn\n'
+        "env = model.environment()                        # gymnasium's own, as it was trained in\n"
+        "obs, _ = env.reset(seed=0)\n"
+        "print(model.act(obs))                            # an action for env.step; a batch of observations will do too"
+    )
     continuous_allowed: ClassVar[bool] = False
 
     # What a subclass gives -------------------------------------------------------------------------------------------
@@ -108,6 +114,19 @@ class Agent(ZooModule):
             InputError: for an environment that doesn't fit the agent, or has no time limit.
         """
         return play_episodes(self, episodes, seed, path, env, greedy)
+
+    def environment(self, **kwargs: Any) -> Any:
+        """The gymnasium environment that the agent was trained in; `kwargs` go before its own.
+
+        Raises:
+            InputError: for an agent that was trained in none yet.
+        """
+        from datamodules.environment import make
+
+        if self.data is None:
+            raise InputError("this agent was trained in no environment yet: name one, such as env='CartPole-v1'")
+        init = self.data["init"]
+        return make(init["id"], **((init.get("kwargs") or {}) | kwargs))
 
     # Training --------------------------------------------------------------------------------------------------------
 

@@ -146,10 +146,7 @@ def _maker(agent: "Agent", env: Any) -> Callable[[], Any]:
         return env
     if env is not None:
         raise InputError(f"env is an id or a gymnasium environment, not {type(env).__name__}")
-    if agent.data is None:
-        raise InputError("this agent was trained in no environment yet: name one, such as env='CartPole-v1'")
-    init = agent.data["init"]
-    return lambda: make(init["id"], **(init.get("kwargs") or {}))
+    return agent.environment
 
 
 def _fits(agent: "Agent", env: Any) -> None:
