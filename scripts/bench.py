@@ -83,6 +83,13 @@ def rows() -> list[tuple[str, str, str, str]]:
     ours, bare = best(lambda: trainer_epoch(x, y), lambda: bare_epoch(x, y), repeats=5)
     table.append(_row("60 training steps of LeNet-5, batch 256, Trainer / bare loop", ours, bare, "s"))
 
+    speeds = [steps_per_second(train) for train in (zoo_ppo, baselines_ppo)]
+    ours, other = speeds[0] or 0.0, speeds[1]
+    beside, ratio = (f"{other:,.0f} a CPU second", f"{ours / other:.2f}×") if other else ("not installed", "")
+    table.append(
+        ("PPO on CartPole, steps of play and learning / Stable-Baselines3", f"{ours:,.0f} a CPU second", beside, ratio)
+    )
+
     model: Any = zoo.load("ddpm-mnist")
     first = None
     for name, steps in (("ancestral", 50), ("ddim", 20), ("dpm-solver++", 20), ("heun", 10)):
@@ -122,6 +129,41 @@ def bare_epoch(x: torch.Tensor, y: torch.Tensor) -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+
+
+PLAYED = 8192  # steps of the environment, in the settings of stable-baselines3's zoo for CartPole
+
+
+def zoo_ppo() -> None:
+    from datamodules.environment import Environment
+
+    agent = zoo.create("ppo", epochs=20, minibatch=256, gamma=0.98, lam=0.8)
+    quiet: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False}
+    trainer = L.Trainer(max_epochs=1, accelerator="cpu", enable_progress_bar=False, **quiet)
+    trainer.fit(agent, Environment("CartPole-v1", 8, steps=32, rollouts=PLAYED // 256))
+
+
+def baselines_ppo() -> None:
+    from stable_baselines3 import PPO
+    from stable_baselines3.common.env_util import make_vec_env
+
+    settings: dict[str, Any] = {"n_steps": 32, "batch_size": 256, "n_epochs": 20, "gamma": 0.98, "gae_lambda": 0.8}
+    PPO("MlpPolicy", make_vec_env("CartPole-v1", 8), learning_rate=1e-3, ent_coef=0.0, device="cpu", **settings).learn(
+        PLAYED
+    )
+
+
+def steps_per_second(train: Callable[[], None], repeats: int = 3) -> float | None:
+    """Steps of the environment for each second of processor time, the best of several; None where the package is missing."""
+    seconds = float("inf")
+    for _ in range(repeats):
+        started = time.process_time()
+        try:
+            train()
+        except ImportError:
+            return None
+        seconds = min(seconds, time.process_time() - started)
+    return PLAYED / seconds
 
 
 def main() -> int:
