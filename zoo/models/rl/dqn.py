@@ -155,4 +155,4 @@ class DQN(Agent):
         self.old[0].to(self.device).load_state_dict(self.q.state_dict())
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.q.parameters(), lr=self.hparams["lr"])
+        return torch.optim.Adam(self.q.parameters(), lr=self.hparams["lr"], fused=True)

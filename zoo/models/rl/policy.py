@@ -134,4 +134,4 @@ class PolicyAgent(Agent):
         return advantage, advantage + value
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.parameters(), lr=self.hparams["lr"], eps=1e-5)
+        return torch.optim.Adam(self.parameters(), lr=self.hparams["lr"], eps=1e-5, fused=True)  # one pass, not twelve

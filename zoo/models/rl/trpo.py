@@ -142,4 +142,4 @@ class TRPO(PolicyAgent):
         self.log_play(batch, kl=kl, gain=gain)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.critic.parameters(), lr=self.hparams["lr"])  # type: ignore[union-attr]
+        return torch.optim.Adam(self.critic.parameters(), lr=self.hparams["lr"], fused=True)  # type: ignore[union-attr]
