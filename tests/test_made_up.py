@@ -116,9 +116,7 @@ def test_a_made_up_architecture_needs_five_places(five_places, tmp_path, capsys)
         path.write_text(text)
     index.entries.cache_clear()
     card = (folder / "README.md").read_text()
-    assert (
-        "print(model.predict([[0, 0]" in card and "there is no paper" in card and "licence: none needed" in card
-    )
+    assert "print(model.predict([[0, 0]" in card and "there is no paper" in card and "licence: none needed" in card
     assert zoo.verify("made-up-gate") and zoo.evaluate("made-up-gate")[0]["value"] == claim["value"]
     assert index.models(sort="agreement")[0].name == "made-up-gate"
     assert "model.predict(x)" in str(zoo.info("made-up-gate"))
