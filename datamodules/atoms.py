@@ -32,6 +32,14 @@ class Atoms(DenseDataModule):
         limit: only so many pictures of each split, for a quick look.
     """
 
+    use: ClassVar[str] = (
+        "from zoo.core.samples import picture_sample\n"
+        "\n"
+        'pictures, _ = picture_sample("atoms")               # packaged pictures; a path, PIL image or array will do too\n'
+        "for kind, p, (x, y) in model.points(pictures[0])[:5]:\n"
+        "    print(kind, round(p, 2), round(x, 1), round(y, 1))    # in pixels; model.segment gives the map of kinds"
+    )
+
     name = "atoms"
     classes = ("ground", "C", "Si")
     image_shape = (1, SIDE, SIDE)

@@ -22,6 +22,7 @@ from zoo.errors import InputError
 from zoo.models.segmentation.instances import border_of, separate
 from zoo.models.segmentation.losses import segmentation_loss
 from zoo.models.segmentation.metrics import class_metrics, instance_metrics
+from zoo.models.segmentation.points import find_points, point_metrics
 
 TILE, MARGIN = 1024, 64  # pixels of a tile's side, and of what it sees beyond its own part
 
@@ -117,6 +118,20 @@ class Segmenter(ZooModule):
         for rows, columns, logits in self._parts(pixels):
             maps[:, rows, columns] = logits.sigmoid()
         return separate(maps[0], maps[1])
+
+    @verb
+    def points(self, image: ImageLike) -> list[tuple[str, float, tuple[float, float]]]:
+        """Places of small round things in one picture: [(class, probability, (x, y))] in its own pixels; class 0 is the ground.
+
+        Raises:
+            InputError: for what is no image, or several.
+        """
+        pixels = read_image(image)
+        if pixels.ndim != 3:
+            raise InputError(f"points takes one image [C, H, W], not {list(pixels.shape)}")
+        names = self.classes or [str(i) for i in range(self.num_classes)]
+        found = find_points(self._segment_one(pixels, True))
+        return [(names[int(kind)], p, (x, y)) for kind, p, x, y in found.tolist()]
 
     def _segment_one(self, pixels: Tensor, probability: bool) -> Tensor:
         height, width = pixels.shape[-2:]
@@ -232,7 +247,8 @@ class Segmenter(ZooModule):
         """Metrics of the whole test split at the data module's size: overlaps of classes, or of objects with `border`."""
         data.prepare_data()
         data.setup("test")
-        truth, given, objects = [], [], []
+        truth, given, objects, spots = [], [], [], []
+        places = data.coordinates("test") if hasattr(data, "coordinates") else None
         with looking(self):
             for x, y in data.test_dataloader():
                 x = x.to(self.device)
@@ -241,12 +257,15 @@ class Segmenter(ZooModule):
                 given.append(self.probabilities(logits).argmax(1))
                 if self.border:
                     objects += [separate(p[0], p[1]) for p in logits.sigmoid()]
+                if places is not None:
+                    spots += [find_points(p) for p in self.probabilities(logits)]
         if not truth:
             raise InputError(f"{getattr(data, 'name', 'the data')} has no test images to measure on")
         y, prediction = torch.cat(truth), torch.cat(given)
         if self.border:
             return instance_metrics(objects, prediction, y, data.name)  # type: ignore[attr-defined]
-        return class_metrics(prediction, y, list(data.classes), self.void, data.name)  # type: ignore[attr-defined]
+        overlaps = class_metrics(prediction, y, list(data.classes), self.void, data.name)  # type: ignore[attr-defined]
+        return overlaps if places is None else [*point_metrics(spots, places, data), *overlaps]
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.AdamW(self.parameters(), lr=2e-3)
