@@ -526,6 +526,23 @@ TINY: dict[str, Tiny] = {
         data_init={"batch_size": 4, "limit": 8},
         overfits=0.8,
     ),
+    "faster-rcnn": Tiny(
+        {
+            "num_classes": 10,
+            "in_channels": 1,
+            "widths": (8, 12),
+            "stem": 8,
+            "depth": 1,
+            "anchors": (16,),
+            "head_width": 16,
+            "proposals": 20,
+            "samples": 16,
+        },
+        marked,
+        data="mnist-canvases",
+        data_init={"batch_size": 4, "limit": 8},
+        overfits=0.6,
+    ),
     "yolo": Tiny(
         {"num_classes": 10, "in_channels": 1, "priors": ((13, 19), (23, 28)), "widths": (8, 12), "stem": 8, "depth": 1},
         marked,

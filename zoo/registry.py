@@ -39,6 +39,7 @@ ARCHITECTURES = {
     "edgeconv": "zoo.models.graphs.edgeconv:DGCNN",
     "expected-sarsa": "zoo.models.rl.tabular:ExpectedSarsa",
     "esn": "zoo.models.dynamics.esn:ESN",
+    "faster-rcnn": "zoo.models.detection.faster_rcnn:FasterRCNN",
     "fgan": "zoo.models.adversarial.fgan:FGAN",
     "flow-matching": "zoo.models.diffusion.flow_matching:FlowMatching",
     "fractional-pool": "zoo.models.convnets.fractional:FractionalNet",

@@ -23,6 +23,7 @@ from zoo.errors import InputError
 
 Found = list[tuple[str, float, tuple[float, float, float, float]]]
 claim = partial(entry, better="higher")
+MOST = 100  # boxes of an image, as many as the metric counts
 LOWEST = 0.01  # score above which boxes are measured; what lies below changes no digit of the average precision
 
 

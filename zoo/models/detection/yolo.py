@@ -27,10 +27,9 @@ from torchvision import ops
 from zoo.core.checks import check_count
 from zoo.errors import InputError
 from zoo.models.detection.backbones import Backbone, Kind, ReversibleBlock, convolution
-from zoo.models.detection.detector import Detector
+from zoo.models.detection.detector import MOST, Detector
 
 IGNORE = 0.6  # IoU above which a box that isn't the best one is no mistake
-MOST = 100  # boxes of an image, as many as the metric counts
 
 
 class YOLO(Detector):
