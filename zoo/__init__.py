@@ -27,12 +27,13 @@ _HOME = {
     "verify": "zoo.api",
 }
 
-_PACKAGES = ("models", "theory")  # packages that are part of the public surface; some can be called
+_PACKAGES = ("explain", "models", "theory")  # packages that are part of the public surface; some can be called
 
 __all__ = [  # the keys of _HOME and the packages, where linters look for them
     "create",
     "datamodule",
     "evaluate",
+    "explain",
     "finetune",
     "info",
     "list_architectures",
@@ -45,7 +46,7 @@ __all__ = [  # the keys of _HOME and the packages, where linters look for them
 ]
 
 if TYPE_CHECKING:
-    from zoo import models, theory
+    from zoo import explain, models, theory
     from zoo.api import create, datamodule, evaluate, load, verify
     from zoo.core.images import save_grid
     from zoo.index import info, list_architectures, list_models

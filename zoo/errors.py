@@ -30,6 +30,10 @@ class InputError(ZooError, ValueError):
     """An argument or an input with a value that can't work."""
 
 
+class IncompleteError(InputError):
+    """Attributions that were to add up to a difference of outputs and don't."""
+
+
 class MissingExtraError(ZooError, ImportError):
     """A package of an optional group that is not installed."""
 
