@@ -4,8 +4,8 @@
     explanation.save("map.png")
     zoo.explain.shapley.exact(game, players)
 
-The package can be called; its modules (gradients, cams, occlusion, lime, shapley, counterfactual, dependence, attacks, dream, checks,
-concepts) are imported when they are first named.
+The package can be called; its modules (gradients, cams, occlusion, lime, shapley, counterfactual, dependence, attacks,
+dream, checks, concepts) are imported when they are first named.
 """
 
 import importlib
@@ -14,15 +14,16 @@ import types
 from typing import TYPE_CHECKING, Any
 
 _MODULES = (
-    "api", "attacks", "baselines", "cams", "checks", "concepts", "counterfactual", "dependence", "dream", "explanation", "gradients", "lime",
-    "occlusion", "segments", "shapley", "subject",
+    "api", "attacks", "baselines", "cams", "checks", "concepts", "counterfactual", "dependence", "dream", "explanation",
+    "gradients", "lime", "occlusion", "segments", "shapley", "subject",
 )  # fmt: skip
 _HOME = {"Explanation": "explanation", "attack": "attacks", "explain": "api", "methods": "api"}
 
 if TYPE_CHECKING:
-    from zoo.explain.api import explain, methods
-    from zoo.explain.attacks import attack
-    from zoo.explain.explanation import Explanation
+    from zoo.explain.api import explain as explain
+    from zoo.explain.api import methods as methods
+    from zoo.explain.attacks import attack as attack
+    from zoo.explain.explanation import Explanation as Explanation
 
 
 class _Callable(types.ModuleType):

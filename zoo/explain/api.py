@@ -49,7 +49,7 @@ class Task:
         return self.base(most)
 
     def players(self, default: int = 49) -> Tensor | None:
-        """Put parts into the subject; the map [H, W] of an image's segments, [L] of others', None where every part is a player."""
+        """Put parts into the subject; the map of an image's segments [H, W], None where every part is a player."""
         found = self.found
         if found.kind == "image":
             assert found.image is not None
@@ -62,10 +62,14 @@ class Task:
         assert found.parts is not None
         count = int(found.parts.max()) + 1
         chosen = (
-            torch.arange(count) * self.segments // count if isinstance(self.segments, int) else torch.as_tensor(self.segments)
+            torch.arange(count) * self.segments // count
+            if isinstance(self.segments, int)
+            else torch.as_tensor(self.segments)
         )
         if tuple(chosen.shape) != (count,) or chosen.is_floating_point():
-            raise InputError(f"segments of this {found.kind} are {count} whole numbers, or how many there are to be, not {self.segments!r}")
+            raise InputError(
+                f"segments of this {found.kind} are {count} whole numbers, or how many there are to be, not {self.segments!r}"
+            )
         chosen = chosen.unique(return_inverse=True)[1]
         found.parts = chosen[found.parts]
         found.labels = [f"segment {i}" for i in range(int(chosen.max()) + 1)]
@@ -100,23 +104,27 @@ def explain(
     """Why a model says what it says of one input: an `Explanation` with a value for each part of it.
 
     Args:
-        model: an image classifier, detector, text classifier, BERT, GPT, a model of rows, DNA, graphs or molecules of the zoo; or any
-            `torch.nn.Module`, function of tensors or estimator with `predict_proba`.
-        x: what the model's `predict` takes: a path, PIL image, array or tensor; a text; a row; a DNA sequence; a graph, (graph, node) for
-            a classifier of nodes, or a SMILES string. A list or batch of several gives a list of explanations.
+        model: an image classifier, detector, text classifier, BERT, GPT, a model of rows, DNA, graphs or molecules of
+            the zoo; or any `torch.nn.Module`, function of tensors or estimator with `predict_proba`.
+        x: what the model's `predict` takes: a path, PIL image, array or tensor; a text; a row; a DNA sequence; a graph,
+            (graph, node) for a classifier of nodes, or a SMILES string. A list or batch of several gives a list of
+            explanations.
         method: one of `zoo.explain.methods()`.
-        target: the class to explain, by name or number; by default the model's answer. For "counterfactual", the class to reach, by
-            default the second likeliest.
-        baseline: what stands for nothing: black, white, mean, blur, uniform, gaussian, max-distance, data, a number or a tensor.
-            "expected-gradients" and "deep-shap" take several, by default packaged images or training rows.
+        target: the class to explain, by name or number; by default the model's answer. For "counterfactual", the class
+            to reach, by default the second likeliest.
+        baseline: what stands for nothing: black, white, mean, blur, uniform, gaussian, max-distance, data, a number or a
+            tensor. "expected-gradients" and "deep-shap" take several, by default packaged images or training rows.
         layer: of the CAM methods: a submodule's path such as "stage2"; by default the last one with maps.
-        segments: players of lime, the Shapley methods and adaptive-occlusion: their number, (rows, columns), "slic", or a map [H, W].
-        samples: steps of integrated gradients, draws of a sampling method, or the side of occlusion's window; each has a default.
+        segments: players of lime, the Shapley methods and adaptive-occlusion: their number, (rows, columns), "slic", or
+            a map [H, W].
+        samples: steps of integrated gradients, draws of a sampling method, or the side of occlusion's window; each has a
+            default.
         seed: of whatever is drawn.
 
     Raises:
-        InputError: in one sentence, for an unknown method, target or layer (it names those there are), a method that doesn't fit the
-            model, a baseline of another shape, exact Shapley values of more than 16 players, or an image that is constant.
+        InputError: in one sentence, for an unknown method, target or layer (it names those there are), a method that
+            doesn't fit the model, a baseline of another shape, exact Shapley values of more than 16 players, or an image
+            that is constant.
         IncompleteError: an InputError, where DeepLIFT's values don't add up on this network.
         MissingExtraError: without captum.
     """
@@ -132,13 +140,18 @@ def explain(
     with at_rest(model, seed):
         found = subject(model, x)
         if chosen.kinds and found.kind not in chosen.kinds:
-            raise InputError(f"{name} is for {' and '.join(chosen.kinds)}, this is a {found.kind} model: choose one of {_fitting(found)}")
+            raise InputError(
+                f"{name} is for {' and '.join(f'{kind}s' for kind in chosen.kinds)}, the model's input is {found.article}: "
+                f"choose one of {_fitting(found)}"
+            )
         if chosen.gradient and not found.differentiable:
             raise InputError(f"{name} follows gradients, and this model shows none: choose one of {_fitting(found)}")
         with torch.no_grad():
             scores = found.scores(found.x)[0].detach()
         if not torch.isfinite(scores).all():
-            raise InputError("the model's output isn't finite for this input: its weights are damaged, or the input is out of range")
+            raise InputError(
+                "the model's output isn't finite for this input: its weights are damaged, or the input is out of range"
+            )
         index, label = pick_target(found, target, scores)
         if name == "counterfactual" and target is None and len(scores) > 1:
             index = int(scores.topk(2).indices[1])
@@ -167,7 +180,11 @@ def _several(model: Any, x: Any) -> list[Any] | None:
         return x
     if isinstance(x, list) and not x:
         raise InputError("there is nothing to explain: the list is empty")
-    if ndim in (2, 4) and len(x) > 1 and not (ndim == 2 and isinstance(model, ZooModule) and model.task == "image-classification"):
+    if (
+        ndim in (2, 4)
+        and len(x) > 1
+        and not (ndim == 2 and isinstance(model, ZooModule) and model.task == "image-classification")
+    ):
         return list(x)
     return None
 
@@ -177,10 +194,6 @@ def _several(model: Any, x: Any) -> list[Any] | None:
 
 def _saliency(task: Task) -> Found:
     return Found(gradients.saliency(task.f, task.x)[0])
-
-
-def _gradient(task: Task) -> Found:
-    return Found(gradients.gradient(task.f, task.x)[0])
 
 
 def _gradient_x_input(task: Task) -> Found:
@@ -194,7 +207,9 @@ def _smoothgrad(task: Task) -> Found:
 def _integrated(task: Task) -> Found:
     base = task.base()
     batch = max(1, min(64, 4_000_000 // task.x.numel()))
-    return Found(gradients.integrated_gradients(task.f, task.x, base, task.samples, batch=batch)[0], base, complete=True)
+    return Found(
+        gradients.integrated_gradients(task.f, task.x, base, task.samples, batch=batch)[0], base, complete=True
+    )
 
 
 def _expected(task: Task) -> Found:
@@ -248,13 +263,24 @@ def _adaptive(task: Task) -> Found:
     parts = task.found.parts
     assert parts is not None
 
+    with torch.no_grad():
+        first = task.found.scores(task.x)
+    if first.shape[1] == 1 and task.found.threshold is None:
+        raise InputError("adaptive-occlusion keeps a class, and this model predicts a number: use occlusion")
+    if first.shape[1] > 1 and int(first.argmax()) != task.target:
+        raise InputError("adaptive-occlusion keeps the model's own answer: leave target out")
+    limit = task.found.threshold or 0.0
+
     def same(points: Tensor) -> Tensor:
         scores = task.found.scores(points)
-        return scores.argmax(1) == task.target if scores.shape[1] > 1 else scores[:, 0] >= 0
+        return (
+            scores.argmax(1) == task.target
+            if scores.shape[1] > 1
+            else (scores[:, 0] >= limit) == (first[0, 0] >= limit)
+        )
 
-    if not bool(same(task.x)[0]):
-        raise InputError("adaptive-occlusion keeps the model's own answer: leave target out")
-    stays = occlusion.adaptive(same, task.x, base, parts, task.f)
+    sign = 1.0 if first.shape[1] > 1 or first[0, 0] >= limit else -1.0
+    stays = occlusion.adaptive(same, task.x, base, parts, lambda points: sign * task.f(points))
     return Found(stays.float(), base, segments=chosen, details={"kept": int(stays.sum()), "of": len(stays)})
 
 
@@ -314,14 +340,13 @@ def _counterfactual(task: Task) -> Found:
         return out[:, task.target] - rest.logsumexp(1)
 
     with torch.no_grad():
-        now = float(margin(task.x)[0])
-    with torch.no_grad():
-        one = scores(task.x).shape[1] == 1
-    if one and not _decides(task.model):
+        one, now = scores(task.x).shape[1] == 1, float(margin(task.x)[0])
+    if one and found.threshold is None:
         raise InputError(
             "this model predicts a number, say which one to reach: zoo.explain.counterfactual.counterfactual(f, x, wanted)"
         )
-    wanted = -0.1 * math.copysign(1, now) if one else 0.1
+    limit = found.threshold or 0.0
+    wanted = limit - 0.1 * math.copysign(1, now - limit) if one else 0.1
     low, high = (None, None)
     if found.transform is not None:
         low, high = (baselines(found, value) for value in (0.0, 1.0))
@@ -336,10 +361,6 @@ def _counterfactual(task: Task) -> Found:
         other = (other.float().cpu() * std + torch.tensor(list(found.transform.mean)).reshape(-1, 1, 1)).clamp(0, 1)
     details = {"reached": result.reached, "distance": result.distance, "changed": len(result.changed)}
     return Found(result.change[0], other=other.detach().float().cpu(), details=details)
-
-
-def _decides(model: Any) -> bool:
-    return not isinstance(model, ZooModule) or "classification" in model.task
 
 
 def _gnn_explainer(task: Task) -> Found:
@@ -387,8 +408,7 @@ class Method:
 
 
 METHODS: dict[str, Method] = {
-    "saliency": Method(_saliency, "|gradient|", True, unsigned=True),
-    "gradient": Method(_gradient, "gradient with its sign", True, unsigned=True),
+    "saliency": Method(_saliency, "the gradient; its map is the absolute value", True, unsigned=True),
     "gradient-x-input": Method(_gradient_x_input, "gradient times input", True),
     "smoothgrad": Method(_smoothgrad, "mean gradient under noise", True, unsigned=True),
     "integrated-gradients": Method(_integrated, "gradients along the way from a baseline", True),
@@ -405,16 +425,34 @@ METHODS: dict[str, Method] = {
     "shapley": Method(_exact_shapley, "fair shares of the output, exact up to 16 players"),
     "sampled-shapley": Method(_sampled_shapley, "the same out of random orders"),
     "kernel-shap": Method(_kernel_shap, "the same by a weighted regression"),
-    "counterfactual": Method(_counterfactual, "the smallest change to another class", True, kinds=("image", "row", "tensor")),
+    "counterfactual": Method(
+        _counterfactual, "the smallest change to another class", True, kinds=("image", "row", "tensor")
+    ),
     "gnn-explainer": Method(_gnn_explainer, "edges that matter", True, kinds=("graph",)),
 }
 ALIASES = {
-    "ig": "integrated-gradients", "gradcam": "grad-cam", "scorecam": "score-cam", "shap": "kernel-shap", "kernelshap": "kernel-shap",
-    "exact-shapley": "shapley", "shapley-exact": "shapley", "shapley-sampled": "sampled-shapley", "shapley-sampling": "sampled-shapley",
-    "deepshap": "deep-shap", "deep-lift": "deeplift", "input-x-gradient": "gradient-x-input", "grad-x-input": "gradient-x-input",
-    "gradient×input": "gradient-x-input", "gradients": "gradient", "guided-backpropagation": "guided-backprop",
-    "gnnexplainer": "gnn-explainer", "gradient-shap": "expected-gradients", "smooth-grad": "smoothgrad",
-}  # fmt: skip
+    "deep-lift": "deeplift",
+    "deepshap": "deep-shap",
+    "exact-shapley": "shapley",
+    "gnnexplainer": "gnn-explainer",
+    "grad-x-input": "gradient-x-input",
+    "gradcam": "grad-cam",
+    "gradient-shap": "expected-gradients",
+    "gradient": "saliency",
+    "gradients": "saliency",
+    "vanilla-gradients": "saliency",
+    "gradient×input": "gradient-x-input",
+    "guided-backpropagation": "guided-backprop",
+    "ig": "integrated-gradients",
+    "input-x-gradient": "gradient-x-input",
+    "kernelshap": "kernel-shap",
+    "scorecam": "score-cam",
+    "shap": "kernel-shap",
+    "shapley-exact": "shapley",
+    "shapley-sampled": "sampled-shapley",
+    "shapley-sampling": "sampled-shapley",
+    "smooth-grad": "smoothgrad",
+}
 
 
 def methods() -> dict[str, str]:
@@ -438,5 +476,9 @@ def method_named(name: Any) -> tuple[str, Method]:
 
 
 def _fitting(found: Subject) -> str:
-    fit = (n for n, m in METHODS.items() if (not m.kinds or found.kind in m.kinds) and (found.differentiable or not m.gradient))
+    fit = (
+        n
+        for n, m in METHODS.items()
+        if (not m.kinds or found.kind in m.kinds) and (found.differentiable or not m.gradient)
+    )
     return ", ".join(fit)

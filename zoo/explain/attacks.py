@@ -5,8 +5,8 @@
     one pixel  the pixel and colour that a search by evolution finds        (Su et al., 2019, arXiv:1710.08864)
     fooling    noise that climbs until the model is sure of a class         (Nguyen et al., 2015, arXiv:1412.1897)
 
-A linear model changes its mind exactly where ε > margin / ‖w‖₁. Everything happens on pixels in 0..1, and ε is in 255ths of their
-range. captum takes the steps, SciPy searches.
+A linear model changes its mind exactly where ε > margin / ‖w‖₁. Everything happens on pixels in 0..1, and ε is in 255ths
+of their range. captum takes the steps, SciPy searches.
 """
 
 from dataclasses import dataclass
@@ -83,7 +83,14 @@ class Attack:
 
 
 def attack(
-    model: Any, image: Any, method: str = "fgsm", *, epsilon: float = 8, target: Any = None, steps: int = 20, seed: int = 0
+    model: Any,
+    image: Any,
+    method: str = "fgsm",
+    *,
+    epsilon: float = 8,
+    target: Any = None,
+    steps: int = 20,
+    seed: int = 0,
 ) -> Attack:
     """Attack a classifier's answer to an image.
 
@@ -114,7 +121,9 @@ def attack(
         answer = int(before.argmax())
         aim = None if target is None else pick_target(found, target, before)[0]
         if aim == answer:
-            raise InputError(f"the model takes the image for {pick_target(found, target, before)[1]} already: aim at another class")
+            raise InputError(
+                f"the model takes the image for {pick_target(found, target, before)[1]} already: aim at another class"
+            )
         assert found.image is not None
         pixels = found.image[None].to(found.x.device)
         if method == "fgsm":
@@ -145,7 +154,9 @@ def image_subject(model: Any, image: Any) -> Subject:
     """
     found = subject(model, image)
     if found.kind != "image" or found.image is None:
-        raise InputError(f"attacks change the pixels of an image, this is a {found.kind} model: use zoo.explain.counterfactual")
+        raise InputError(
+            f"attacks change the pixels of an image, this is {found.article}: use zoo.explain.counterfactual"
+        )
     return found
 
 
@@ -160,11 +171,13 @@ def to_points(found: Subject, pixels: Tensor) -> Tensor:
 
 def _steps(found: Subject) -> tuple[Any, Any]:
     """The model on pixels, and the mean cross-entropy of its answers."""
-    return (lambda pixels: found.scores(to_points(found, pixels))), (lambda out, y: F.cross_entropy(out, y, reduction="none"))
+    return (lambda pixels: found.scores(to_points(found, pixels))), (
+        lambda out, y: F.cross_entropy(out, y, reduction="none")
+    )
 
 
 def fgsm(found: Subject, pixels: Tensor, answer: int, epsilon: float, aim: int | None = None) -> Tensor:
-    """One step of ε along the sign of the loss's gradient, [1, C, H, W] in 0..1; towards the class aimed at, or away from the answer."""
+    """One step of ε along the sign of the loss's gradient, [1, C, H, W] in 0..1: to the class aimed at, or off the answer."""
     forward, loss = _steps(found)
     wanted = torch.tensor([answer if aim is None else aim], device=pixels.device)
     with quietly():
@@ -184,7 +197,14 @@ def pgd(found: Subject, pixels: Tensor, answer: int, epsilon: float, aim: int | 
 
 
 def one_pixel(
-    found: Subject, pixels: Tensor, answer: int, aim: int | None = None, *, steps: int = 20, population: int = 100, seed: int = 0
+    found: Subject,
+    pixels: Tensor,
+    answer: int,
+    aim: int | None = None,
+    *,
+    steps: int = 20,
+    population: int = 100,
+    seed: int = 0,
 ) -> Tensor:
     """The one pixel and its colour that SciPy's differential evolution finds best, [1, C, H, W] in 0..1."""
     try:
@@ -217,7 +237,9 @@ def one_pixel(
     return placed(found_genes.x[:, None])
 
 
-def fooling(model: Any, target: Any, *, confidence: float = 0.99, steps: int = 300, rate: float = 0.05, seed: int = 0) -> Attack:
+def fooling(
+    model: Any, target: Any, *, confidence: float = 0.99, steps: int = 300, rate: float = 0.05, seed: int = 0
+) -> Attack:
     """Noise that the model is sure to be of a class: the start, and where it climbed to.
 
     Args:

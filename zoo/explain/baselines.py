@@ -1,7 +1,9 @@
-"""Baselines: what an input is when nothing is there. No choice is neutral (Sturmfels et al., 2020, doi:10.23915/distill.00022).
+"""Baselines: what an input is when nothing is there. No choice is neutral (Sturmfels et al., 2020,
+doi:10.23915/distill.00022).
 
-In pixels: black and white are blind to parts of that colour; mean is the data's grey; blur lacks detail alone; uniform and gaussian
-noise treat pixels as unrelated; max-distance is, pixel by pixel, the end of the range that is further away; data is another image.
+In pixels: black and white are blind to parts of that colour; mean is the data's grey; blur lacks detail alone; uniform
+and gaussian noise treat pixels as unrelated; max-distance is, pixel by pixel, the end of the range that is further away;
+data is another image.
 """
 
 from typing import Any
@@ -20,10 +22,10 @@ def baselines(found: Subject, wanted: Any, seed: int = 0, *, most: int = 1) -> T
     """Baselines as points, [B, …] with B ≤ most.
 
     Args:
-        wanted: a name out of `NAMES`, a number (of each pixel, in 0..1), or a baseline of the input's shape: pixels where the model has a
-            transform, else a point; several of them [B, …] where the method takes more than one. For inputs that aren't images "black"
-            is what the family has for nothing (the mean of training rows, the unknown word, any letter of DNA, no features), "mean" and
-            "data" are of the rows at hand.
+        wanted: a name out of `NAMES`, a number (of each pixel, in 0..1), or a baseline of the input's shape: pixels
+            where the model has a transform, else a point; several of them [B, …] where the method takes more than one.
+            For inputs that aren't images "black" is what the family has for nothing (the mean of training rows, the
+            unknown word, any letter of DNA, no features), "mean" and "data" are of the rows at hand.
         seed: of noise and of the choice among data.
 
     Raises:
@@ -46,7 +48,9 @@ def baselines(found: Subject, wanted: Any, seed: int = 0, *, most: int = 1) -> T
         return _points(found, torch.full((1, *shape), value)) if found.transform else torch.full_like(found.x, value)
     given = given if given.ndim == len(shape) + 1 else given[None]
     if tuple(given.shape[1:]) != shape or not len(given):
-        raise InputError(f"the baseline has shape {list(torch.as_tensor(wanted).shape)}, the input {list(shape)}: give one of its shape")
+        raise InputError(
+            f"the baseline has shape {list(torch.as_tensor(wanted).shape)}, the input {list(shape)}: give one of its shape"
+        )
     pixels = given.float() / 255 if given.dtype == torch.uint8 else given.float()
     if not torch.isfinite(pixels).all():
         raise InputError("the baseline holds NaN or infinite values: clean it before the call")
@@ -59,7 +63,9 @@ def baselines(found: Subject, wanted: Any, seed: int = 0, *, most: int = 1) -> T
 
 
 def _named(found: Subject, name: str, seed: int, most: int) -> Tensor:
-    name = {"zero": "black", "zeros": "black", "random": "uniform", "noise": "uniform"}.get(name, name.replace("_", "-"))
+    name = {"zero": "black", "zeros": "black", "random": "uniform", "noise": "uniform"}.get(
+        name, name.replace("_", "-")
+    )
     if name not in NAMES:
         raise InputError(f"there is no baseline {name!r}: choose one of {', '.join(NAMES)}")
     generator = torch.Generator().manual_seed(seed)

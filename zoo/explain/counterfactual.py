@@ -1,9 +1,11 @@
-"""Counterfactuals and recourse: the smallest change of an input that gives another answer (Wachter et al., 2018, arXiv:1711.00399).
+"""Counterfactuals and recourse: the smallest change of an input that gives another answer (Wachter et al., 2018,
+arXiv:1711.00399).
 
     argmin_x'  λ (f(x') − y')² + Σ_j |x'_j − x_j| / MAD_j
 
-The median absolute deviation MAD puts all numbers into one currency, and the absolute value keeps most of them as they are. λ grows
-until f(x') is as near to y' as asked. Recourse is the same with numbers that a person can't change held fixed, and with limits.
+The median absolute deviation MAD puts all numbers into one currency, and the absolute value keeps most of them as they
+are. λ grows until f(x') is as near to y' as asked. Recourse is the same with numbers that a person can't change held
+fixed, and with limits.
 """
 
 from dataclasses import dataclass
@@ -59,7 +61,8 @@ def counterfactual(
 ) -> Counterfactual:
     """The nearest input, by MAD-weighted absolute change, for which f is `wanted`.
 
-    Found by proximal gradient steps with a line search: a step along the squared error's gradient, then every change shrinks towards 0
+    Found by proximal gradient steps with a line search: a step along the squared error's gradient, then every change
+        shrinks towards 0
     by the same amount, so that most of them are 0. λ doubles from round to round until f is near enough.
 
     Args:
@@ -133,7 +136,12 @@ def counterfactual(
 
 
 def recourse(
-    f: Function, x: Tensor, wanted: float, changeable: list[int], mad: Tensor | None = None, **limits: Tensor | float | None
+    f: Function,
+    x: Tensor,
+    wanted: float,
+    changeable: list[int],
+    mad: Tensor | None = None,
+    **limits: Tensor | float | None,
 ) -> Counterfactual:
     """As `counterfactual` for a row [1, F], where only the numbers with these indices can change.
 

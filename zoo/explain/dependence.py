@@ -5,7 +5,8 @@
     ALE(v)   = Σ_{bins up to v} mean over the rows in the bin of f(upper edge) − f(lower edge), centred
                                                          (Apley and Zhu, 2020, arXiv:1612.08468)
 
-PDP and ICE ask the model about rows that need not exist, where features go together; ALE moves each row no further than its bin.
+PDP and ICE ask the model about rows that need not exist, where features go together; ALE moves each row no further than
+its bin.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,7 +25,8 @@ def ice(model: Any, data: Any, feature: int, grid: Any = None, *, most: int = 50
     """A curve for every row: the grid [G] and outputs [N, G].
 
     Args:
-        model: a model of the zoo for rows of numbers, one with `predict` as scikit-learn's, or a function of rows [N, F] → [N].
+        model: a model of the zoo for rows of numbers, one with `predict` as scikit-learn's, or a function of rows [N, F]
+            → [N].
         data: rows [N, F].
         feature: its column.
         grid: values to set it to; by default its distinct values, or `most` quantiles where there are more.
@@ -120,11 +122,16 @@ def tree(data: Any, labels: Any, *, depth: int | None = 3, seed: int = 0) -> Any
         from sklearn.tree import DecisionTreeClassifier
     except ImportError:
         raise MissingExtraError("a decision tree", "scikit-learn", "explain") from None
-    return DecisionTreeClassifier(criterion="entropy", max_depth=depth, random_state=seed).fit(check_rows(data), np.asarray(labels))
+    return DecisionTreeClassifier(criterion="entropy", max_depth=depth, random_state=seed).fit(
+        check_rows(data), np.asarray(labels)
+    )
 
 
-def surrogate(model: Any, data: Any, *, depth: int = 3, names: Sequence[str] | None = None, seed: int = 0) -> tuple[Any, float, str]:
-    """A small tree that imitates a model on the data: the tree, its fidelity (R² against the model's outputs), its rules as text.
+def surrogate(
+    model: Any, data: Any, *, depth: int = 3, names: Sequence[str] | None = None, seed: int = 0
+) -> tuple[Any, float, str]:
+    """A small tree that imitates a model on the data: the tree, its fidelity (R² against the model's outputs), its rules
+    as text.
 
     The fidelity says how far the rules can be taken for the model's.
     """
@@ -153,7 +160,9 @@ def ask(model: Any, rows: np.ndarray, batch: int = 8192) -> np.ndarray:
             y = model.predict(part)
         else:
             y = model(part)
-        found.append(np.asarray(y.detach().cpu() if isinstance(y, Tensor) else y, dtype=float).reshape(len(part), -1)[:, 0])
+        found.append(
+            np.asarray(y.detach().cpu() if isinstance(y, Tensor) else y, dtype=float).reshape(len(part), -1)[:, 0]
+        )
     return np.concatenate(found)
 
 
@@ -171,6 +180,8 @@ def check_rows(data: Any, feature: int | None = None) -> np.ndarray:
         raise InputError(f"data is rows of numbers [N, F] with at least one row, not {list(rows.shape)}")
     if not np.isfinite(rows).all():
         raise InputError("the data hold NaN or infinite values: clean them before the call")
-    if feature is not None and (isinstance(feature, bool) or not isinstance(feature, int) or not 0 <= feature < rows.shape[1]):
+    if feature is not None and (
+        isinstance(feature, bool) or not isinstance(feature, int) or not 0 <= feature < rows.shape[1]
+    ):
         raise InputError(f"feature must be a whole number in 0..{rows.shape[1] - 1}, not {feature!r}")
     return rows

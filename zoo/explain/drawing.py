@@ -72,7 +72,9 @@ def _bars(explanation: Explanation) -> Any:
         value = float(values[i])
         left = at if explanation.gap is not None else 0.0
         axis.barh(row, value, left=left, color=(RED if value >= 0 else BLUE).tolist(), height=0.7)
-        axis.annotate(f"{value:+.3g}", (max(left, left + value), row), (3, 0), textcoords="offset points", va="center", fontsize=8)
+        axis.annotate(
+            f"{value:+.3g}", (max(left, left + value), row), (3, 0), textcoords="offset points", va="center", fontsize=8
+        )
         at += value
         ends.append(at)
     axis.axvline(start, color="0.6", lw=0.8, ls=":")

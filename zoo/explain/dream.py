@@ -1,7 +1,7 @@
 """Images that a network would like to see: the ascent of a class's score, and deep dreams.
 
-    argmax_I  S_c(I) − λ ‖I‖²            (Simonyan et al., 2014, arXiv:1312.6034); a linear score w · I has I = w / 2λ
-    argmax_I  ½ ‖features of a layer‖²   from a picture, so that what the layer sees in it grows (Mordvintsev et al., 2015)
+argmax_I  S_c(I) − λ ‖I‖²            (Simonyan et al., 2014, arXiv:1312.6034); a linear score w · I has I = w / 2λ
+argmax_I  ½ ‖features of a layer‖²   from a picture, so that what the layer sees in it grows (Mordvintsev et al., 2015)
 """
 
 from typing import Any
@@ -29,7 +29,9 @@ def ascend(score: Function, start: Tensor, penalty: float, *, steps: int = 200, 
     return image.detach()
 
 
-def class_image(model: Any, target: Any, *, penalty: float = 0.002, steps: int = 200, jitter: int = 2, seed: int = 0) -> Tensor:
+def class_image(
+    model: Any, target: Any, *, penalty: float = 0.002, steps: int = 200, jitter: int = 2, seed: int = 0
+) -> Tensor:
     """The image that a classifier scores highest for a class, pixels in 0..1, [C, H, W].
 
     Args:
@@ -59,7 +61,14 @@ def class_image(model: Any, target: Any, *, penalty: float = 0.002, steps: int =
 
 
 def deep_dream(
-    model: Any, image: Any, layer: str | None = None, *, steps: int = 40, rate: float = 0.02, jitter: int = 2, seed: int = 0
+    model: Any,
+    image: Any,
+    layer: str | None = None,
+    *,
+    steps: int = 40,
+    rate: float = 0.02,
+    jitter: int = 2,
+    seed: int = 0,
 ) -> Tensor:
     """A picture in which what a layer sees has grown, pixels in 0..1, [C, H, W].
 

@@ -25,8 +25,9 @@ class Explanation:
     """How much each part of an input counts for one output of a model.
 
     Attributes:
-        values: float32, one for each number of the input ([C, H, W] of an image, [tokens, D], [4, L], [nodes, features], [F]),
-            each pixel of a map ([H, W], or coarser), or each segment or player ([M]). In the unit of the output for methods that
+        values: float32, one for each number of the input ([C, H, W] of an image, [tokens, D], [4, L], [nodes, features],
+            [F]), each pixel of a map ([H, W], or coarser), or each segment or player ([M]). In the unit of the output
+            for methods that
             promise completeness: they add up to output − base.
         target: the index of the explained output.
         output: what the model gives for the input: the target's logit for classifiers, else the predicted number.
@@ -60,8 +61,8 @@ class Explanation:
     def heatmap(self) -> Tensor:
         """The values as one number a place, float32: [H, W] of an image, [T] of a text or sequence, [F] of a row, [nodes].
 
-        Channels, embeddings, letters and features add up; for saliency and its kin, whose sign says nothing about the image, it is
-        the largest absolute value of the channels. Coarse maps are interpolated to the image's size.
+        Channels, embeddings, letters and features add up; for saliency and its kin, whose sign says nothing about the
+        image, it is the largest absolute value of the channels. Coarse maps are interpolated to the image's size.
         """
         v = self.values.float()
         if self.kind == "image" and self.image is not None:
@@ -78,10 +79,11 @@ class Explanation:
             return nodes.index_add(0, self.edges[0], v / 2).index_add(0, self.edges[1], v / 2)
         if self.segments is not None and v.ndim == 1 and self.segments.numel() != v.numel():
             return v[self.segments]
+        unsigned = bool(self.details.get("unsigned"))
         if self.kind == "dna" and v.ndim == 2:
-            return v.sum(0)
+            return v.abs().amax(0) if unsigned else v.sum(0)
         if self.kind in ("text", "graph") and v.ndim == 2:
-            return v.sum(1)
+            return v.norm(dim=1) if unsigned else v.sum(1)
         return v.sum(0) if v.ndim == 3 else v
 
     def top(self, k: int = 5) -> list[tuple[Any, float]]:
@@ -111,7 +113,9 @@ class Explanation:
     def picture(self, *, overlay: bool = True, scale: int | None = None) -> Image.Image:
         """An image's map in red (for the target) and blue (against it), over the image in grey or alone on white."""
         if self.image is None:
-            raise InputError(f"only an image has a map to lay over it, this is the explanation of a {self.kind}: use save")
+            raise InputError(
+                f"only an image has a map to lay over it, this is the explanation of a {self.kind}: use save"
+            )
         shade = paint(self.heatmap(), self.image if overlay else None)
         scale = scale or max(1, 256 // max(shade.shape[:2]))
         picture = Image.fromarray((255 * shade).round().to(torch.uint8).numpy())
@@ -120,8 +124,9 @@ class Explanation:
     def save(self, path: str | Path, *, overlay: bool = True) -> Path:
         """Write the explanation as a picture (.png, .jpg, .webp) or as .html; returns the path.
 
-        An image gives its map over the image, or with `overlay=False` the map alone; a text its tokens, shaded; DNA letters as
-        high as their values; a row the bars from the base to the output; a graph its nodes or edges by their values.
+        An image gives its map over the image, or with `overlay=False` the map alone; a text its tokens, shaded; DNA
+        letters as high as their values; a row the bars from the base to the output; a graph its nodes or edges by their
+        values.
 
         Raises:
             InputError: for another suffix, or a folder that isn't there.
@@ -160,7 +165,9 @@ class Explanation:
                 piece = name.rstrip("0123456789") if self.kind == "dna" else name
                 spans.append(f"<span title='{value:.4g}' style='{shade}'>{html.escape(piece)}</span>")
             gap = "" if self.kind == "dna" or all(len(str(n)) == 1 for n in names) else " "
-            return f"{title}<div style='font:14px monospace;line-height:1.6;white-space:pre-wrap'>{gap.join(spans)}</div>"
+            return (
+                f"{title}<div style='font:14px monospace;line-height:1.6;white-space:pre-wrap'>{gap.join(spans)}</div>"
+            )
         cells = "".join(
             f"<tr><td>{html.escape(str(name))}</td><td style='text-align:right'>{value:+.4g}</td></tr>"
             for name, value in self.top(20)

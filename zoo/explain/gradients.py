@@ -1,20 +1,22 @@
 """Attribution by gradients: what a small change of each number does, and what the way from a baseline adds up to.
 
-    saliency              φ = |∂f/∂x|                                            (Simonyan et al., 2014, arXiv:1312.6034)
-    gradient × input      φ = x · ∂f/∂x
+    saliency              φ = ∂f/∂x, shown as |φ|                                       (Simonyan et al., 2014,
+    arXiv:1312.6034) gradient × input      φ = x · ∂f/∂x
     integrated gradients  φ = (x − b) · ∫₀¹ ∂f(b + α (x − b))/∂x dα              (Sundararajan et al., 2017, arXiv:1703.01365)
     expected gradients    the mean of these over baselines drawn from data       (Erion et al., 2021, arXiv:1906.10670)
     DeepLIFT              slopes Δy/Δx against a baseline in place of gradients  (Shrikumar et al., 2017, arXiv:1704.02685)
 
-Integrated gradients are complete: Σ φ = f(x) − f(b). That holds on every part of the way, too, so that the error of a part can be
-read off without knowing its integral: `integrated_gradients` halves the parts that are furthest from complete.
+Integrated gradients are complete: Σ φ = f(x) − f(b). That holds on every part of the way, too, so that the error of a
+part can be read off without knowing its integral: `integrated_gradients` halves the parts that are furthest from complete.
 
-All functions take f: points [N, …] → [N], a point x [1, …] and where there is one a baseline of x's shape. captum does the work.
+All functions take f: points [N, …] → [N], a point x [1, …] and where there is one a baseline of x's shape. captum does
+the work.
 """
 
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +28,7 @@ COMPLETE = 0.01  # the largest relative gap that a method which promises complet
 RULES = ("gausslegendre", "riemann_right", "riemann_left", "riemann_middle", "riemann_trapezoid")
 
 
-def captum(part: str = "attr"):  # noqa: ANN201  # a module
+def captum(part: str = "attr") -> Any:
     """The captum package that does the work.
 
     Raises:
@@ -48,15 +50,10 @@ def quietly() -> Iterator[None]:
         yield
 
 
-def gradient(f: Function, x: Tensor) -> Tensor:
-    """∂f/∂x with its sign, as x."""
+def saliency(f: Function, x: Tensor) -> Tensor:
+    """∂f/∂x with its sign, as x; a linear function gives w. A saliency map shows its absolute value."""
     with quietly():
         return captum().Saliency(f).attribute(_leaf(x), abs=False).detach()
-
-
-def saliency(f: Function, x: Tensor) -> Tensor:
-    """|∂f/∂x|, as x; a linear function gives |w|."""
-    return gradient(f, x).abs()
 
 
 def gradient_x_input(f: Function, x: Tensor) -> Tensor:
@@ -81,7 +78,8 @@ def integrated_gradients(
     """Integrated gradients along the straight line from the baseline to x, as x.
 
     Args:
-        steps: points of the rule on the whole way. By default as many as make the values complete to 0.4 % on the whole way and to 2 % on each
+        steps: points of the rule on the whole way. By default as many as make the values complete to 0.4 % on the whole
+            way and to 2 % on each
             part of it: 32, then twice as many on the parts that are furthest from complete, up to some 4,000.
         rule: "gausslegendre", or a Riemann sum: "riemann_right" is (x − b) · Σ_k ∂f(b + k/m (x − b))/∂x / m, k = 1 … m.
         batch: points that f takes at once.
@@ -120,7 +118,11 @@ def integrated_gradients(
         worst = [parts.pop() for _ in range(min(4, len(parts)))]
         middles = [(part.start + part.end) / 2 for part in worst]
         with torch.no_grad():
-            inner = _evaluate(f, at(torch.tensor([e for p, m in zip(worst, middles, strict=True) for e in (p.start, m, p.end)])), batch)
+            inner = _evaluate(
+                f,
+                at(torch.tensor([e for p, m in zip(worst, middles, strict=True) for e in (p.start, m, p.end)])),
+                batch,
+            )
         for i, (part, middle) in enumerate(zip(worst, middles, strict=True)):
             first, mid, last = inner[3 * i : 3 * i + 3].tolist()
             for start, end, rise in ((part.start, middle, mid - first), (middle, part.end, last - mid)):
@@ -143,7 +145,8 @@ def _evaluate(f: Function, points: Tensor, batch: int) -> Tensor:
 
 
 def expected_gradients(f: Function, x: Tensor, baselines: Tensor, samples: int = 200) -> Tensor:
-    """The mean of integrated gradients over baselines [B, …], each at a random place of its way (captum's GradientShap), as x.
+    """The mean of integrated gradients over baselines [B, …], each at a random place of its way (captum's GradientShap),
+    as x.
 
     Where the number of samples allows it, each baseline is drawn equally often.
     """
@@ -152,7 +155,9 @@ def expected_gradients(f: Function, x: Tensor, baselines: Tensor, samples: int =
         values, left = torch.zeros_like(x), samples
         while left > 0:
             count = min(left, 64)
-            values = values + count / samples * tool.attribute(_leaf(x), baselines, n_samples=count, stdevs=0.0).detach()
+            values = (
+                values + count / samples * tool.attribute(_leaf(x), baselines, n_samples=count, stdevs=0.0).detach()
+            )
             left -= count
     return values
 
@@ -160,8 +165,8 @@ def expected_gradients(f: Function, x: Tensor, baselines: Tensor, samples: int =
 def deeplift(module: nn.Module, x: Tensor, baseline: Tensor) -> Tensor:
     """DeepLIFT's values against a baseline, as x; against several baselines [B, …] their mean, which is DeepSHAP.
 
-    The module gives [N] for points [N, …]. A rule exists for ReLU and its kin, max-pooling and softmax; with others, or where two
-    layers compete in a max-pool, the values need not be complete.
+    The module gives [N] for points [N, …]. A rule exists for ReLU and its kin, max-pooling and softmax; with others, or
+    where two layers compete in a max-pool, the values need not be complete.
 
     Raises:
         IncompleteError: where they miss f(x) − f(b) by more than one per cent.
@@ -180,7 +185,8 @@ def deeplift(module: nn.Module, x: Tensor, baseline: Tensor) -> Tensor:
 def guided_backprop(module: nn.Module, x: Tensor) -> Tensor:
     """Gradients that only pass ReLUs where they are positive (Springenberg et al., 2015, arXiv:1412.6806), as x.
 
-    A picture of the image's edges more than of the model: it hardly changes when the weights are randomised (`checks.cascade`).
+    A picture of the image's edges more than of the model: it hardly changes when the weights are randomised
+    (`checks.cascade`).
 
     Raises:
         InputError: for a network without a ReLU.
@@ -202,8 +208,8 @@ def check_complete(values: Tensor, rise: float, method: str) -> None:
     gap = gap_of(values, rise)
     if gap > COMPLETE:
         raise IncompleteError(
-            f"{method} isn't complete on this network: its values add up to {float(values.sum()):.3f}, the output rises by {rise:.3f} "
-            f"(gap {gap:.1%}): use integrated-gradients"
+            f"{method} isn't complete on this network: its values add up to {float(values.sum()):.3f}, "
+            f"the output rises by {rise:.3f} (gap {gap:.1%}): use integrated-gradients"
         )
 
 

@@ -2,8 +2,8 @@
 
     ξ(x) = argmin_g  Σ_z π(z) (f(z) − g(z'))² + Ω(g),      π(z) = exp(−D(x, z)² / σ²)
 
-Six steps: take the point (1); say it in bits, a segment, word or condition being there or not (2); draw bits (3); turn each draw
-back into an input and ask the model (4); weigh the draws by how near they are (5); fit a line with few weights (6).
+Six steps: take the point (1); say it in bits, a segment, word or condition being there or not (2); draw bits (3); turn
+each draw back into an input and ask the model (4); weigh the draws by how near they are (5); fit a line with few weights (6).
 
 Ω keeps K weights: those that enter first on the path of the Lasso, fitted again without it (K-Lasso).
 """
@@ -97,7 +97,14 @@ def _line(k: int | None, kept: list[Any]) -> Any:
 
 
 def segments(
-    f: Function, x: Tensor, baseline: Tensor, parts: Tensor, samples: int = 500, *, k: int | None = None, width: float = 0.5
+    f: Function,
+    x: Tensor,
+    baseline: Tensor,
+    parts: Tensor,
+    samples: int = 500,
+    *,
+    k: int | None = None,
+    width: float = 0.5,
 ) -> Steps:
     """LIME for an input whose parts can be absent: an image's segments, a text's words. captum draws and asks.
 
@@ -119,12 +126,19 @@ def segments(
     tool = captum().Lime(f, interpretable_model=_line(k, kept), similarity_func=near)
     with torch.no_grad(), quietly():
         tool.attribute(
-            x, baselines=baseline, feature_mask=parts[None], n_samples=samples, perturbations_per_eval=64, return_input_shape=False
-        )  # fmt: skip
+            x,
+            baselines=baseline,
+            feature_mask=parts[None],
+            n_samples=samples,
+            perturbations_per_eval=64,
+            return_input_shape=False,
+        )
     return kept[0]
 
 
-def row(f: Function, x: Tensor, scale: Tensor, samples: int = 500, *, k: int | None = None, width: float | None = None) -> Steps:
+def row(
+    f: Function, x: Tensor, scale: Tensor, samples: int = 500, *, k: int | None = None, width: float | None = None
+) -> Steps:
     """LIME for a row of numbers: Gaussian draws around it, a line in the numbers themselves.
 
     Args:
@@ -133,7 +147,8 @@ def row(f: Function, x: Tensor, scale: Tensor, samples: int = 500, *, k: int | N
         width: σ in deviations; by default 0.75 √F.
 
     Returns:
-        the draws (z − x) / scale as bits, and the line; a weight is what the output gains with one deviation more of that number.
+        the draws (z − x) / scale as bits, and the line; a weight is what the output gains with one deviation more of
+        that number.
     """
     width = 0.75 * x.shape[1] ** 0.5 if width is None else width
     kept: list[Steps] = []
@@ -166,7 +181,8 @@ def tabular(
 ) -> list[tuple[str, float]]:
     """LIME's conditions for a row: [("petal width <= 0.30", weight), …], the largest absolute weight first.
 
-    Each number becomes a bit: whether it lies between the same quartiles of the data as the row's own. A draw takes each number from
+    Each number becomes a bit: whether it lies between the same quartiles of the data as the row's own. A draw takes each
+        number from
     the data's rows, all apart, and f is asked about it.
 
     Args:

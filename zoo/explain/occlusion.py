@@ -1,7 +1,7 @@
 """Occlusion: what the output loses when a part of the input is covered (Zeiler and Fergus, 2014, arXiv:1311.2901).
 
-A window slides over the image; a pixel's value is the mean loss over the windows that cover it. Adaptive occlusion asks the other
-way round: how little has to stay uncovered for the model to say the same.
+A window slides over the image; a pixel's value is the mean loss over the windows that cover it. Adaptive occlusion asks
+the other way round: how little has to stay uncovered for the model to say the same.
 """
 
 from collections.abc import Callable
@@ -47,8 +47,10 @@ def ablation(f: Function, x: Tensor, baseline: Tensor, parts: Tensor, *, batch: 
         parts: the part that each number of x[0] belongs to, int64 0 … M − 1.
     """
     with torch.no_grad(), quietly():
-        values = captum().FeatureAblation(f).attribute(
-            x, baselines=baseline, feature_mask=parts[None], perturbations_per_eval=batch
+        values = (
+            captum()
+            .FeatureAblation(f)
+            .attribute(x, baselines=baseline, feature_mask=parts[None], perturbations_per_eval=batch)
         )
     return one_each(values[0], parts)
 
@@ -56,14 +58,17 @@ def ablation(f: Function, x: Tensor, baseline: Tensor, parts: Tensor, *, batch: 
 def one_each(values: Tensor, parts: Tensor) -> Tensor:
     """The value of each part, [M], where all numbers of a part hold the same one, as captum writes it."""
     flat = parts.flatten().to(values.device)
-    return torch.zeros(int(flat.max()) + 1, dtype=values.dtype, device=values.device).scatter_(0, flat, values.flatten())
+    return torch.zeros(int(flat.max()) + 1, dtype=values.dtype, device=values.device).scatter_(
+        0, flat, values.flatten()
+    )
 
 
 @torch.no_grad()
 def adaptive(same: Callable[[Tensor], Tensor], x: Tensor, baseline: Tensor, patches: Tensor, score: Function) -> Tensor:
     """The patches that have to stay for the model to give the same class, found greedily: bool [M], True for those that stay.
 
-    From all, the patch whose loss leaves the score highest is covered, again and again, as long as the class stays; then every
+    From all, the patch whose loss leaves the score highest is covered, again and again, as long as the class stays; then
+    every
     patch is needed: without any one of them the class is another.
 
     Args:
@@ -81,7 +86,9 @@ def adaptive(same: Callable[[Tensor], Tensor], x: Tensor, baseline: Tensor, patc
         kept = torch.cat([same(part) for part in points.split(64)])
         if not kept.any():
             break
-        scores = torch.cat([score(part) for part in points.split(64)]).where(kept, torch.tensor(-torch.inf, device=x.device))
+        scores = torch.cat([score(part) for part in points.split(64)]).where(
+            kept, torch.tensor(-torch.inf, device=x.device)
+        )
         stays = trials[int(scores.argmax())]
     return stays
 

@@ -67,7 +67,9 @@ def segments_of(image: Tensor, segments: Any, default: int = 49) -> Tensor:
     except (TypeError, ValueError, RuntimeError):
         raise InputError(f'segments are a number, (rows, columns), "slic" or a map [H, W], not {segments!r}') from None
     if tuple(found.shape) != (height, width) or found.is_floating_point():
-        raise InputError(f"a map of segments is whole numbers [{height}, {width}], not {found.dtype} {list(found.shape)}")
+        raise InputError(
+            f"a map of segments is whole numbers [{height}, {width}], not {found.dtype} {list(found.shape)}"
+        )
     return found.long().unique(return_inverse=True)[1].reshape(height, width)
 
 

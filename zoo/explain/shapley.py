@@ -7,8 +7,8 @@
 where the last line weighs a coalition of s players by π = (M − 1) / (C(M, s) s (M − s)) (Kernel SHAP: Lundberg and Lee, 2017,
 arXiv:1705.07874). The first is exact and needs 2^M values of the game, the second and third can be sampled.
 
-A game is a function of a frozenset of players. For a model the players are features, tokens or segments of an image: a coalition
-keeps its players' values, and the others take those of a baseline.
+A game is a function of a frozenset of players. For a model the players are features, tokens or segments of an image: a
+coalition keeps its players' values, and the others take those of a baseline.
 """
 
 import math
@@ -124,8 +124,8 @@ def kernel(
 def kernel_values(worth: Worth, m: int, samples: int | None = None, seed: int = 0) -> np.ndarray:
     """Kernel SHAP for a game of many coalitions at once: Shapley values [M], which add up to v(all) − v(nobody).
 
-    Where `samples` covers all coalitions they are all taken and the values are exact; else pairs of a coalition and its complement
-    are drawn by the kernel's weights, so that the regression needs no further weights.
+    Where `samples` covers all coalitions they are all taken and the values are exact; else pairs of a coalition and its
+    complement are drawn by the kernel's weights, so that the regression needs no further weights.
     """
     if samples is not None:
         _check_count(samples, "samples")
@@ -140,7 +140,9 @@ def kernel_values(worth: Worth, m: int, samples: int | None = None, seed: int = 
         weight = np.array([(m - 1) / (math.comb(m, int(s)) * s * (m - s)) for s in size])
     else:
         rng = np.random.default_rng(seed)
-        chance = np.array([1 / (s * (m - s)) for s in range(1, m)])  # of a size: its C(M, s) coalitions times the kernel
+        chance = np.array(
+            [1 / (s * (m - s)) for s in range(1, m)]
+        )  # of a size: its C(M, s) coalitions times the kernel
         size = rng.choice(np.arange(1, m), size=-(-count // 2), p=chance / chance.sum())
         half = rng.random((len(size), m)).argsort(1).argsort(1) < size[:, None]
         coalitions = np.concatenate([half, ~half])
@@ -182,8 +184,12 @@ def waterfall(
     at = base
     for row, (_, value) in enumerate(bars):
         axis.barh(row, value, left=at, color="#d62839" if value >= 0 else "#255c99", height=0.7)
-        axis.annotate(f"{value:+.3g}", (max(at, at + value), row), xytext=(3, 0), textcoords="offset points", va="center")
-        axis.plot([at + value] * 2, [row - 0.35, row + 1.35 if row + 1 < len(bars) else row + 0.35], color="0.5", lw=0.8)
+        axis.annotate(
+            f"{value:+.3g}", (max(at, at + value), row), xytext=(3, 0), textcoords="offset points", va="center"
+        )
+        axis.plot(
+            [at + value] * 2, [row - 0.35, row + 1.35 if row + 1 < len(bars) else row + 0.35], color="0.5", lw=0.8
+        )
         at += value
     axis.axvline(base, color="0.6", lw=0.8, ls=":")
     axis.set_yticks(range(len(bars)), [name for name, _ in bars], fontsize=8)

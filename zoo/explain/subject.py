@@ -1,8 +1,8 @@
 """What is explained: any model and one input of it as a differentiable function of one tensor, and as a game of players.
 
-Every family is put into the same terms. `points` [N, …] are what the function takes: transformed images, a text's embeddings, one-hot
-DNA, rows of numbers, a graph's node features. Players are the parts that can be absent: an image's segments, a text's tokens, letters,
-features, nodes. What is absent takes its value from a baseline.
+Every family is put into the same terms. `points` [N, …] are what the function takes: transformed images, a text's
+embeddings, one-hot DNA, rows of numbers, a graph's node features. Players are the parts that can be absent: an image's
+segments, a text's tokens, letters, features, nodes. What is absent takes its value from a baseline.
 """
 
 import contextlib
@@ -52,8 +52,13 @@ class Subject:
     image: Tensor | None = None
     edges: Tensor | None = None
     scale: Tensor | None = None  # spread of each number of a row
+    threshold: float | None = None  # where a single output changes the answer; None where it is a number of its own
     background: Callable[[], Tensor | None] = lambda: None
     details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def article(self) -> str:
+        return {"image": "an image", "dna": "DNA"}.get(self.kind, f"a {self.kind}")
 
     def function(self, target: int) -> Callable[[Tensor], Tensor]:
         """The target's output [N] of points [N, …]."""
@@ -77,9 +82,7 @@ class Subject:
         @torch.no_grad()
         def worth(coalitions: np.ndarray) -> np.ndarray:
             rows = torch.from_numpy(np.ascontiguousarray(coalitions)).to(self.x.device)
-            found = [
-                function(torch.where(part[:, parts], self.x, base)).double().cpu() for part in rows.split(batch)
-            ]
+            found = [function(torch.where(part[:, parts], self.x, base)).double().cpu() for part in rows.split(batch)]
             return torch.cat(found).numpy()
 
         return worth
@@ -108,9 +111,12 @@ def subject(model: Any, x: Any) -> Subject:
             return make(model, x)
     if isinstance(model, ZooModule):
         raise InputError(
-            f"{model.name or type(model).__name__} is made for {model.task}: zoo.explain takes models that classify or predict a number"
+            f"{model.name or type(model).__name__} is made for {model.task}: zoo.explain takes models that classify or "
+            "predict a number"
         )
-    raise InputError(f"a model is a network, a function of tensors or has predict_proba, this is a {type(model).__name__}")
+    raise InputError(
+        f"a model is a network, a function of tensors or has predict_proba, this is a {type(model).__name__}"
+    )
 
 
 # Families ------------------------------------------------------------------------------------------------------------
@@ -168,13 +174,17 @@ def _image(model: Any, x: Any) -> Subject:
         point = transform(x)
     point = point if point.ndim == 4 else point[None]
     if len(point) != 1:
-        raise InputError(f"one image is explained at a time, not {len(point)}: give one, or a list for a list of explanations")
+        raise InputError(
+            f"one image is explained at a time, not {len(point)}: give one, or a list for a list of explanations"
+        )
     image = (point[0] * std + mean).clamp(0, 1)
     if float(image.max() - image.min()) < 1e-6:
-        raise InputError(f"the image is constant, every pixel is {float(image.flatten()[0]):.3g}: there is nothing to explain in it")
+        raise InputError(
+            f"the image is constant, every pixel is {float(image.flatten()[0]):.3g}: there is nothing to explain in it"
+        )
 
     def background() -> Tensor | None:
-        from datamodules.base import sample_split
+        from zoo.core.samples import sample_split
 
         try:
             return transform(sample_split((model.data or {}).get("name", ""))[0])
@@ -214,8 +224,10 @@ def _dna(model: Any, x: str) -> Subject:
 
 
 def _is_text(model: Any, x: Any) -> bool:
-    return isinstance(model, ZooModule) and isinstance(getattr(model, "embedding", None), nn.Embedding) and (
-        hasattr(model, "predict_proba") or model.task in ("fill-mask", "text-generation")
+    return (
+        isinstance(model, ZooModule)
+        and isinstance(getattr(model, "embedding", None), nn.Embedding)
+        and (hasattr(model, "predict_proba") or model.task in ("fill-mask", "text-generation"))
     )
 
 
@@ -246,7 +258,7 @@ def _text(model: Any, x: Any) -> Subject:
         tokens = model.encode(x)
         names = list(model.classes) if model.classes else None
         unit = getattr(model.hparams, "unit", "word")
-        from zoo.models.text.pieces import UNKNOWN, split
+        from datamodules.formats.words import UNKNOWN, split
 
         labels = split(x, unit)
         nothing = table[UNKNOWN]
@@ -291,7 +303,9 @@ def _graph(model: Any, x: Any) -> Subject:
     of_nodes = _of_nodes(model)
     if of_nodes and node is None:
         raise InputError("a classifier of nodes is explained at a node: give (graph, number of the node)")
-    if node is not None and (isinstance(node, bool) or not isinstance(node, int | np.integer) or not 0 <= node < data.num_nodes):
+    if node is not None and (
+        isinstance(node, bool) or not isinstance(node, int | np.integer) or not 0 <= node < data.num_nodes
+    ):
         raise InputError(f"node must be a whole number in 0..{data.num_nodes - 1}, not {node!r}")
     if not of_nodes and data.batch is not None and int(data.batch.max()) > 0:
         raise InputError("one graph is explained at a time: give a single Data")
@@ -350,7 +364,8 @@ def _row(model: Any, x: Any) -> Subject:
     return Subject(
         "row", _to_model(point, model), scores, model, _to_model(absent, model), names=names,
         parts=torch.arange(point.shape[1]), labels=_feature_names(model, point.shape[1]),
-        scale=None if scale is None else scale.detach(), background=lambda: _training_rows(model),
+        scale=None if scale is None else scale.detach(),
+        threshold=None if "regression" in model.task else 0.5 if hasattr(model, "backward_by_hand") else 0.0, background=lambda: _training_rows(model),
     )  # fmt: skip
 
 
@@ -389,7 +404,9 @@ def _text_box(model: Any, x: str) -> Subject:
     point = torch.ones(1, len(words))
 
     def scores(points: Tensor) -> Tensor:
-        texts = [" ".join(w for w, there in zip(words, row, strict=True) if there > 0.5) or "." for row in points.tolist()]
+        texts = [
+            " ".join(w for w, there in zip(words, row, strict=True) if there > 0.5) or "." for row in points.tolist()
+        ]
         return torch.as_tensor(model.predict_proba(texts)).float()
 
     names = getattr(model, "classes", None)
@@ -413,13 +430,17 @@ def _plain(model: Any, x: Any) -> Subject:
     except (TypeError, ValueError, RuntimeError):
         raise InputError(f"x is what the model takes, a tensor of numbers, not {type(x).__name__}") from None
     if point.dtype == torch.bool or point.is_complex() or point.ndim not in (1, 2, 3, 4) or not point.numel():
-        raise InputError(f"x is numbers [F], [C, H, W], or a batch of one of these, not {point.dtype} {list(point.shape)}")
+        raise InputError(
+            f"x is numbers [F], [C, H, W], or a batch of one of these, not {point.dtype} {list(point.shape)}"
+        )
     point = point.detach().float() if not point.is_floating_point() else point.detach()
     if not torch.isfinite(point).all():
         raise InputError("x holds NaN or infinite values: clean it before the call")
     point = point if point.ndim in (2, 4) else point[None]
     if len(point) != 1:
-        raise InputError(f"one input is explained at a time, not {len(point)}: give one, or a list for a list of explanations")
+        raise InputError(
+            f"one input is explained at a time, not {len(point)}: give one, or a list for a list of explanations"
+        )
     module = model if isinstance(model, nn.Module) else None
     if module is not None:
         point = _to_model(point, module)
@@ -442,7 +463,7 @@ def _plain(model: Any, x: Any) -> Subject:
         "image" if picture else "tensor", point, scores, module, torch.zeros_like(point), names=names,
         parts=None if picture else torch.arange(point.shape[1]),
         labels=None if picture else [f"x{i}" for i in range(point.shape[1])], differentiable=differentiable,
-        image=_displayed(point[0]) if picture else None,
+        image=_displayed(point[0]) if picture else None, threshold=0.0,
     )  # fmt: skip
 
 
@@ -496,7 +517,9 @@ def pick_target(found: Subject, target: Any, output: Tensor) -> tuple[int, str]:
 
             known = names or [str(i) for i in range(count)]
             near = difflib.get_close_matches(target, known, n=3, cutoff=0.5) or known[:12]
-            raise InputError(f"there is no target {target!r}: this model has {', '.join(near)}{', …' if len(known) > len(near) else ''}")
+            raise InputError(
+                f"there is no target {target!r}: this model has {', '.join(near)}{', …' if len(known) > len(near) else ''}"
+            )
         index = names.index(target)
     else:
         try:
