@@ -231,9 +231,18 @@ def one_pixel(
     limits = [(0, height - 1e-6), (0, width - 1e-6), *[(0, 1)] * channels]
     size = max(1, population // len(limits))
     found_genes = differential_evolution(
-        lambda genes: cost(genes.reshape(len(limits), -1)), limits, maxiter=steps, popsize=size, mutation=0.5, recombination=0.9,
-        vectorized=True, updating="deferred", polish=False, rng=np.random.default_rng(seed), tol=1e-6,
-    )  # fmt: skip
+        lambda genes: cost(genes.reshape(len(limits), -1)),
+        limits,
+        maxiter=steps,
+        popsize=size,
+        mutation=(0.4, 1.0),
+        recombination=0.9,
+        vectorized=True,
+        updating="deferred",
+        polish=False,
+        rng=np.random.default_rng(seed),
+        tol=0.0,
+    )
     return placed(found_genes.x[:, None])
 
 

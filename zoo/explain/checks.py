@@ -75,7 +75,7 @@ def cascade(
     """Rank correlation of a map with that of the model whose parts are random from the head down: [(part, ρ), …].
 
     The last entry is the model with every part random. A method that explains the model ends near 0; one that ends near
-    1 shows the input. The model itself is left as it is. Maps are compared with their sign, as `heatmap` gives them.
+    1 shows the input. The model itself is left as it is. Values are compared with their sign, channel by channel.
 
     Args:
         options: of `zoo.explain`.
@@ -86,7 +86,7 @@ def cascade(
     for part in parts_from_head(model):
         randomise(copied.get_submodule(part), generator)
         now = explain(copied, x, method, target=first.target, seed=seed, **options)
-        found.append((part, spearman(first.heatmap(), now.heatmap())))
+        found.append((part, spearman(first.values, now.values)))
     return found
 
 
@@ -101,9 +101,7 @@ def randomisation(
             randomise(copied.get_submodule(part), generator)
         for x in inputs:
             first = explain(model, x, method, **options)
-            total.append(
-                spearman(first.heatmap(), explain(copied, x, method, target=first.target, **options).heatmap())
-            )
+            total.append(spearman(first.values, explain(copied, x, method, target=first.target, **options).values))
     return sum(total) / len(total)
 
 
@@ -124,8 +122,15 @@ class Curves:
 
 @torch.no_grad()
 def curves(
-    model: Any, x: Any, explanation: Explanation, *, steps: int = 16, baseline: str | float = "blur", orders: int = 3, seed: int = 0
-) -> Curves:  # fmt: skip
+    model: Any,
+    x: Any,
+    explanation: Explanation,
+    *,
+    steps: int = 16,
+    baseline: str | float = "blur",
+    orders: int = 3,
+    seed: int = 0,
+) -> Curves:
     """Deletion and insertion curves of an image's map: pixels in the order of its values, the largest first.
 
     Args:
@@ -181,7 +186,7 @@ def sensitivity(explainer: Callable[[Tensor], Tensor], x: Tensor, *, radius: flo
     with quietly():
         return float(
             captum("metrics").sensitivity_max(
-                lambda inputs: explainer(inputs).detach(),
+                lambda inputs: (explainer(inputs[0] if isinstance(inputs, tuple) else inputs).detach(),),
                 x,
                 perturb_radius=radius,
                 n_perturb_samples=samples,

@@ -16,8 +16,16 @@ from zoo.explain.gradients import Function
 from zoo.explain.subject import at_rest, pick_target
 
 
-def ascend(score: Function, start: Tensor, penalty: float, *, steps: int = 200, rate: float = 0.05) -> Tensor:
-    """argmax of score(I) − penalty · ‖I‖² by Adam from a start [1, …], as it."""
+def ascend(
+    score: Function,
+    start: Tensor,
+    penalty: float,
+    *,
+    steps: int = 200,
+    rate: float = 0.05,
+    limits: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
+    """argmax of score(I) − penalty · ‖I‖² by Adam from a start [1, …], as it; within limits, if there are any."""
     image = start.detach().clone().requires_grad_()
     optimizer = torch.optim.Adam([image], lr=rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
@@ -26,6 +34,9 @@ def ascend(score: Function, start: Tensor, penalty: float, *, steps: int = 200, 
         (image.grad,) = torch.autograd.grad(loss, image)
         optimizer.step()
         schedule.step()
+        if limits is not None:
+            with torch.no_grad():
+                image.clamp_(*limits)
     return image.detach()
 
 
@@ -56,7 +67,8 @@ def class_image(
             shift = torch.randint(-jitter, jitter + 1, (2,)).tolist() if jitter else [0, 0]
             return function(points.roll(shift, (2, 3)))
 
-        point = ascend(score, to_points(found, start[None]), penalty, steps=steps)
+        low, high = (to_points(found, torch.full_like(found.x, value)) for value in (0.0, 1.0))
+        point = ascend(score, to_points(found, start[None]), penalty, steps=steps, limits=(low, high))
     return _pixels(model, point)
 
 

@@ -365,7 +365,8 @@ def _row(model: Any, x: Any) -> Subject:
         "row", _to_model(point, model), scores, model, _to_model(absent, model), names=names,
         parts=torch.arange(point.shape[1]), labels=_feature_names(model, point.shape[1]),
         scale=None if scale is None else scale.detach(),
-        threshold=None if "regression" in model.task else 0.5 if hasattr(model, "backward_by_hand") else 0.0, background=lambda: _training_rows(model),
+        threshold=None if "regression" in model.task else 0.5 if hasattr(model, "backward_by_hand") else 0.0,
+        background=lambda: _training_rows(model),
     )  # fmt: skip
 
 
@@ -433,7 +434,8 @@ def _plain(model: Any, x: Any) -> Subject:
         raise InputError(
             f"x is numbers [F], [C, H, W], or a batch of one of these, not {point.dtype} {list(point.shape)}"
         )
-    point = point.detach().float() if not point.is_floating_point() else point.detach()
+    # a tensor keeps its precision, numbers from elsewhere have torch's usual one
+    point = point.detach() if isinstance(x, Tensor) and point.is_floating_point() else point.detach().float()
     if not torch.isfinite(point).all():
         raise InputError("x holds NaN or infinite values: clean it before the call")
     point = point if point.ndim in (2, 4) else point[None]
@@ -486,18 +488,17 @@ FAMILIES: tuple[tuple[Callable[[Any, Any], bool], Callable[[Any, Any], Subject]]
 @contextlib.contextmanager
 def at_rest(model: Any, seed: int) -> Iterator[None]:
     """In eval mode, with draws of this seed; afterwards mode, flags and the random state are what they were."""
-    if not isinstance(model, nn.Module):
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            yield
-        return
-    modes = {module: module.training for module in model.modules()}
-    with torch.random.fork_rng():
+    modes = {module: module.training for module in model.modules()} if isinstance(model, nn.Module) else {}
+    drawn = np.random.get_state()  # noqa: NPY002  # captum draws from it
+    with torch.random.fork_rng(), torch.inference_mode(False), torch.enable_grad():
         torch.manual_seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002
         try:
-            model.eval()
+            if isinstance(model, nn.Module):
+                model.eval()
             yield
         finally:
+            np.random.set_state(drawn)  # noqa: NPY002
             for module, mode in modes.items():
                 module.training = mode
 
