@@ -130,6 +130,6 @@ def test_class_images_and_dreams():
         before = model.features(model.transform(image)[None])["stage2"].square().mean()
         dreamt = dream.deep_dream(model, image, steps=10)
         after = model.features(model.transform(dreamt)[None])["stage2"].square().mean()
-    assert after > 1.5 * before
+    assert after > 1.2 * before
     with pytest.raises(InputError, match="deep dream needs a convolution"):
         dream.deep_dream(zoo.load("mlp-mnist"), image)
