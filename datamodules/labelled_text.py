@@ -7,7 +7,7 @@ length among them, is drawn anew in every epoch. A batch is (tokens int64 [B, T]
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import lightning
 import torch
@@ -93,6 +93,10 @@ class LabelledText(lightning.LightningDataModule):
     classes: Sequence[str]
     unit: Unit
     counts: ClassVar[dict[str, int]]
+    pieces: Any = (
+        None  # a `tokenizers.Tokenizer` that a model brought along: its pieces stand in place of the vocabulary
+    )
+    longest: int | None = None  # pieces of a text that such a model sees
 
     def __init__(self, batch_size: int = 128, *, seed: int = 0, root: str | None = None) -> None:
         super().__init__()
@@ -150,11 +154,10 @@ class LabelledText(lightning.LightningDataModule):
         trainer = self.trainer
         rank, world_size = (trainer.global_rank, trainer.world_size) if trainer and shuffle else (0, 1)
         device = trainer.strategy.root_device if trainer else torch.device("cpu")
-        index = index_of(self.vocabulary)
         with torch.inference_mode(False):  # an evaluation may be what asks first, and training needs ordinary tensors
             rows = self.texts(part)
             return LengthSorted(
-                [tokens_of(split(text, self.unit), index) for text, _ in rows],
+                self._tokens([text for text, _ in rows]),
                 torch.tensor([label for _, label in rows]),
                 self.batch_size,
                 shuffle=shuffle,
@@ -163,3 +166,9 @@ class LabelledText(lightning.LightningDataModule):
                 world_size=world_size,
                 device=device,
             )
+
+    def _tokens(self, texts: Sequence[str]) -> list[Tensor]:
+        if self.pieces is not None:
+            return [torch.tensor(found.ids[: self.longest]) for found in self.pieces.encode_batch(list(texts))]
+        index = index_of(self.vocabulary)
+        return [tokens_of(split(text, self.unit), index) for text in texts]

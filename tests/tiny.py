@@ -111,6 +111,24 @@ def sentence_pairs() -> Any:
     return sources, lengths, torch.cat([frame, sources.flip(1).clamp(min=3), 2 * frame], 1)
 
 
+def two_voices() -> Any:
+    """Four mixtures of a low and a high tone with overtones."""
+    t = torch.arange(2048) / 8000
+    pitch = torch.tensor([[110.0, 310.0], [130.0, 290.0], [120.0, 330.0], [140.0, 350.0]])[:, :, None]
+    voices = sum((2 * torch.pi * k * pitch * t).sin() / k for k in (1, 2, 3))
+    return voices.sum(1), voices
+
+
+def two_domains(size: int = 16) -> Callable[[], Any]:
+    """Eight labelled images of a source, eight of a target, which are darker."""
+
+    def make() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        x = torch.rand(16, 1, size, size, generator=torch.Generator().manual_seed(0))
+        return x[:8], torch.arange(8) % 10, x[8:] / 2
+
+    return make
+
+
 def word_pairs() -> Any:
     """Each word with the next one."""
     return torch.arange(64), torch.arange(64) + 1
@@ -321,6 +339,28 @@ TINY: dict[str, Tiny] = {
         data_init={"batch_size": 4, "vocab_size": 300},
         lr=1e-2,
     ),
+    "adapter-bert": Tiny(
+        {"vocab_size": 300, "context": 32, "layers": 2, "heads": 2, "width": 24, "bottleneck": 8, "num_classes": 18},
+        labelled_texts,
+        overfits=0.9,  # the language model is random and frozen
+        lr=3e-2,
+    ),
+    "dan": Tiny({"image_size": 28, "width": 8, "embedding_dim": 16}, two_domains(28), data="mnist", overfits=0.7),
+    "dann": Tiny(
+        {"image_size": 28, "width": 8, "embedding_dim": 16, "weight": 0.1}, two_domains(28), data="mnist", overfits=0.7
+    ),
+    "reprogrammed-gpt": Tiny(
+        {"patch": 7, "context": 16, "layers": 1, "heads": 2, "width": 16},
+        images(),
+        data="mnist",
+        overfits=0.9,  # the blocks are random and frozen
+        lr=3e-2,
+    ),
+    # only a border of noise learns, before a random network
+    "reprogrammed-input": Tiny({"depth": 8, "size": 20}, images(), data="mnist", overfits=0.999, lr=3e-2),
+    "residual-adapter": Tiny({"depth": 8, "width": 8}, images(8, 3, 16), data="cifar10"),
+    "gated-nested-unet-separation": Tiny({"widths": [8, 8, 8]}, two_voices, overfits=0.8),
+    "unet-separation": Tiny({"widths": [8, 8, 8]}, two_voices, overfits=0.8),
     "autoencoder": Tiny({"latent_dim": 8, "hidden": [16]}, **DIGITS, lr=1e-2),
     "cvae": Tiny(
         {"latent_dim": 4, "hidden": [16]}, **DIGITS, lr=1e-2, overfits=0.99

@@ -145,7 +145,7 @@ class ImageClassifier(ZooModule):
         trained = isinstance(first.weight, nn.Parameter)
         first.weight = nn.Parameter(new, requires_grad=first.weight.requires_grad) if trained else new
         self.hparams["in_channels"] = in_channels
-        self.transform = _with_channels(self.transform, in_channels)
+        self.transform = with_channels(self.transform, in_channels)
         print(f"{self.name or type(self).__name__}: {name}.weight now takes {in_channels} channel(s), was {before}")
 
     # A person's own images -------------------------------------------------------------------------------------------
@@ -292,7 +292,7 @@ class ImageClassifier(ZooModule):
         return x[:n], y[:n]
 
 
-def _with_channels(transform: Transform | None, channels: int) -> Transform | None:
+def with_channels(transform: Transform | None, channels: int) -> Transform | None:
     """The transform for images of another number of channels; None where no image has so many."""
     if transform is None or channels not in (1, 3):
         return None

@@ -258,3 +258,10 @@ def _plain(method: Any) -> str:
             starred = True
         parts.append(p.name if p.default in (p.empty, REQUIRED) else f"{p.name}={p.default!r}")
     return f"({', '.join(parts)})"
+
+
+@runtime_checkable
+class Separates(Protocol):
+    """Takes sounds apart: float32 [sources, samples] at the sound's own rate."""
+
+    def separate(self, audio: Any, *, rate: int | None = None) -> Tensor: ...
