@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, SupportsIndex, overload
 
 from zoo.errors import InputError, UnknownNameError
+from zoo.paths import whereabouts
 from zoo.registry import ARCHITECTURES
 
 INDEX = Path(__file__).with_name("index.json")
@@ -82,6 +83,11 @@ class ModelInfo:
         return -claim.value if claim.better == "higher" else claim.value
 
     @property
+    def where(self) -> str:
+        """Where the weights are: "here", "bundled", in a "wheel", on the "Hub", or "nowhere yet"."""
+        return whereabouts(self.name, self.repo)
+
+    @property
     def facts(self) -> dict[str, str]:
         """What is known, as texts for a table, without the metrics."""
         return {
@@ -149,11 +155,11 @@ class ModelTable(list[ModelInfo]):
         return table
 
     def _rows(self) -> list[tuple[str, ...]]:
-        rows: list[tuple[str, ...]] = [("name", "task", "data", "parameters", "MiB", "metrics")]
+        rows: list[tuple[str, ...]] = [("name", "task", "data", "parameters", "MiB", "where", "metrics")]
         for m in self:
             first = sorted(m.metrics.values(), key=lambda v: self.sorted_by not in (v.key, v.metric))
             shown = "  ".join(str(v) for v in first[:3])
-            rows.append((m.name, m.task, m.dataset, f"{m.parameters:,}", f"{m.size / 2**20:.1f}", shown))
+            rows.append((m.name, m.task, m.dataset, f"{m.parameters:,}", f"{m.size / 2**20:.1f}", m.where, shown))
         return rows
 
     def _repr_html_(self) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from zoo.errors import CheckpointError
 from zoo.index import ModelInfo, entries, nearest
-from zoo.paths import CHECKPOINTS, names_in
+from zoo.paths import CHECKPOINTS, in_wheels, names_in
 
 SCHEME = "hf://"
 FILES = ("config.json", "model.safetensors", "golden.safetensors", "metrics.json")  # what loading and checking need
@@ -57,8 +57,14 @@ def locate(
     if text not in entries():
         raise nearest(text, names_in(CHECKPOINTS))
     entry = entries()[text]
+    if revision is None and (folder := in_wheels(text)) is not None:
+        _check_pin(folder, entry)
+        return folder
     if entry.repo is None:
-        raise CheckpointError(f"{text} isn't published on the Hub yet: use a checkout of the repository that holds it")
+        raise CheckpointError(
+            f"{text} isn't published on the Hub yet: install its wheel of weights, or use a checkout of the repository; "
+            f"here are {', '.join(names_in(CHECKPOINTS)) or 'no models'}"
+        )
     folder = _download(entry.repo, revision or entry.revision or "main", **options)
     if revision is None:
         _check_pin(folder, entry)
@@ -73,7 +79,7 @@ def _check_pin(folder: Path, entry: ModelInfo) -> None:
         return  # reading the checkpoint says what is wrong with it
     if found != entry.sha256:
         raise CheckpointError(
-            f"{entry.repo} holds other weights of {entry.name} than this version of the package was published with "
+            f"{entry.repo or folder} holds other weights of {entry.name} than this version of the package was published with "
             f"(sha256 {str(found)[:12]}…, not {entry.sha256[:12]}…): update the package, or name a revision to trust"
         )
 
