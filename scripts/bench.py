@@ -13,7 +13,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -22,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import zoo
 from datamodules.base import TensorLoader
+from zoo.core.files import write_text
 from zoo.paths import CHECKPOINTS
 from zoo.train.experiment import cpu_name
 
@@ -182,7 +182,7 @@ def main() -> int:
         start, end = MARKERS
         old = README.read_text(encoding="utf-8")
         new = re.sub(f"{start}.*{end}", lambda _: f"{start}\n{text}\n{end}", old, flags=re.DOTALL)
-        Path(README).write_text(new, encoding="utf-8")
+        write_text(README, new)
     return 0
 
 

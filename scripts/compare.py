@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 import zoo
+from zoo.core.files import write_text
 from zoo.core.images import save_grid
 from zoo.errors import InputError, ZooError
 from zoo.index import ModelInfo, models
@@ -99,7 +100,7 @@ def main() -> int:
     text = markdown(rows, options.task, options.data, options.images, baseline)
     stem = f"compare-{options.task}-{options.data}"
     save_grid(torch.cat([images for _, images in measured]), options.into / f"{stem}.png", columns=COLUMNS)
-    (options.into / f"{stem}.md").write_text(text, encoding="utf-8")
+    write_text(options.into / f"{stem}.md", text)
     print(text)
     return 0
 

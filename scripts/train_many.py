@@ -14,6 +14,8 @@ jobs two and a half times less, as small kernels queue behind the large ones of 
 """
 
 import argparse
+import contextlib
+import ctypes
 import json
 import os
 import signal
@@ -29,6 +31,7 @@ import yaml
 
 from zoo.errors import InputError, UnknownNameError, ZooError
 from zoo.paths import CHECKPOINTS, names_in
+from zoo.train.experiment import end_on_sigterm
 
 LIMIT = 15 * 2**20
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,6 +51,7 @@ def main(argv: list[str] | None = None) -> int:
         "--unpack", type=Path, metavar="ARCHIVES", help="put archives into checkpoints/, and nothing else"
     )
     options, overrides = parser.parse_known_args(argv)
+    end_on_sigterm()
     try:
         if options.unpack:
             print("\n".join(unpack(options.unpack, CHECKPOINTS)))
@@ -129,7 +133,12 @@ def train(
                 name = waiting.pop(0)
                 with (logs / f"{name}.log").open("ab") as log:
                     running[name] = subprocess.Popen(
-                        command(name, runs, overrides), stdout=log, stderr=log, env=env, start_new_session=True
+                        command(name, runs, overrides),
+                        stdout=log,
+                        stderr=log,
+                        env=env,
+                        start_new_session=True,
+                        preexec_fn=end_with_parent,
                     )
             for name, process in list(running.items()):
                 if process.poll() is None:
@@ -151,6 +160,12 @@ def train(
         if archives and (pending := [name for name in done if name not in packed]):
             pack([CHECKPOINTS / name for name in pending], archives)
     return done, failed, [*running, *waiting]
+
+
+def end_with_parent() -> None:
+    """On Linux: tell a child to end when its parent dies, even by SIGKILL."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 def stop(process: "subprocess.Popen[bytes]", patience: float = 5.0) -> None:
@@ -217,6 +232,7 @@ def unpack(archives: Path, into: Path) -> list[str]:
     Raises:
         InputError: for no archives, or a member with a name that isn't ours.
     """
+    from zoo.core.files import is_plain
     from zoo.store.atomic import replacing
     from zoo.store.folder import read_config
 
@@ -228,7 +244,8 @@ def unpack(archives: Path, into: Path) -> list[str]:
         with tarfile.open(path) as archive:
             for member in archive:
                 folder, _, file = member.name.partition("/")
-                if not member.isfile() or not file or "/" in file or folder.startswith(".") or file.startswith("."):
+                stem = file.rpartition(".part")[0] or file
+                if not member.isfile() or not is_plain(folder) or not is_plain(stem):
                     raise InputError(f"{path} has a member {member.name!r}, which train_many.py never writes")
                 content = archive.extractfile(member)
                 assert content is not None
@@ -239,7 +256,7 @@ def unpack(archives: Path, into: Path) -> list[str]:
             stem, part, _ = file.rpartition(".part")
             key = stem if part else file
             whole[key] = whole.get(key, b"") + files[file]
-        with replacing(into / name) as staged:
+        with replacing(into / name, overwrite=True) as staged:
             for file, raw in whole.items():
                 (staged / file).write_bytes(raw)
             read_config(staged)

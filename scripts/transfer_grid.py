@@ -24,6 +24,7 @@ import zoo
 from datamodules.subset import Subset
 from zoo import registry
 from zoo.core.classifier import ImageClassifier
+from zoo.core.files import plain_name, write_json, writing
 from zoo.core.precision import quick_precision
 from zoo.errors import InputError, ZooError
 from zoo.store.cards import write_section
@@ -85,7 +86,7 @@ class Grid:
             model = train()
             (accuracy,) = (e["value"] for e in model.evaluate(self.data(half)) if e["metric"] == "accuracy")
             self.table["accuracy"][name] = accuracy
-            self.path.write_text(json.dumps(self.table, indent=1) + "\n", encoding="utf-8")
+            write_json(self.path, self.table, indent=1)
             print(f"{name}: {accuracy:.4f}", flush=True)
 
     def fresh(self, num_classes: int) -> ImageClassifier:
@@ -131,7 +132,8 @@ def draw(table: dict[str, Any], path: Path) -> None:
     axes.set_xlabel("parts taken over")
     axes.set_ylabel("accuracy on B, %")
     axes.legend()
-    figure.savefig(path, dpi=90)
+    with writing(path) as file:
+        figure.savefig(file, dpi=90)
 
 
 def extra(name: str, table: dict[str, Any]) -> str:
@@ -162,7 +164,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--into", type=Path, help="folder of the results (default: the checkpoint's)")
     options = parser.parse_args(argv)
     try:
-        folder = Path(__file__).parent.parent / "checkpoints" / options.name
+        folder = Path(__file__).parent.parent / "checkpoints" / plain_name(options.name, "the name of a recipe")
         recipe = read_recipe(folder / "recipe.yaml")
         into = options.into or folder
         into.mkdir(parents=True, exist_ok=True)

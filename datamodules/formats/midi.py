@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from zoo.core.checks import check_count
+from zoo.core.files import write_bytes
 from zoo.errors import InputError
 
 LOWEST, KEYS = 21, 88  # A0; the keys of a piano
@@ -44,7 +45,7 @@ def write_midi(
     division = TICKS * check_count(steps_per_beat, "steps_per_beat")
     header = b"MThd" + (6).to_bytes(4, "big") + b"".join(n.to_bytes(2, "big") for n in (0, 1, division))
     path = Path(path)
-    path.write_bytes(header + b"MTrk" + len(track).to_bytes(4, "big") + track)
+    write_bytes(path, header + b"MTrk" + len(track).to_bytes(4, "big") + track)
     return path
 
 

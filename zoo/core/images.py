@@ -12,6 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional as F
 
+from zoo.core.files import check_output, writing
 from zoo.errors import InputError
 
 ImageLike = str | Path | Image.Image | np.ndarray | Tensor
@@ -242,8 +243,8 @@ def save_grid(images: Tensor, path: str | Path, *, columns: int | None = None, s
     columns = columns or max(1, round(len(images) ** 0.5))
     big = F.interpolate(images.detach().float().cpu().clamp(0, 1), scale_factor=scale, mode="nearest")
     grid = make_grid(big, nrow=columns, padding=2, pad_value=0.5)  # [3, H, W]
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    check_output(path, Image.registered_extensions())
     pixels = (grid * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
-    Image.fromarray(pixels if images.shape[1] == 3 else pixels[..., 0]).save(path, optimize=True)
-    return path
+    with writing(path) as file:
+        Image.fromarray(pixels if images.shape[1] == 3 else pixels[..., 0]).save(file, optimize=True)
+    return Path(path)

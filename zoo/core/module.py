@@ -129,11 +129,21 @@ class ZooModule(OwnData, L.LightningModule):
 
         return info(self.name or "unpublished")
 
-    def save_pretrained(self, folder: str | Path, *, base_model: str | None = None) -> Path:
-        """Write config.json, model.safetensors and golden.safetensors to a folder that `zoo.load` reads."""
+    def save_pretrained(self, folder: str | Path, *, base_model: str | None = None, overwrite: bool = False) -> Path:
+        """Write config.json, model.safetensors and golden.safetensors to a folder that `zoo.load` reads.
+
+        Files of the folder that the zoo didn't write stay as they are, and a link is followed.
+
+        Args:
+            base_model: the Hub repository that the model was fine-tuned from.
+            overwrite: replace even a config.json or another file of our names that the zoo didn't write.
+
+        Raises:
+            InputError: for a folder that can't be written, or holds such a file.
+        """
         from zoo.store.folder import write
 
-        return write(self, Path(folder), base_model=base_model)
+        return write(self, Path(folder), base_model=base_model, overwrite=overwrite)
 
     def push_to_hub(
         self,

@@ -8,7 +8,6 @@ The Fréchet distance falls with the number of samples N, nearly as a + b/N. It 
 limit 2 d(N) − d(N/2) that this line has for infinitely many.
 """
 
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache
@@ -20,6 +19,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
+from zoo.core.files import write_bytes
 from zoo.core.metric import entry
 from zoo.errors import InputError
 from zoo.metrics import diversity
@@ -193,8 +193,6 @@ def _train_features(dataset: str, extractor_sha256: str) -> Tensor:
     with suppress(OSError, safetensors.SafetensorError, KeyError):  # not there, or cut off: measured anew
         return load_file(kept)["features"]
     features = embed(load_pair(dataset)[0], images_of(dataset)[0])
-    staged = kept.with_suffix(f".{os.getpid()}.tmp")
-    with suppress(OSError):  # a folder that can't be written to only costs the time
-        staged.write_bytes(to_safetensors({"features": features}))
-        os.replace(staged, kept)
+    with suppress(InputError):  # a folder that can't be written to only costs the time
+        write_bytes(kept, to_safetensors({"features": features}))
     return features

@@ -16,7 +16,6 @@ classifier that names classes, that it was made with; with others it is refused.
 
 import argparse
 import json
-import os
 import shutil
 import sys
 from dataclasses import dataclass, replace
@@ -32,6 +31,7 @@ from datamodules.base import TensorDataModule
 from datamodules.files import data_root
 from zoo import api
 from zoo.core.classifier import ImageClassifier
+from zoo.core.files import write_bytes
 from zoo.errors import CheckpointError, InputError, UnknownNameError, ZooError
 from zoo.metrics.diversity import class_histogram
 from zoo.metrics.features import class_probabilities, embed
@@ -222,9 +222,7 @@ def _read(dataset: str, made: dict[str, str]) -> Reference:
 
 def _write(dataset: str, reference: Reference, made: dict[str, str]) -> Path:
     path = _folder(dataset) / FILE
-    staged = path.with_suffix(".tmp")
-    staged.write_bytes(to_safetensors({key: v.contiguous() for key, v in vars(reference).items()}, made))
-    os.replace(staged, path)
+    write_bytes(path, to_safetensors({key: v.contiguous() for key, v in vars(reference).items()}, made))
     return path
 
 

@@ -15,6 +15,7 @@ import yaml
 from huggingface_hub import EvalResult, ModelCardData
 
 from zoo import registry
+from zoo.core.files import write_text
 from zoo.core.protocols import verbs_of
 from zoo.errors import CheckpointError
 from zoo.index import INDEX
@@ -86,7 +87,7 @@ def folders() -> list[Folder]:
 
 def write_card(path: Path) -> None:
     """Write README.md of a checkpoint folder."""
-    (path / "README.md").write_text(card(Folder(path)), encoding="utf-8")
+    write_text(path / "README.md", card(Folder(path)))
 
 
 def write_section(path: Path, text: str, *, measured_on: Iterable[str] = ()) -> None:
@@ -100,7 +101,7 @@ def write_section(path: Path, text: str, *, measured_on: Iterable[str] = ()) -> 
     if notes:
         text = re.sub(r"(?m)^(## .*\n)", rf"\1\n<!-- measured on {', '.join(notes)} -->\n", text)
     found = _sections(file.read_text(encoding="utf-8") if file.exists() else "") | _sections(text)
-    file.write_text("\n".join(found.values()), encoding="utf-8")
+    write_text(file, "\n".join(found.values()))
 
 
 def outdated_sections(path: Path) -> list[str]:

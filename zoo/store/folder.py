@@ -13,6 +13,7 @@ only under its name and shape. Nothing is ever unpickled.
 import hashlib
 import inspect
 import json
+import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,11 +27,12 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
 from zoo import registry
+from zoo.core.files import is_plain, plain_name
 from zoo.core.images import Transform
 from zoo.core.module import ZooModule, init_arguments
 from zoo.errors import CheckpointError, ZooError
 from zoo.store import int8
-from zoo.store.atomic import replacing
+from zoo.store.atomic import check_writable, replacing, settle
 from zoo.store.guard import bounded
 
 FORMAT = 1
@@ -49,6 +51,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         CheckpointError: if it is missing, no JSON, of another format, or has keys or values that aren't ours.
     """
     path = folder / "config.json"
+    settle(folder)
     if not path.exists():
         raise CheckpointError(f"{folder} is no checkpoint: it has no config.json")
     try:
@@ -76,7 +79,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: weights must be an object with the sha256 of model.safetensors")
     classes, data = config["classes"], config["data"]
     sound = {
-        "name": config["name"] is None or isinstance(config["name"], str),
+        "name": config["name"] is None or is_plain(config["name"]),
         "task": isinstance(config["task"], str),
         "preprocess": config["preprocess"] is None or isinstance(config["preprocess"], dict),
         "classes": classes is None or (isinstance(classes, list) and all(isinstance(c, str) for c in classes)),
@@ -260,12 +263,18 @@ def write(
     data: dict[str, Any] | None = None,
     base_model: str | None = None,
     preview: bool = True,
+    overwrite: bool = False,
 ) -> Path:
-    """Write the model's part of a checkpoint folder (config, weights, golden tensors, preview): all of it or nothing."""
+    """Write the model's part of a checkpoint folder (config, weights, golden tensors, preview): all of it or nothing.
+
+    Other files of the folder stay as they are; `overwrite` lets ours replace such as have one of their names.
+    """
+    check_writable(folder, overwrite=overwrite)
+    name = plain_name(name or model.name or Path(os.path.realpath(folder)).name, "the name of a checkpoint")
     raw = weights_bytes(model, dtype)
     config = {
         "zoo_format": FORMAT,
-        "name": name or model.name or folder.name,
+        "name": name,
         "architecture": registry.name_of(type(model), registry.ARCHITECTURES),
         "init": init_arguments(model),
         "task": model.task,
@@ -282,7 +291,7 @@ def write(
     if base_model:
         config["base_model"] = base_model
     try:
-        with replacing(folder) as staged:
+        with replacing(folder, overwrite=overwrite) as staged:
             (staged / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
             (staged / "model.safetensors").write_bytes(raw)
             pieces = init_arguments(model).get("tokenizer")

@@ -8,6 +8,7 @@ A card's own sections, extra.md, are the work of `scripts/figures/`: those that 
 
 import argparse
 
+from zoo.core.files import write_text
 from zoo.store.cards import folders, generated, outdated_sections, stale
 
 
@@ -22,7 +23,7 @@ def main(argv: list[str]) -> int:
         print(f"stale: {path}")
     if not check:
         for path, text in generated().items():
-            path.write_text(text, encoding="utf-8")
+            write_text(path, text)
     outdated = [(folder.path, title) for folder in folders() for title in outdated_sections(folder.path)]
     for path, title in outdated:
         print(f'outdated: "{title}" in {path / "extra.md"} was measured on other weights; run its figure script again')

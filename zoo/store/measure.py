@@ -8,7 +8,6 @@ python scripts/evaluate.py gcn-cora gat-cora                                # se
 import argparse
 import hashlib
 import inspect
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import lightning as L
 
 from zoo import registry
 from zoo.core.allocator import keep_freed_memory
+from zoo.core.files import write_json
 from zoo.errors import InputError, UnknownNameError, ZooError
 from zoo.store import folder as checkpoint
 from zoo.store.hub import locate
@@ -88,7 +88,7 @@ def measure(name: str, root: str | None, *, write: bool) -> None:
         entry["sha256"] = sha256
         print(f"{entry['dataset']}/{entry['split']}/{entry['metric']}: {entry['value']:.5g}   ({entry['how']})")
     if write:
-        (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+        write_json(folder / "metrics.json", metrics)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """Where a folder was published: kept beside it in hub.json, since it can't be part of the commit that it names."""
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from zoo.core.files import write_json
 from zoo.errors import CheckpointError
 
 PIN = "hub.json"  # where the folder was published; it can't be part of the commit that it names
@@ -24,9 +24,7 @@ class Published:
 def write_pin(folder: Path, published: Published) -> None:
     """Keep in the folder where it was published; the index takes it from there."""
     facts = {key: value for key, value in asdict(published).items() if key != "changed"}
-    staged = folder / f".{PIN}.tmp"
-    staged.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    os.replace(staged, folder / PIN)
+    write_json(folder / PIN, facts)
 
 
 def read_pin(folder: Path, sha256: str) -> dict[str, str]:

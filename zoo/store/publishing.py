@@ -10,10 +10,10 @@ others are still published. Interrupted, the same command goes on; what is uncha
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
+from zoo.core.files import write_text
 from zoo.errors import UnknownNameError, ZooError
 
 
@@ -76,6 +76,4 @@ def pin_index() -> None:
     from zoo.index import INDEX
     from zoo.store.cards import generated
 
-    staged = INDEX.with_suffix(".tmp")
-    staged.write_text(generated()[INDEX], encoding="utf-8")
-    os.replace(staged, INDEX)
+    write_text(INDEX, generated()[INDEX])

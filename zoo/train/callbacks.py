@@ -3,6 +3,7 @@
 import csv
 import os
 import time
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch.optim import Optimizer
 
+from zoo.core.files import sync, write_text
 from zoo.errors import InputError
-from zoo.store.atomic import sync
 
 
 class Resume(Callback):
@@ -27,11 +28,18 @@ class Resume(Callback):
         due = time.monotonic() - self.last_save > self.every_seconds
         if not (trainer.strategy.broadcast(due) or trainer.should_stop):
             return
-        staged = self.path.with_suffix(".tmp")
-        trainer.save_checkpoint(staged)
-        if trainer.is_global_zero:
-            sync(staged)
-            os.replace(staged, self.path)
+        staged = self.path.with_suffix(".tmp")  # of this run alone, which owns its folder
+        try:
+            trainer.save_checkpoint(staged)
+            if trainer.is_global_zero:
+                sync(staged)
+                os.replace(staged, self.path)
+        except (OSError, RuntimeError) as error:  # torch's own writer turns a full disk into a RuntimeError
+            staged.unlink(missing_ok=True)
+            raise InputError(
+                f"the state of the run can't be saved to {self.path} ({error}): free some space and run the same "
+                "command; it goes on from the state before"
+            ) from None
         self.last_save = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:
@@ -70,10 +78,11 @@ class History(Callback):
         self.rows.append(clock | values)
         if trainer.is_global_zero:
             columns = list(dict.fromkeys(key for row in self.rows for key in row))
-            with self.path.open("w", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, columns, lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(self.rows)
+            text = StringIO()
+            writer = csv.DictWriter(text, columns, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(self.rows)
+            write_text(self.path, text.getvalue())
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows, "seconds": self.elapsed()}

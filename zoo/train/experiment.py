@@ -13,9 +13,11 @@ import json
 import os
 import platform
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
+import threading
 import warnings
 from pathlib import Path
 from typing import Any
@@ -23,8 +25,10 @@ from typing import Any
 import yaml
 
 from zoo.core.allocator import keep_freed_memory
+from zoo.core.files import plain_name, write_json, write_text
 from zoo.errors import InputError, UnknownNameError, ZooError
 from zoo.paths import CHECKPOINTS, ROOT, names_in
+from zoo.store.atomic import OURS, check_writable, owned, replacing
 
 
 def main(argv: list[str]) -> int:
@@ -35,19 +39,41 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--into", type=Path, help="publish to this folder, in place of checkpoints/NAME")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where runs are kept (default: runs)")
     parser.add_argument("--fresh", action="store_true", help="forget an earlier run of the same name")
+    parser.add_argument("--overwrite", action="store_true", help="publish into a folder that holds other files, too")
     parser.add_argument("--fit", type=int, nargs="+", metavar="SEED", help=argparse.SUPPRESS)
     options, overrides = parser.parse_known_args(argv)
+    end_on_sigterm()
     try:
         if options.fit is not None:
             keep_freed_memory()
             for seed in options.fit:
                 fit_one(options.name, seed, options.runs, overrides)
         else:
-            run(options.name, options.runs, overrides, options.seeds, options.into, options.fresh)
+            run(
+                options.name,
+                options.runs,
+                overrides,
+                options.seeds,
+                options.into,
+                options.fresh,
+                options.overwrite,
+            )
     except ZooError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def forget(run: Path) -> None:
+    """Remove a run that nobody owns: what training left in its seeds' folders.
+
+    Raises:
+        InputError: if one of them is still being trained.
+    """
+    with contextlib.ExitStack() as held:
+        for seed in sorted(run.glob("seed*")):
+            held.enter_context(owned(seed))
+        shutil.rmtree(run, ignore_errors=True)
 
 
 def recipe_of(name: str) -> Path:
@@ -56,14 +82,20 @@ def recipe_of(name: str) -> Path:
     Raises:
         UnknownNameError: a LookupError with the nearest names.
     """
-    path = CHECKPOINTS / name / "recipe.yaml"
+    path = CHECKPOINTS / plain_name(name, "the name of a recipe") / "recipe.yaml"
     if not path.is_file():
         raise UnknownNameError("recipe", name, names_in(CHECKPOINTS, "recipe.yaml"))
     return path
 
 
 def run(
-    name: str, runs: Path, overrides: list[str], seeds: int | None = None, into: Path | None = None, fresh: bool = False
+    name: str,
+    runs: Path,
+    overrides: list[str],
+    seeds: int | None = None,
+    into: Path | None = None,
+    fresh: bool = False,
+    overwrite: bool = False,
 ) -> Path:
     """Fit and evaluate all seeds of a recipe, then publish; returns the published folder.
 
@@ -75,8 +107,10 @@ def run(
     count = seeds or int(export.get("seeds", 1))
     if fresh and world > 1:
         raise InputError(f"--fresh can't be told to {world} processes at once: remove {runs / name} first")
+    if into is not None:
+        check_writable(into, alone=True, overwrite=overwrite)
     if fresh:
-        shutil.rmtree(runs / name, ignore_errors=True)
+        forget(runs / name)
     train = [sys.executable, "-m", "zoo.train"]
     evaluate = [sys.executable, "-m", "zoo.store.measure"]
     folders = [runs / name / f"seed{seed}" / name for seed in range(count)]
@@ -93,6 +127,7 @@ def run(
     return target if rank else publish(name, folders, target)
 
 
+PATIENCE = 10.0  # seconds for a process that was told to end
 LAUNCHERS = ("RANK", "LOCAL_", "WORLD_", "GROUP_", "ROLE_", "MASTER_", "TORCHELASTIC_", "SLURM_")
 
 
@@ -102,6 +137,11 @@ def launched() -> tuple[int, int]:
         if rank in os.environ and world in os.environ:
             return int(os.environ[rank]), int(os.environ[world])
     return 0, 1
+
+
+def rank_in_run() -> int:
+    """This process's rank, also where Lightning itself has started the others."""
+    return launched()[0] or int(os.environ.get("LOCAL_RANK") or 0)
 
 
 def export_of(recipe: Path) -> dict[str, Any]:
@@ -120,18 +160,21 @@ def fit_one(name: str, seed: int, runs: Path, overrides: list[str]) -> None:
     """Fit one seed, from its last saved state if there is one, and export it with provenance."""
     for told_on_purpose in ("LightningCLI's args parameter", "will be overridden by", "LeafSpec"):
         warnings.filterwarnings("ignore", f".*{told_on_purpose}")
+    recipe, folder = recipe_of(name), runs / name / f"seed{seed}"
+    with contextlib.nullcontext() if rank_in_run() else owned(folder):
+        _fit_one(name, recipe, folder, seed, overrides)
+
+
+def _fit_one(name: str, recipe: Path, folder: Path, seed: int, overrides: list[str]) -> None:
     from zoo.core.module import init_arguments
-    from zoo.store.atomic import replacing
     from zoo.store.folder import write
     from zoo.train.recipe import fit
 
-    recipe, folder = recipe_of(name), runs / name / f"seed{seed}"
-    folder.mkdir(parents=True, exist_ok=True)
     fingerprint = json.dumps([recipe.read_text(encoding="utf-8"), overrides])
     mark = folder / "recipe.json"
     if mark.exists() and mark.read_text(encoding="utf-8") != fingerprint:
         raise InputError(f"{folder} holds a run of another recipe or other options: add --fresh to start anew")
-    mark.write_text(fingerprint, encoding="utf-8")
+    write_text(mark, fingerprint)
     fold = export_of(recipe).get("fold")
     of_seed = [f"--seed_everything={seed}", *([f"--{fold}={seed}"] if fold else [])]
     if shuffles(recipe):
@@ -146,7 +189,7 @@ def fit_one(name: str, seed: int, runs: Path, overrides: list[str]) -> None:
     config = cli.config
     init = init_arguments(data)
     root = init.pop("root", None)  # a path of this machine: what is published holds none
-    (folder / "run.json").write_text(json.dumps({"root": root}), encoding="utf-8")
+    write_json(folder / "run.json", {"root": root})
     paired = {"name": registry.name_of(type(data), registry.DATAMODULES), "init": init}
     export = folder / name
     with replacing(export) as staged:
@@ -200,7 +243,6 @@ def cpu_name() -> str:
 
 def publish(name: str, folders: list[Path], target: Path) -> Path:
     """Move the first seed's folder to its place, with mean and std over all seeds in its metrics."""
-    from zoo.store.atomic import replacing
     from zoo.store.cards import write_card
 
     measured = [json.loads((folder / "metrics.json").read_text(encoding="utf-8")) for folder in folders]
@@ -221,8 +263,8 @@ def publish(name: str, folders: list[Path], target: Path) -> Path:
         facts["seconds_all_seeds"] = [
             json.loads((folder / "provenance.json").read_text(encoding="utf-8"))["seconds"] for folder in folders
         ]
-    with replacing(target) as staged:
-        for file in folders[0].iterdir():
+    with replacing(target, overwrite=True) as staged:
+        for file in (path for path in folders[0].iterdir() if path.name in OURS):
             shutil.copyfile(file, staged / file.name)
         (staged / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
         (staged / "provenance.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
@@ -238,6 +280,16 @@ def _same_claim(a: dict[str, Any], b: dict[str, Any]) -> bool:
     return all(a[key] == b[key] for key in ("dataset", "split", "metric"))
 
 
+def end_on_sigterm() -> None:
+    """Leave by an exception when told to end, so that what was started ends, too, and nothing is left behind."""
+
+    def leave(*_: Any) -> None:
+        raise SystemExit(128 + signal.SIGTERM)
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, leave)
+
+
 def call(command: list[str], *, alone: bool = False) -> None:
     """Run a command in its own process, its output passed through; `alone` as if no launcher had started this one.
 
@@ -245,7 +297,17 @@ def call(command: list[str], *, alone: bool = False) -> None:
         InputError: if it fails; it has said why itself.
     """
     env = {key: value for key, value in os.environ.items() if not (alone and key.startswith(LAUNCHERS))}
+    # neither an empty entry nor the folder of -m: they would put the working directory before the standard library
     env["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    code = subprocess.run(command, env=env, check=False).returncode
+    env["PYTHONSAFEPATH"] = "1"
+    process = subprocess.Popen(command, env=env)
+    try:
+        code = process.wait()
+    finally:
+        if process.poll() is None:  # this process was told to end: so is the one that it waits for
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(PATIENCE)
+            process.kill()
     if code:
         raise InputError(f"{command[2]} stopped with code {code}; the same command resumes what was saved")

@@ -35,6 +35,7 @@ from zoo.api import load
 from zoo.core.allocator import keep_freed_memory
 from zoo.core.checks import check_count
 from zoo.core.classifier import ImageClassifier
+from zoo.core.files import plain_name
 from zoo.core.module import ZooModule, init_arguments
 from zoo.errors import InputError, MissingExtraError, ZooError
 from zoo.store import atomic, cards
@@ -226,6 +227,7 @@ def finetune(
     scratch: bool = True,
     seed: int = 0,
     fresh: bool = False,
+    overwrite: bool = False,
     trainer: dict[str, Any] | None = None,
 ) -> FineTuned:
     """Fine-tune a model on your own data, measure it on a held-out part, and write it as a checkpoint folder.
@@ -244,6 +246,7 @@ def finetune(
         scratch: train the same architecture from fresh weights too, alike, to compare.
         seed: of everything random.
         fresh: replace an earlier result in the same folder.
+        overwrite: write beside files of the folder that the zoo didn't write; they stay as they are.
         trainer: arguments of `lightning.Trainer`.
 
     Raises:
@@ -255,6 +258,8 @@ def finetune(
     check_count(epochs, "epochs")
     if patience is not None:
         check_count(patience, "patience")
+    if into is not None:
+        atomic.check_writable(Path(into), alone=True, overwrite=overwrite)
     learner = model if isinstance(model, ZooModule) else load(model)
     base = learner.name or (type(learner).__name__.lower() if isinstance(model, ZooModule) else str(model))
     given = dict(settings or {}) | ({} if root is None else {"root": str(root)})
@@ -262,6 +267,8 @@ def finetune(
     kind = data if isinstance(data, str) else registry.name_of(type(data), registry.DATAMODULES)
     place = given.get("root") or getattr(module, "root", None) or kind
     target = Path(into) if into else Path("runs") / f"{base}-{Path(str(place)).stem}"
+    plain_name(target.name, "the name of a checkpoint")
+    atomic.check_writable(target, alone=True, overwrite=overwrite)
     if (target / "config.json").exists() and not fresh:
         raise InputError(f"{target} holds a result already: choose another folder by --into, or add --fresh")
     L.seed_everything(seed, verbose=False)
@@ -301,7 +308,7 @@ def finetune(
         extra = {"freeze": list(freeze), "patience": patience, "scratch": scratch}
         command = command_of(base, kind, knobs | {"seed": seed}, {"data": told, "trainer": trainer or {}}, extra)
         paired = {"name": kind, "init": init}
-        with atomic.replacing(target) as staged:
+        with atomic.replacing(target, overwrite=overwrite) as staged:
             for file in staged.iterdir():
                 file.unlink()  # nothing of an earlier result may stay
             written = staged / target.name  # `write` replaces a folder of its own
@@ -494,6 +501,7 @@ def confusion(model: ImageClassifier, data: L.LightningDataModule) -> Tensor:
 def draw_confusion(counts: Tensor, classes: list[str], path: Path) -> None:
     """A confusion matrix as a PNG: shares of each row as colour, counts as numbers."""
     plot = plotting()
+    classes = [name.replace("$", r"\$") for name in classes]  # no formulas
     side = 2.5 + 0.5 * len(classes)
     figure, axes = plot.subplots(figsize=(side, side), dpi=100, layout="constrained")
     shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
@@ -588,6 +596,9 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--fresh", action="store_true", help="replace an earlier result in the same folder")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="write beside other files of the folder, which stay as they are"
+    )
     options, rest = parser.parse_known_args(argv)
     keep_freed_memory()
     try:
@@ -615,6 +626,7 @@ def run(options: argparse.Namespace, rest: list[str]) -> FineTuned:
         scratch=not options.no_scratch,
         seed=options.seed,
         fresh=options.fresh,
+        overwrite=options.overwrite,
         trainer=settings["trainer"],
     )
     for metric, value in found.after.items():

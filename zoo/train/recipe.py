@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import lightning as L
+import torch
 from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Callback, ProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -17,6 +18,7 @@ from torch.optim import Optimizer
 
 from zoo.core.module import ZooModule
 from zoo.core.precision import bfloat16_is_slow
+from zoo.errors import InputError
 from zoo.train.callbacks import History, Resume
 from zoo.train.schedule import WarmupDecay
 
@@ -119,6 +121,25 @@ def float32_is_quicker(trainer: L.Trainer) -> bool:
     return on_cpu and str(trainer.precision).startswith("bf16") and bfloat16_is_slow("cpu")
 
 
+def check_state(path: Path) -> None:
+    """Refuse a saved state that no run wrote, in place of whatever Lightning would make of it.
+
+    Raises:
+        InputError: if the file is there and can't be read as one.
+    """
+    if not path.exists():
+        return
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        sound = isinstance(state, dict) and {"state_dict", "epoch", "loops"} <= state.keys()
+    except Exception as error:  # no zip file, or one without the records of torch
+        raise InputError(
+            f"{path} is damaged ({type(error).__name__}): remove it to start anew, or put an undamaged copy in its place"
+        ) from None
+    if not sound:
+        raise InputError(f"{path} is no saved state of a run: remove it to start anew")
+
+
 def fit(recipe: Path, run: Path, overrides: list[str]) -> tuple[ZooModule, L.LightningDataModule, RecipeCLI, History]:
     """Train by a recipe in a run folder, from its last saved state if there is one; returns the trained model.
 
@@ -132,6 +153,7 @@ def fit(recipe: Path, run: Path, overrides: list[str]) -> tuple[ZooModule, L.Lig
         rank_zero_info("This processor is slower in bfloat16 than in float32: training in float32.")
         cli = RecipeCLI(recipe, [*overrides, "--trainer.precision=32-true"], [history, resume])
     state = run / "last.ckpt"
+    check_state(state)
     compile_parts(cli.model, cli.config.compile)
     ckpt_path = str(state) if state.exists() else None
     # plain values: no pickle

@@ -1,0 +1,113 @@
+"""Files that a person names: checked before the work, then written in one step, so that each is the old or the new one."""
+
+import contextlib
+import json
+import os
+import stat
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from zoo.errors import InputError, ZooError
+
+UMASK = os.umask(0o022)
+os.umask(UMASK)  # it can't be read without being set: once, before there are threads
+
+
+def plain_name(name: Any, what: str = "a name") -> str:
+    """`name` if it can stand for one file or folder of its own: no path, nothing hidden, nothing that doesn't print.
+
+    Raises:
+        InputError: otherwise.
+    """
+    if not is_plain(name):
+        shown = repr(name)[:80]
+        raise InputError(
+            f"{what} can't be {shown}: it is one plain name, without separators and no dot at its beginning"
+        )
+    return str(name)
+
+
+def is_plain(name: Any) -> bool:
+    """Whether `plain_name` takes a name."""
+    if not isinstance(name, str) or not name.isprintable() or name.startswith(".") or set(name) & set("/\\:"):
+        return False
+    return 0 < len(os.fsencode(name)) <= 200
+
+
+@contextlib.contextmanager
+def writing(path: str | Path) -> Iterator[Path]:
+    """A temporary file beside `path`, with its suffix, that takes its place at the end, or vanishes on an error.
+
+    A link is followed, permissions are kept, missing folders are made.
+
+    Raises:
+        InputError: if it can't be written; what was there before is untouched then.
+    """
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.stem[:80]}-{os.getpid()}-{time.monotonic_ns()}{target.suffix}")
+    try:
+        if target.is_dir():
+            raise IsADirectoryError(0, "it is a folder")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists() and not stat.S_ISREG(target.stat().st_mode):  # /dev/stdout, a pipe: nothing to keep
+            yield target
+            return
+        mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o666 & ~UMASK
+        yield temporary
+        sync(temporary)
+        temporary.chmod(mode)
+        os.replace(temporary, target)
+    except ZooError:
+        raise
+    except OSError as error:
+        raise InputError(
+            f"{path} can't be written: {error.strerror or error}; what was there before is untouched"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file in one step."""
+    with writing(path) as file:
+        file.write_text(text, encoding="utf-8")
+
+
+def write_bytes(path: str | Path, raw: bytes) -> None:
+    """Write a file in one step."""
+    with writing(path) as file:
+        file.write_bytes(raw)
+
+
+def write_json(path: str | Path, value: Any, indent: int = 2) -> None:
+    """Write a JSON file in one step."""
+    write_text(path, json.dumps(value, indent=indent) + "\n")
+
+
+def check_output(path: str | Path, suffixes: Iterable[str] = ()) -> Path:
+    """`path` if a file can be written there: asked before the work that makes the file.
+
+    Raises:
+        InputError: for a folder, a place that can't be written, or another suffix than `suffixes`.
+    """
+    path, known = Path(path), sorted(suffixes)
+    if path.is_dir() or not path.name:
+        raise InputError(f"{path} is a folder: name a file in it")
+    if known and path.suffix.lower() not in known:
+        raise InputError(f"{path} has the suffix {path.suffix!r}: it can be {', '.join(known)}")
+    target = Path(os.path.realpath(path))
+    near = next(folder for folder in target.parents if folder.exists())
+    if not near.is_dir():
+        raise InputError(f"{path} can't be written: {near} is a file")
+    if not os.access(target if target.exists() else near, os.W_OK):
+        raise InputError(f"{path} can't be written: you may not write to {target if target.exists() else near}")
+    return path
+
+
+def sync(path: Path) -> None:
+    """Wait until a file is on the disk, so that a rename that follows can't outrun its content in a power cut."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
