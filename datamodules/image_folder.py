@@ -9,18 +9,20 @@ Each file is read once and kept as uint8 at the network's size, so later epochs 
 
 import os
 import warnings
+from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from datamodules.augment import Settings
 from datamodules.base import CLI_KEYS, TensorDataModule, fixed_permutation
 from datamodules.files import DataNotFoundError
 from zoo.core.images import Transform
+from zoo.core.pictures import suffixes
 from zoo.errors import InputError
 
 PARTS = ("train", "val", "test")
@@ -115,7 +117,7 @@ class ImageFolder(TensorDataModule):
     def _pixels(self, path: Path) -> Tensor | None:
         try:
             return self._transform.pixels(path)
-        except (InputError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # all that Pillow raises
+        except InputError:
             return None
 
 
@@ -170,8 +172,26 @@ def _classes(folder: Path) -> dict[str, list[Path]]:
     return {
         entry.name: image_files(entry)
         for entry in sorted(folder.iterdir())
-        if entry.is_dir() and not entry.name.startswith(".")
+        if entry.is_dir() and not _is_hidden(entry.name)
     }
+
+
+def _walk(folder: Path, seen: set[str]) -> Iterator[Path]:
+    """Files below a folder, sorted; nothing hidden, and each folder once, however many links lead to it."""
+    for path in sorted(folder.iterdir()):
+        if _is_hidden(path.name):
+            continue
+        if path.is_dir():
+            if (real := os.path.realpath(path)) not in seen:
+                seen.add(real)
+                yield from _walk(path, seen)
+        elif path.is_file():
+            yield path
+
+
+def _is_hidden(name: str) -> bool:
+    """Whether a name is one that file systems, archives and notebooks leave behind."""
+    return name.startswith((".", "@eaDir", "__MACOSX")) or name in ("Thumbs.db", "desktop.ini")
 
 
 def _settings(transform: Transform | dict[str, Any] | None, image_size: int) -> dict[str, Any]:
@@ -187,10 +207,18 @@ def _settings(transform: Transform | dict[str, Any] | None, image_size: int) -> 
 
 
 def image_files(folder: Path) -> list[Path]:
-    """All files of a folder and its sub-folders whose suffix is that of an image, sorted; hidden ones are left out."""
-    formats = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in formats and path.is_file() and not path.name.startswith(".")
-    )
+    """All files of a folder and its sub-folders whose suffix is that of an image, sorted; hidden ones are left out.
+
+    Files with another suffix are counted and named in one warning; a folder that several links lead to is read once.
+    """
+    known, left_out = suffixes(), Counter[str]()
+    found = []
+    for path in _walk(folder, {os.path.realpath(folder)}):
+        if path.suffix.lower() in known:
+            found.append(path)
+        else:
+            left_out[path.suffix.lower() or "no suffix"] += 1
+    if left_out:
+        shown = ", ".join(f"{n} with {suffix}" for suffix, n in left_out.most_common(5))
+        warnings.warn(f"{left_out.total()} files in {folder} are left out for their suffix: {shown}", stacklevel=2)
+    return found

@@ -45,11 +45,10 @@ def writing(path: str | Path) -> Iterator[Path]:
     Raises:
         InputError: if it can't be written; what was there before is untouched then.
     """
+    check_output(path)
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".{target.stem[:80]}-{os.getpid()}-{time.monotonic_ns()}{target.suffix}")
     try:
-        if target.is_dir():
-            raise IsADirectoryError(0, "it is a folder")
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists() and not stat.S_ISREG(target.stat().st_mode):  # /dev/stdout, a pipe: nothing to keep
             yield target
@@ -94,6 +93,10 @@ def check_output(path: str | Path, suffixes: Iterable[str] = ()) -> Path:
         InputError: for a folder, a place that can't be written, or another suffix than `suffixes`.
     """
     path, known = Path(path), sorted(suffixes)
+    try:
+        path.exists()
+    except (OSError, ValueError) as error:  # too long, a loop of links, a zero in it
+        raise InputError(f"{str(path)[:80]!r} can't be a file: {getattr(error, 'strerror', None) or error}") from None
     if path.is_dir() or not path.name:
         raise InputError(f"{path} is a folder: name a file in it")
     if known and path.suffix.lower() not in known:
@@ -105,6 +108,27 @@ def check_output(path: str | Path, suffixes: Iterable[str] = ()) -> Path:
     if not os.access(target if target.exists() else near, os.W_OK):
         raise InputError(f"{path} can't be written: you may not write to {target if target.exists() else near}")
     return path
+
+
+def read_bounded(path: str | Path, most: int) -> bytes:
+    """The bytes of a regular file of at most `most` bytes.
+
+    Raises:
+        InputError: for a larger one, or one that can't be read.
+    """
+    shown = repr(str(path))[:200]
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise InputError(f"{shown} is no regular file")
+        with open(path, "rb") as file:
+            raw = file.read(most + 1)
+    except FileNotFoundError:
+        raise InputError(f"there is no file {shown}") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{shown} can't be read: {getattr(error, 'strerror', None) or error}") from None
+    if len(raw) > most:
+        raise InputError(f"{shown} has more than {most:,} bytes, the limit: it isn't what it should be")
+    return raw
 
 
 def sync(path: Path) -> None:

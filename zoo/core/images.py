@@ -3,21 +3,26 @@
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
 from zoo.core.files import check_output, writing
+from zoo.core.pictures import array_pixels, pixels_of, read_picture, tensor_pixels
 from zoo.errors import InputError
 
 ImageLike = str | Path | Image.Image | np.ndarray | Tensor
 Labels = Tensor | Sequence[int] | int | None  # of conditional models: a class for each image, or one for all
 CHANNELS = {"L": 1, "RGB": 3}
+INTERPOLATIONS = ("bilinear", "bicubic", "nearest", "nearest-exact", "area")
+LARGEST = 4096  # pixels of a side that a network takes
+LARGE = 4_000_000  # values of a batch from which on channels are resized one by one, to save memory
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,32 @@ class Transform:
     percentiles: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
-        if self.mode not in CHANNELS:
+        for side in ("size", "mean", "std"):
+            value = getattr(self, side)
+            if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray):
+                raise InputError(f"{side} must be a list of numbers, not {value!r:.60}")
+        if len(self.size) != 2 or not all(
+            isinstance(n, int | np.integer) and not isinstance(n, bool) and 1 <= n <= LARGEST for n in self.size
+        ):
+            raise InputError(
+                f"size must be a height and a width from 1 to {LARGEST} pixels, not {list(self.size)!r:.60}"
+            )
+        numbers = [*self.mean, *self.std]
+        if not all(isinstance(n, Real) and not isinstance(n, bool) and math.isfinite(n) for n in numbers):
+            raise InputError(
+                f"mean and std must be finite numbers, not {list(self.mean)!r:.60} and {list(self.std)!r:.60}"
+            )
+        if not all(abs(n) < 1e6 for n in numbers) or not all(n > 1e-6 for n in self.std):
+            raise InputError(
+                f"std must be above 0 and mean below a million, not {list(self.std)!r:.60}, {list(self.mean)!r:.60}"
+            )
+        if self.interpolation not in INTERPOLATIONS:
+            raise InputError(
+                f"interpolation must be one of {', '.join(INTERPOLATIONS)}, not {self.interpolation!r:.60}"
+            )
+        if not isinstance(self.antialias, bool):
+            raise InputError(f"antialias must be true or false, not {self.antialias!r:.60}")
+        if not isinstance(self.mode, str) or self.mode not in CHANNELS:
             raise InputError(f"mode must be one of {', '.join(CHANNELS)}, not {self.mode!r}")
         if self.percentiles is not None and not 0 <= self.percentiles[0] < self.percentiles[1] <= 100:
             raise InputError(f"percentiles are two rising numbers in 0..100, not {list(self.percentiles)}")
@@ -73,9 +103,17 @@ class Transform:
         if x.shape[-3] != CHANNELS[self.mode]:
             x = _grey(x) if self.mode == "L" else x.expand(*x.shape[:-3], 3, *x.shape[-2:])
         if tuple(x.shape[-2:]) != tuple(self.size):
-            batch = x.reshape(-1, *x.shape[-3:]).float()
-            resized = F.interpolate(batch, tuple(self.size), mode=self.interpolation, antialias=self.antialias)
-            x = resized.round().clamp(0, 255).to(torch.uint8).reshape(*x.shape[:-2], *self.size)
+            planes = x.reshape(-1, 1, *x.shape[-2:])
+            parts = planes.split(1) if planes.numel() > LARGE else [planes]
+            smooth = self.antialias and self.interpolation in ("bilinear", "bicubic")
+            resized = [
+                F.interpolate(part.float(), tuple(self.size), mode=self.interpolation, antialias=smooth)
+                .round()
+                .clamp(0, 255)
+                .to(torch.uint8)
+                for part in parts
+            ]
+            x = torch.cat(resized).reshape(*x.shape[:-2], *self.size)
         return x
 
     def to_dict(self) -> dict[str, Any]:
@@ -183,44 +221,14 @@ def great_circle(start: Tensor, end: Tensor, steps: int) -> Tensor:
 def _to_uint8(image: ImageLike) -> Tensor:
     """uint8 [C, H, W] or [N, C, H, W] with C in {1, 3} from any supported input."""
     if isinstance(image, str | Path):
-        try:
-            with Image.open(image) as opened:
-                opened.load()
-                image = ImageOps.exif_transpose(opened)  # phones store a turned picture with a note to turn it back
-        except FileNotFoundError:
-            raise InputError(f"there is no file {str(image)!r}") from None
-        except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-            raise InputError(f"{str(image)!r} can't be read as an image: {error}") from None
+        return read_picture(image)
     if isinstance(image, Image.Image):
-        grey = image.mode in ("1", "L", "LA", "I", "I;16", "F")
-        if image.mode in ("I", "I;16") and np.array(image).max() > 255:  # 16-bit grey: `convert` would cut it at 255
-            x = torch.from_numpy((np.array(image).astype(np.int64) // 257).clip(0, 255).astype(np.uint8))
-        else:
-            x = torch.from_numpy(np.array(image.convert("L" if grey else "RGB")))
-        return x[None] if grey else x.permute(2, 0, 1)
-    if isinstance(image, np.ndarray):  # arrays are channels-last, as Pillow and matplotlib give them
-        x = torch.from_numpy(np.array(image))
-        if x.ndim >= 3 and x.shape[-1] in (2, 4) and x.shape[-3] not in (1, 3):
-            x = x[..., :-1]  # transparency is dropped, as that of a file
-        if x.ndim >= 3 and x.shape[-1] in (1, 3) and x.shape[-3] not in (1, 3):
-            x = x.movedim(-1, -3)
-    elif isinstance(image, Tensor):
-        x = image
-    else:
-        raise InputError(f"an image is a path, a PIL image, an array or a tensor, not {type(image).__name__}")
-    if x.ndim == 2:
-        x = x[None]
-    if x.ndim not in (3, 4) or x.shape[-3] not in (1, 3) or 0 in x.shape:
-        raise InputError(f"an image has shape [1 or 3, height, width] (or a batch of them), not {list(x.shape)}")
-    if x.dtype == torch.uint8:
-        return x
-    if not x.is_floating_point():
-        raise InputError(f"an image is uint8 in 0..255 or float in 0..1, not {x.dtype}")
-    if not torch.isfinite(x).all():
-        raise InputError("the image holds NaN or infinite values: clean it before the call")
-    if x.min() < 0 or x.max() > 1:
-        raise InputError(f"a float image lies in 0..1, this one in {x.min():.3g}..{x.max():.3g}: divide by 255?")
-    return (x * 255).round().to(torch.uint8)
+        return pixels_of(image)
+    if isinstance(image, np.ndarray):
+        return tensor_pixels(array_pixels(image))
+    if isinstance(image, Tensor):
+        return tensor_pixels(image.detach())
+    raise InputError(f"an image is a path, a PIL image, an array or a tensor, not {type(image).__name__}")
 
 
 def _grey(x: Tensor) -> Tensor:

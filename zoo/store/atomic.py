@@ -161,10 +161,16 @@ def check_writable(folder: Path, *, alone: bool = False, overwrite: bool = False
     Raises:
         InputError: in one sentence.
     """
-    folder = Path(os.path.realpath(folder))
+    try:
+        folder = Path(os.path.realpath(folder))
+        exists = folder.exists()
+    except (OSError, ValueError) as error:  # too long, a loop of links, a zero in it
+        raise InputError(
+            f"{str(folder)[:80]!r} can't be a folder: {getattr(error, 'strerror', None) or error}"
+        ) from None
     if not folder.name:
         raise InputError(f"{folder} can't be a checkpoint: name a folder in it")
-    if folder.exists() and not folder.is_dir():
+    if exists and not folder.is_dir():
         raise InputError(f"{folder} is a file: a checkpoint is a folder, choose another name")
     near = next(path for path in (folder, *folder.parents) if path.exists())
     if not near.is_dir():
