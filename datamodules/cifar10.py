@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from datamodules.base import TensorDataModule
-from datamodules.files import DataNotFoundError, data_root, fetch
+from datamodules.files import MOST, DataNotFoundError, check, data_root, fetch
+from zoo.core.files import read_bounded
 from zoo.errors import InputError
 
 PIXELS = 3 * 32 * 32
@@ -62,6 +63,8 @@ class CIFAR10(TensorDataModule):
     def prepare_data(self) -> None:
         root, missing = data_root(self.root), self.missing()
         if not missing:
+            for path in (root / self.folder / name for part in self.files.values() for name in part):
+                check(path, root=self.root)
             return
         try:
             archive = fetch(
@@ -76,7 +79,7 @@ class CIFAR10(TensorDataModule):
         return [name for part in self.files.values() for name in part if not (folder / name).is_file()]
 
     def load(self, part: str) -> tuple[Tensor, Tensor]:
-        paths = [data_root(self.root) / self.folder / name for name in self.files[part]]
+        paths = [check(data_root(self.root) / self.folder / name, root=self.root) for name in self.files[part]]
         records = torch.cat([read_records(path, self.labels) for path in paths])
         return records[:, self.labels :].reshape(-1, 3, 32, 32), records[:, self.labels - 1].long()
 
@@ -100,7 +103,7 @@ def unpack(archive: Path, root: Path, members: list[str]) -> None:
 
 def read_records(path: Path, labels: int = 1) -> Tensor:
     """Records of a CIFAR binary file, uint8 [N, labels + 3072]: the labels, then red, green and blue, row by row."""
-    data, record = np.fromfile(path, np.uint8), labels + PIXELS
+    data, record = np.frombuffer(bytearray(read_bounded(path, MOST)), np.uint8), labels + PIXELS
     if not len(data) or len(data) % record:
         raise InputError(f"{path} has {len(data)} bytes, no multiple of {record}: remove it to fetch it again.")
     return torch.from_numpy(data).view(-1, record)

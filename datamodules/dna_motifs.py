@@ -13,7 +13,6 @@ their own less often: with `dwell` they weigh less in training.
 """
 
 import csv
-import gzip
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
@@ -24,7 +23,7 @@ from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, SequentialSampler, TensorDataset
 
 from datamodules.base import CLI_KEYS, fixed_permutation, key
-from datamodules.files import DataNotFoundError, data_root
+from datamodules.files import DataNotFoundError, check, data_root, read_text
 from datamodules.formats.dna import encode, one_hot, share_words, shuffle_pairs
 from datamodules.resumable import ResumableLoader
 from zoo.errors import InputError
@@ -216,7 +215,7 @@ class TFBS(lightning.LightningDataModule):
         stem = FILES[factor][0]
         for path in (folder / f"{stem}_{part}.seq", folder / f"{stem}_{part}.seq.gz"):
             if path.is_file():
-                return path
+                return check(path, root=self.root)
         raise DataNotFoundError(
             f"{stem}_{part}.seq.gz isn't at {folder}: put the files of the folder data/encode of {self.homepage} there, "
             "packed or unpacked."
@@ -229,8 +228,7 @@ def read(path: Path) -> tuple[Tensor, Tensor]:
     Raises:
         InputError: for a line of another form or length, with its number.
     """
-    raw = path.read_bytes()
-    lines = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("ascii").splitlines()
+    lines = read_text(path, most=2**26, encoding="ascii").splitlines()
     sequences: list[str] = []
     labels: list[float] = []
     for number, row in enumerate(csv.reader(lines[1:], delimiter="\t"), 2):

@@ -29,7 +29,7 @@ class FashionMNIST(MNIST):
     homepage: ClassVar[str] = "https://github.com/zalandoresearch/fashion-mnist"
     folder: ClassVar[str] = "FashionMNIST/raw"
     mirrors: ClassVar[tuple[str, ...]] = (
-        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+        "https://fashion-mnist.s3.eu-central-1.amazonaws.com/",
         "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
     )
     sha256: ClassVar[dict[str, str]] = {

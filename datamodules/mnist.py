@@ -3,7 +3,6 @@
 The four official idx files, packed or unpacked, under `MNIST/raw`: the layout that torchvision also reads.
 """
 
-import gzip
 import math
 import struct
 from pathlib import Path
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor
 
 from datamodules.base import TensorDataModule
-from datamodules.files import data_root, fetch
+from datamodules.files import check, data_root, fetch, read_checked
 from zoo.errors import InputError
 
 
@@ -34,7 +33,6 @@ class MNIST(TensorDataModule):
     mirrors: ClassVar[tuple[str, ...]] = (
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
         "https://storage.googleapis.com/cvdf-datasets/mnist/",
-        "http://yann.lecun.com/exdb/mnist/",
     )
     sha256: ClassVar[dict[str, str]] = {
         "train-images-idx3-ubyte": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
@@ -60,7 +58,7 @@ class MNIST(TensorDataModule):
     def _path(self, file: str) -> Path:
         unpacked = data_root(self.root) / self.folder / file
         if unpacked.is_file():
-            return unpacked
+            return check(unpacked, root=self.root)
         packed = f"{file}.gz"
         urls = [mirror + packed for mirror in self.mirrors]
         return fetch(f"{self.folder}/{packed}", urls, self.sha256[file], root=self.root)
@@ -68,10 +66,7 @@ class MNIST(TensorDataModule):
 
 def read_idx(path: Path, *, dimensions: int) -> Tensor:
     """Tensor of an idx file of unsigned bytes: a magic number that names type and rank, the sizes, then the values."""
-    try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (EOFError, OSError, ValueError) as error:
-        raise InputError(f"{path} can't be unpacked ({error}): remove it to fetch it again.") from error
+    data = read_checked(path, most=2**26)
     magic = 0x0800 + dimensions  # 08: unsigned byte
     header = 4 + 4 * dimensions
     if len(data) < header or struct.unpack_from(">I", data)[0] != magic:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from datamodules.base import CLI_KEYS
-from datamodules.files import DataNotFoundError, data_root
+from datamodules.files import DataNotFoundError, check, data_root, read_text
 from datamodules.labelled_text import Example, LabelledText
 from zoo.core.samples import SAMPLES
 
@@ -43,12 +43,13 @@ class Names(LabelledText):
                     f"{language}.txt isn't at {self._path(language).parent}: unpack the data/names folder of {self.homepage} "
                     "so that its eighteen files lie there."
                 )
+            check(self._path(language), root=self.root)
 
     def read(self) -> dict[str, list[Example]]:
         self.prepare_data()
         parts: dict[str, list[Example]] = {"train": [], "val": [], "test": []}
         for label, language in enumerate(LANGUAGES):
-            lines = self._path(language).read_text(encoding="utf-8").splitlines()
+            lines = read_text(self._path(language), root=self.root).splitlines()
             for name in sorted({line.strip().replace("\u00a0", " ") for line in lines} - {""}):
                 parts[part_of(name)].append((name, label))
         return parts

@@ -14,7 +14,7 @@ import torch
 from torch_geometric.data import Data
 from torch_geometric.io import read_tu_data
 
-from datamodules.files import DataNotFoundError, data_root
+from datamodules.files import DataNotFoundError, check, data_root
 from datamodules.graphs import GraphDataModule, stratified_folds
 from zoo.errors import InputError
 
@@ -63,10 +63,18 @@ class TUDataset(GraphDataModule):
                     f"{self.folder}_{part}.txt isn't at {place}: unpack "
                     f"https://www.chrsmrrs.com/graphkerneldatasets/{self.folder}.zip so that its files lie there."
                 )
+            check(place / f"{self.folder}_{part}.txt", root=self.root)
 
     def load(self) -> list[Data]:
         place = data_root(self.root) / self.folder / "raw"
-        data, slices, _ = read_tu_data(str(place), self.folder)
+        self.prepare_data()
+        try:
+            data, slices, _ = read_tu_data(str(place), self.folder)
+        except Exception as error:  # whatever other lines mean to PyG's reader
+            raise InputError(
+                f"the files under {place} aren't those of {self.folder} ({type(error).__name__}: {error}): "
+                "unpack the official archive again."
+            ) from None
         features = int(slices["x"][-1]), data.x.shape[1]
         nodes, edges = slices["x"].tolist(), slices["edge_index"].tolist()
         graphs = [

@@ -4,7 +4,6 @@ A line is a digit from 1 to 10, then "index:value" for each of 256 pixels, with 
 `usps.bz2` and `usps.t.bz2`; a tenfold smaller and harder relative of MNIST, which is what it is good for.
 """
 
-import bz2
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from datamodules.augment import Settings
 from datamodules.base import CLI_KEYS, TensorDataModule
-from datamodules.files import fetch
+from datamodules.files import fetch, read_text
 from zoo.errors import InputError
 
 PIXELS = 256
@@ -66,13 +65,13 @@ class USPS(TensorDataModule):
         return read_libsvm(self._path(part))
 
     def _path(self, part: str) -> Path:
-        return fetch(self.files[part], (), "", root=self.root)  # no mirror's hash is known to us: put the files there
+        return fetch(self.files[part], (), "", root=self.root)  # no mirror speaks https: put the files there
 
 
 def read_libsvm(path: Path) -> tuple[Tensor, Tensor]:
     """Images uint8 [N, 1, 16, 16] and labels int64 [N] of a packed LIBSVM file."""
     try:
-        lines = bz2.decompress(path.read_bytes()).decode("ascii").splitlines()
+        lines = read_text(path, most=2**26, encoding="ascii").splitlines()
         labels = [int(line.split(" ", 1)[0]) - 1 for line in lines]
         text = " ".join(line.split(" ", 1)[1] for line in lines)
         table = np.array([pair.split(":") for pair in text.split()], np.float32)  # [N · 256, (index, value)]

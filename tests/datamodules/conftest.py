@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from datamodules.cifar10 import CIFAR10
+from datamodules.fashion_mnist import FashionMNIST
 from datamodules.mnist import MNIST
 
 TRAIN, TEST = 60, 20  # images of a tiny data set
@@ -60,7 +61,7 @@ def offline(tmp_path, monkeypatch) -> Path:
     """An empty ZOO_DATA, and mirrors that refuse the connection."""
     root = tmp_path / "empty"
     monkeypatch.setenv("ZOO_DATA", str(root))
-    for kind in (MNIST, CIFAR10):
+    for kind in (MNIST, FashionMNIST, CIFAR10):
         monkeypatch.setattr(kind, "mirrors", ("http://127.0.0.1:9/",))
     return root
 

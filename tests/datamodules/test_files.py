@@ -1,9 +1,15 @@
+import bz2
+import gzip
 import hashlib
+import re
+import struct
 from pathlib import Path
 
 import pytest
 
-from datamodules.files import DataNotFoundError, data_root, fetch, sha256_of
+import datamodules
+from datamodules.files import DataNotFoundError, data_root, fetch, read_checked, sha256_of
+from zoo.errors import InputError
 
 CONTENT = b"official bytes"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -28,8 +34,48 @@ def test_data_root_follows_argument_then_variable_then_cache_folder(tmp_path, ro
 
 def test_existing_file_is_taken_without_the_network(root):
     (root / "set").mkdir(parents=True)
-    (root / "set" / "file").write_bytes(b"mine")
+    (root / "set" / "file").write_bytes(CONTENT)
     assert fetch("set/file", ["http://127.0.0.1:9/file"], SHA256) == root / "set" / "file"
+
+
+def test_an_existing_file_is_held_to_the_hash(root, real_hashes):
+    from datamodules.mnist import MNIST
+
+    (root / "set").mkdir(parents=True)
+    (root / "set" / "file").write_bytes(b"mine")
+    with pytest.raises(InputError, match=r"isn't the published file .*remove it"):
+        fetch("set/file", ["http://127.0.0.1:9/file"], SHA256)
+    images = root / "MNIST" / "raw" / "t10k-images-idx3-ubyte"
+    images.parent.mkdir(parents=True)
+    images.write_bytes(struct.pack(">IIII", 0x803, 10000, 28, 28) + bytes(10000 * 784))
+    with pytest.raises(InputError, match="isn't the published file"):
+        MNIST().load("test")
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress])
+def test_a_file_that_unpacks_to_too_much_is_refused_at_once(root, pack):
+    path = root / ("a.gz" if pack is gzip.compress else "a.bz2")
+    root.mkdir()
+    path.write_bytes(pack(bytes(10**7)))
+    assert read_checked(path, most=10**7) == bytes(10**7)
+    with pytest.raises(InputError, match="more than 9,999,999 bytes"):
+        read_checked(path, most=10**7 - 1)
+    whole = path.read_bytes()
+    path.write_bytes(whole + pack(b"tail"))
+    assert read_checked(path)[-4:] == b"tail"
+    for bad in (whole[:-20], b"junk", whole[:20] + bytes(8) + whole[28:], whole + b"junk"):
+        path.write_bytes(bad)
+        with pytest.raises(InputError, match="can't be unpacked"):
+            read_checked(path)
+
+
+def test_no_mirror_speaks_plain_http():
+    for path in Path(datamodules.__file__).parent.glob("*.py"):
+        for url in re.findall(r"http://[^\s\"']+", path.read_text(encoding="utf-8")):
+            assert (
+                "yann.lecun.com" in url
+                and "homepage" in path.read_text(encoding="utf-8").split(url)[0].splitlines()[-1]
+            ), url
 
 
 def test_second_mirror_answers_when_the_first_fails(root, server):
