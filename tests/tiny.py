@@ -149,6 +149,13 @@ def wave() -> Any:
     return t[:-1], t[1:]
 
 
+def swings() -> Any:
+    """Circles in the plane, and their times."""
+    t = 0.1 * torch.arange(6, dtype=torch.float32)
+    angle = torch.arange(8)[:, None] + t
+    return torch.stack([angle.sin(), angle.cos()], 2), t
+
+
 def bars() -> Any:
     """Four binary images."""
     x = torch.tensor([[0, 0, 0], [1, 0, 0], [0, 1, 1], [1, 1, 1]]).float()
@@ -371,6 +378,8 @@ TINY: dict[str, Tiny] = {
     "hopfield": Tiny({"size": 784, "patterns": 3}, bars, data="digit-patterns", data_init={"patterns": 12}),
     "som": Tiny({"grid": [3, 4]}, **DIGITS),
     "esn": Tiny({"units": 20}, wave, data="mackey-glass", data_init={"train_size": 300}),
+    "neural-ode": Tiny({"hidden": [16]}, swings, data="pendulum", data_init={"trajectories": 2}, lr=1e-2),
+    "kernel-machine": Tiny({"examples": 12, "ridge": 0.01}, images(), data="mnist", data_init={"normalize": False}),
     "rbm": Tiny(
         {"hidden": 8, "chains": 8, "temperatures": 5, "runs": 2}, **DIGITS, overfits=0.99
     ),  # pixels are drawn anew each step

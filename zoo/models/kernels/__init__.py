@@ -1,0 +1,1 @@
+"""Models that compare a new example with stored ones by a kernel."""
