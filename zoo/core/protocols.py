@@ -228,6 +228,20 @@ class Attends(Protocol, metaclass=Checked):
     def attention_map(self, text: str, path: Any) -> Any: ...
 
 
+@runtime_checkable
+class Recalls(Protocol, metaclass=Checked):
+    """Completes a broken pattern of ±1, 0 where it is unknown, to one that it remembers."""
+
+    def recall(self, x: Tensor, steps: int = 20) -> Tensor: ...
+
+
+@runtime_checkable
+class Forecasts(Protocol, metaclass=Checked):
+    """Continues a series by n steps."""
+
+    def forecast(self, series: Tensor, n: int) -> Tensor: ...
+
+
 def meets(model: Any, protocol: Any) -> bool:
     """isinstance without narrowing: a caller goes on to use what the model has beyond the protocol."""
     return isinstance(model, protocol)

@@ -44,6 +44,11 @@ class ESN(ZooModule):
     """
 
     task: ClassVar[str] = "forecasting"
+    use: ClassVar[str] = (
+        'series = zoo.datamodule("{data}").tensors("test")[:1000]\n'
+        "print(model.forecast(series, 84))                    # the next 84 samples\n"
+        "print(model.states(series).shape)"
+    )
     recurrent: Tensor
     inward: Tensor
 

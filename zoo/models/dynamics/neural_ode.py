@@ -12,6 +12,7 @@ back-propagates through them, which is quicker than the adjoint for so few steps
 Dormand and Prince.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +28,6 @@ from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.core.verbs import verb
 from zoo.errors import InputError, MissingExtraError
-import itertools
 
 Times = Tensor | Sequence[float]
 
@@ -45,6 +45,12 @@ class NeuralODE(ZooModule):
     """
 
     task: ClassVar[str] = "forecasting"
+    use: ClassVar[str] = (
+        "path = model.solve([1.0, 0.0], [0.0, 0.5, 1.0])      # from rest at 1 rad: angle and velocity at three times\n"
+        "print(path)\n"
+        "print(model.solve(path[-1], [1.0, 0.0])[-1])         # and back\n"
+        "print(model.forecast(path, 5, step=0.5))"
+    )
 
     def __init__(self, dimension: int = 2, hidden: tuple[int, ...] = (50, 50), *, substeps: int = 1) -> None:
         super().__init__()
@@ -136,11 +142,11 @@ class NeuralODE(ZooModule):
 
     @verb
     def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
-        """Error of the angle over a whole trajectory from its first state, and over twice that time from a calm and a wild start."""
+        """Error of the angle over a whole trajectory, and over twice its time from a calm and a wild start."""
         truth = data.tensors("test").to(self.device)  # type: ignore[attr-defined]
         times = [data.step * i for i in range(truth.shape[1])]  # type: ignore[attr-defined]
         found = self.solve(truth[:, 0], times)
-        how = f"root mean squared error of the first coordinate from its first state on, {len(truth)} trajectories, dopri5 at rtol 1e-6"
+        how = f"root mean squared error of the first coordinate, {len(truth)} trajectories, dopri5, rtol 1e-6"
         error = (found - truth)[..., 0].square().mean().sqrt()
         entries = [
             entry(data, "test", "rmse", error, f"{how}, {times[-1]:g} s", better="lower"),
@@ -159,7 +165,7 @@ class NeuralODE(ZooModule):
                 start = torch.tensor([[amplitude, 0.0]], device=self.device)
                 true = data.simulate(start.cpu(), len(long) - 1).to(found)  # type: ignore[attr-defined]
                 gap = (self.solve(start, long) - true)[..., 0].square().mean().sqrt()
-                what = f"one trajectory of {long[-1]:g} s from rest at {amplitude:g} rad; {how}"
+                what = f"root mean squared error over {long[-1]:g} s from rest at {amplitude:g} rad, dopri5, rtol 1e-6"
                 entries.append(entry(data, "test", f"rmse_from_{amplitude:g}_rad", gap, what, better="lower"))
         return entries
 

@@ -71,6 +71,11 @@ class Boltzmann(ZooModule):
     """
 
     task: ClassVar[str] = "unconditional-image-generation"
+    use: ClassVar[str] = (
+        "x = model.sample(8, seed=0)                          # independent draws of zeros and ones\n"
+        "print(model.log_prob(x))                             # exact, in nats\n"
+        'zoo.save_grid(x, "grid.png", scale=16)'
+    )
 
     def __init__(
         self, image_shape: tuple[int, int, int] = (1, 3, 3), hidden: int = 0, *, restricted: bool = False

@@ -48,6 +48,13 @@ class Hopfield(ZooModule):
     """
 
     task: ClassVar[str] = "associative-memory"
+    use: ClassVar[str] = (
+        "x = model.stored()[:5]                               # patterns of −1 and 1\n"
+        "broken = x.clone()\n"
+        "broken[:, 392:] = 0                                  # the lower half is unknown\n"
+        "print((model.recall(broken) == x).all(1))\n"
+        "model.store(x)                                       # other patterns in the place of those"
+    )
     count: Tensor
 
     def __init__(self, size: int = 784, patterns: int = 1, *, rule: Rule = "hebb", beta: float = 1.0) -> None:

@@ -42,6 +42,14 @@ class SOM(ZooModule):
     """
 
     task: ClassVar[str] = "clustering"
+    use: ClassVar[str] = (
+        "from zoo.core.samples import sample_split\n"
+        "\n"
+        'x = sample_split("{data}")[0][:8].float() / 255      # packaged test images in [0, 1]\n'
+        "print(model.bmu(x))                                  # row and column of the nearest prototypes\n"
+        "print(model.predict(x, top=1))                       # majority of the training images there\n"
+        "print(model.umatrix().shape)"
+    )
     votes: Tensor
     places: Tensor
 
