@@ -34,6 +34,7 @@ class BCCD(DenseDataModule):
     mean = (0.737, 0.696, 0.715)
     std = (0.06, 0.102, 0.075)
     counts: ClassVar[dict[str, int]] = {"train": 205, "val": 87, "test": 72}
+    offers: ClassVar[tuple[str, ...]] = ("boxes",)
     licence: ClassVar[str] = "MIT"
     licence_note: ClassVar[str] = "Keep the notice when you pass the images on."
     homepage: ClassVar[str] = "https://github.com/Shenggan/BCCD_Dataset"

@@ -131,7 +131,7 @@ def read_pairs(pairs: list[tuple[Path, Path]], transform: Transform, classes: in
 
 
 def read_map(file: Path, picture: Path, classes: int, void: int) -> Tensor:
-    """A map of classes uint8 [H, W] of a picture; the values of a palette are the classes, its colours aren't read."""
+    """A map of classes int16 [H, W] of a picture; the values of a palette are the classes, its colours aren't read."""
     try:
         with Image.open(file) as opened, Image.open(picture) as beside:
             if opened.mode not in ("L", "P", "1", "I", "I;16"):
@@ -148,4 +148,4 @@ def read_map(file: Path, picture: Path, classes: int, void: int) -> Tensor:
         raise InputError(
             f"{file} holds the value {wrong[0]}; classes are 0 to {classes - 1}, and {void} is unlabelled."
         )
-    return torch.from_numpy(labels.astype(np.uint8))
+    return torch.from_numpy(labels.astype(np.int16))

@@ -34,6 +34,7 @@ class Canvases(DenseDataModule):
     mean = (0.036,)
     std = (0.163,)
     counts: ClassVar[dict[str, int]] = {"train": 4000, "val": 500, "test": 1000}
+    offers: ClassVar[tuple[str, ...]] = ("boxes",)
     licence: ClassVar[str] = "CC BY-SA 3.0 (MNIST)"
     licence_note: ClassVar[str] = MNIST.licence_note
     homepage: ClassVar[str] = MNIST.homepage

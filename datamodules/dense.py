@@ -28,6 +28,7 @@ class DenseDataModule(TensorDataModule):
     """
 
     counts: ClassVar[dict[str, int]]  # images of "train", "val" and "test"
+    offers: ClassVar[tuple[str, ...]] = ("masks",)  # or boxes, see zoo.core.own_data
     void: ClassVar[int] = 0  # what a map holds outside of the image
     percentiles: ClassVar[tuple[float, float] | None] = None  # see zoo.core.images.Transform
 

@@ -24,7 +24,7 @@ def run(options: argparse.Namespace) -> None:
 
     from zoo.core.drawing import outputs, paint_classes, paint_instances
     from zoo.core.images import read_image
-    from zoo.core.protocols import Segments, meets
+    from zoo.core.protocols import Segments, meets, meets
 
     model: Any = zoo.load(options.name)
     if not meets(model, Segments):

@@ -4,6 +4,7 @@
 
     images, labelled-images     TensorDataModule          characters, pieces     a text, by what the model reads
     labelled-text, pairs        texts with a class, or with a translation          rolls     piano rolls
+    masks, boxes                DenseDataModule
     graph, graphs, molecules    PyG's Data and Batch      table, labelled-table  rows of numbers         dna   bound sequences
 
 A model learns from a data module if a word of `learns_from` is among them.

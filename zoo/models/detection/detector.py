@@ -43,6 +43,7 @@ class Detector(ZooModule):
         "for name, p, (x0, y0, x1, y1) in model.detect(pictures[0], threshold=0.3):\n"
         "    print(name, round(p, 2), round(x0), round(y0), round(x1), round(y1))    # in the picture's own pixels"
     )
+    learns_from: ClassVar[tuple[str, ...]] = ("boxes",)
     larger_is_better: ClassVar[frozenset[str]] = frozenset({"ap50", "ap"})
 
     def __init__(self, num_classes: int, in_channels: int) -> None:
@@ -100,6 +101,29 @@ class Detector(ZooModule):
                 "model.transform = zoo.core.images.Transform(size, mode, mean, std)"
             )
         return self.transform
+
+    # A person's own pictures -----------------------------------------------------------------------------------------
+
+    def data_settings(self, kind: str) -> dict[str, Any]:
+        """For a folder of boxes: the model's transform, and pictures mirrored and scaled a little."""
+        if kind != "box-folder":
+            return {}
+        return {"transform": self._ready_transform(), "augment": {"flip": True, "scale": [0.85, 1.2], "gain": 0.15}}
+
+    def adapt_to(self, data: Any) -> None:
+        """Take the classes of a data module, with fresh tensors where their number is another.
+
+        Raises:
+            InputError: for pictures with other channels.
+        """
+        channels, classes = len(data.preprocess["mean"]), list(data.classes)
+        if channels != self.hparams["in_channels"]:
+            name = self.name or type(self).__name__
+            raise InputError(
+                f"{name} takes pictures of {self.hparams['in_channels']} channels, the data has {channels}"
+            )
+        if len(classes) != self.num_classes:
+            self.take_fresh(num_classes=len(classes))
 
     # Measuring -------------------------------------------------------------------------------------------------------
 

@@ -51,6 +51,7 @@ class Segmenter(ZooModule):
         "labels = model.segment(pictures[0])                 # int64 [H, W], numbers of model.classes\n"
         "print(model.classes, labels.shape, model.segment(pictures[0], probability=True).shape)"
     )
+    learns_from: ClassVar[tuple[str, ...]] = ("masks",)
     larger_is_better: ClassVar[frozenset[str]] = frozenset({"dice", "iou"})
 
     def __init__(
@@ -189,6 +190,37 @@ class Segmenter(ZooModule):
                 "model.transform = zoo.core.images.Transform(size, mode, mean, std)"
             )
         return self.transform
+
+    # A person's own pictures -----------------------------------------------------------------------------------------
+
+    def data_settings(self, kind: str) -> dict[str, Any]:
+        """For a folder of masks: the model's transform, numbers of objects if it tells them apart, and mirrored pictures."""
+        if kind != "mask-folder":
+            return {}
+        return {"transform": self._ready_transform(), "instances": self.border, "augment": {"flip": True, "gain": 0.2}}
+
+    def adapt_to(self, data: Any) -> None:
+        """Take the classes of a data module, with fresh tensors where their number is another.
+
+        Raises:
+            InputError: for pictures with other channels, or classes for a model that tells objects apart.
+        """
+        channels, classes = len(data.preprocess["mean"]), list(data.classes)
+        name = self.name or type(self).__name__
+        if channels != self.hparams["in_channels"]:
+            raise InputError(
+                f"{name} takes pictures of {self.hparams['in_channels']} channels, the data has {channels}"
+            )
+        if self.border and len(classes) != 2:
+            raise InputError(
+                f"{name} tells objects from background; the data has {len(classes)} classes: set instances"
+            )
+        if self.border:
+            return
+        changed: dict[str, Any] = {"num_classes": len(classes), "void": getattr(data, "void", None)}
+        if len(classes) != self.num_classes:
+            changed["class_weights"] = None  # there is none for a new class; the batch's frequencies take its place
+        self.take_fresh(**changed)
 
     # Training --------------------------------------------------------------------------------------------------------
 
