@@ -22,7 +22,7 @@ def add(command: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     from zoo.core.drawing import draw_boxes, outputs
     from zoo.core.images import read_image
-    from zoo.core.protocols import Detects, meets, meets
+    from zoo.core.protocols import Detects, meets
 
     model: Any = zoo.load(options.name)
     if not meets(model, Detects):

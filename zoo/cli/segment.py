@@ -24,7 +24,7 @@ def run(options: argparse.Namespace) -> None:
 
     from zoo.core.drawing import outputs, paint_classes, paint_instances
     from zoo.core.images import read_image
-    from zoo.core.protocols import Segments, meets, meets
+    from zoo.core.protocols import Segments, meets
 
     model: Any = zoo.load(options.name)
     if not meets(model, Segments):
@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> None:
         if counted:
             area = float((found > 0).float().mean())
             text = (
-                f"{int(found.max())} {names[-1]}{'' if int(found.max()) == 1 else ' objects'}, {area:.1%} of the pixels"
+                f"{int(found.max())} × {names[-1]}, {area:.1%} of the pixels"
             )
         else:
             shares = found.flatten().bincount(minlength=len(names)).double() / found.numel()
