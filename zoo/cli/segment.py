@@ -42,9 +42,7 @@ def run(options: argparse.Namespace) -> None:
             numbers.save(target.with_suffix(".map.png"))
         if counted:
             area = float((found > 0).float().mean())
-            text = (
-                f"{int(found.max())} × {names[-1]}, {area:.1%} of the pixels"
-            )
+            text = f"{int(found.max())} × {names[-1]}, {area:.1%} of the pixels"
         else:
             shares = found.flatten().bincount(minlength=len(names)).double() / found.numel()
             order = sorted(range(len(names)), key=lambda i: -shares[i])
