@@ -95,9 +95,10 @@ class Attention(nn.Module):
         if self.training and q.device.type == "cpu":  # the fused kernel's backward pass takes most of a step there
             return self.out(plain_attention(q, k, v).transpose(1, 2).flatten(2))
         mask = None
-        if 1 < new < every:  # token i of the new ones sees the past and the new ones up to itself
+        if cache is not None and new > 1:  # token i of the new ones sees the past and the new ones up to itself
             mask = torch.ones(new, every, dtype=torch.bool, device=q.device).tril(every - new)
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None and new > 1)
+        # without a past every token sees those up to itself; a single one after a past sees all of it
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None and cache is None)
         return self.out(y.transpose(1, 2).flatten(2))
 
 

@@ -128,7 +128,7 @@ class Embedding(nn.Module):
                 f"an image of {list(x.shape[2:])} gives {z.shape[1]} patches; this model takes {self.words}"
             )
         if self.cls is not None:
-            z = torch.cat([self.cls.expand(len(z), -1, -1), z], 1)
+            z = torch.cat([self.cls.expand(z.shape[0], -1, -1), z], 1)
         return self.dropout(self._thinned(z + self.position))
 
     def _thinned(self, z: Tensor) -> Tensor:
