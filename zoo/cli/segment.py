@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> None:
         picture = read_image(file)
         found = model.instances(picture) if counted else model.segment(picture)
         names = model.classes or [str(i) for i in range(model.num_classes)]
-        painted = paint_instances(picture, found) if counted else paint_classes(picture, found, len(names))
+        painted = paint_instances(picture, found) if counted else paint_classes(picture, found, names)
         Image.fromarray(painted.permute(1, 2, 0).numpy()).save(target)
         if options.map:
             numbers = Image.fromarray(found.numpy().astype("uint16"))

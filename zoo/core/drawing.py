@@ -1,5 +1,6 @@
 """Pictures of what was found: each class or object in its colour over the picture, or a box around it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,10 @@ def paint(picture: Tensor, labels: Tensor, colours: Tensor, *, clear: int | None
     return result.round().to(torch.uint8)
 
 
-def paint_classes(picture: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """Every class in its colour; of two classes the second alone."""
-    return paint(picture, labels, palette(classes), clear=0 if classes == 2 else None)
+def paint_classes(picture: Tensor, labels: Tensor, classes: Sequence[str]) -> Tensor:
+    """Every class in its colour; a first one called background or ground is left as it is."""
+    clear = 0 if classes[0] in ("background", "ground") else None
+    return paint(picture, labels, palette(len(classes)), clear=clear)
 
 
 def paint_instances(picture: Tensor, objects: Tensor) -> Tensor:

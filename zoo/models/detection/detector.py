@@ -195,7 +195,7 @@ class Detector(ZooModule):
         channels, height, width = self.hparams.get("in_channels", 3), 64, 64
         if self.transform is not None:
             height, width = self.transform.size
-        coarse = torch.rand(2, channels, 12, 16, generator=torch.Generator().manual_seed(0))
+        coarse = torch.rand(1, channels, 12, 16, generator=torch.Generator().manual_seed(0))
         smooth = F.interpolate(coarse, (height, width), mode="bilinear", align_corners=False)
         return {"input": smooth} if self.transform is None else {"image": (smooth * 255).round().to(torch.uint8)}
 

@@ -324,12 +324,10 @@ class Segmenter(ZooModule):
             pictures, _ = picture_sample(self.data["name"] if self.data else "")
         except InputError:
             return None
-        rows = []
+        names, rows = self.classes or [str(i) for i in range(self.num_classes)], []
         for picture in pictures[:4]:
             found = self.instances(picture) if self.border else self.segment(picture)
-            painted = (
-                paint_instances(picture, found) if self.border else paint_classes(picture, found, self.num_classes)
-            )
+            painted = paint_instances(picture, found) if self.border else paint_classes(picture, found, names)
             rows.append((picture, painted))
         return side_by_side(rows, path)
 
