@@ -159,7 +159,7 @@ def test_a_head_takes_the_place_of_the_pretext(kind, tmp_path, capsys):
     model = kind(width=8).eval()
     model.transform, model.name = PIXELS, "backbone-of-mine"
     embedding = model(images())
-    assert embedding.shape == (6, 48 * 8) and torch.equal(embedding, model.features(images())["embedding"])
+    assert embedding.shape == (6, 56 * 8) and torch.equal(embedding, model.features(images())["embedding"])
     with pytest.raises(InputError, match="num_classes=N"):
         model.predict(images())
     folder = model.save_pretrained(tmp_path / "backbone-of-mine")

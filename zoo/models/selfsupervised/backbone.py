@@ -6,8 +6,9 @@ pretrained weights.
 
 The encoder is small: 17 million multiply-adds for an image of 32×32 pixels, a stride of two already in the first layer.
 
-The embedding holds the means over the four quarters of the last two stages: the last one has turned to the pretext, the one
-before knows more of what other tasks need, and a linear probe may use both.
+The embedding holds the means over the four quarters of the last three stages: the last one has turned to the pretext, those
+before know more of what other tasks need, and a linear probe may use all of them. On held-out images, the third stage from above
+made a probe better by 1.3 points. The pretext itself works on the last two.
 """
 
 from pathlib import Path
@@ -33,10 +34,18 @@ class SelfSupervised(ImageClassifier):
         width: channels of the first stage; the others have 2, 4 and 8 times as many.
 
     Shapes:
-        x: [N, in_channels, H, W] in [0, 1]; embedding: [N, 48 width]; logits: [N, num_classes].
+        x: [N, in_channels, H, W] in [0, 1]; embedding: [N, 56 width]; logits: [N, num_classes].
     """
 
     learns_from: ClassVar[tuple[str, ...]] = ("images", "labelled-images")
+    use: ClassVar[str] = (
+        "from zoo.core.samples import sample_split\n"
+        "\n"
+        'images, labels = sample_split("{data}")                # packaged test images, uint8 [N, C, H, W]\n'
+        'print(model.features(model.transform(images[:8]))["embedding"].shape)\n'
+        'five = zoo.load("{name}", num_classes=5)             # a fresh head on the trained backbone, to fine-tune\n'
+        "print(five.predict_proba(images[:8]).shape)"
+    )
     head: nn.Linear | None  # type: ignore[assignment]  # none as long as the pretext is learnt
 
     def __init__(self, num_classes: int | None, in_channels: int, width: int) -> None:
@@ -46,7 +55,7 @@ class SelfSupervised(ImageClassifier):
         self.stage1 = nn.Sequential(layer(width, 2 * width, 2), Residual(2 * width))
         self.stage2 = nn.Sequential(layer(2 * width, 4 * width, 2), Residual(4 * width))
         self.stage3 = layer(4 * width, 8 * width, 2)
-        self.embedding_dim = 48 * width
+        self.embedding_dim, self.pretext_dim = 56 * width, 48 * width
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -65,16 +74,20 @@ class SelfSupervised(ImageClassifier):
         raise NotImplementedError
 
     def features(self, x: Tensor) -> dict[str, Tensor]:
-        """stem [N, w, H/2, W/2], stage1 [N, 2w, H/4, W/4], stage2 [N, 4w, …], stage3 [N, 8w, …], embedding [N, 48w]."""
+        """stem [N, w, H/2, W/2], stage1 [N, 2w, H/4, W/4], stage2 [N, 4w, …], stage3 [N, 8w, …], embedding [N, 56w]."""
         stages = {"stem": self.stem(x.contiguous(memory_format=torch.channels_last))}
         stages["stage1"] = self.stage1(stages["stem"])
         stages["stage2"] = self.stage2(stages["stage1"])
         stages["stage3"] = self.stage3(stages["stage2"])
-        quarters = [F.adaptive_avg_pool2d(stages[name], 2).flatten(1) for name in ("stage2", "stage3")]
+        quarters = [F.adaptive_avg_pool2d(stages[f"stage{i}"], 2).flatten(1) for i in (1, 2, 3)]
         return stages | {"embedding": torch.cat(quarters, 1)}
 
+    def top(self, x: Tensor) -> Tensor:
+        """The part of the embedding that the pretext works on, that of the last two stages: [N, 48w]."""
+        return self.features(x)["embedding"][:, -self.pretext_dim :]
+
     def forward(self, x: Tensor) -> Tensor:
-        """Logits [N, num_classes], or the embedding [N, 48 width] as long as there is no head."""
+        """Logits [N, num_classes], or the embedding [N, 56 width] as long as there is no head."""
         embedding = self.features(x)["embedding"]
         return embedding if self.head is None else self.head(embedding)
 

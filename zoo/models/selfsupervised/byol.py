@@ -59,7 +59,7 @@ class BYOL(SelfSupervised):
         self.save_hyperparameters()
 
     def build_pretext(self, width: int) -> None:
-        self.project = projector(self.embedding_dim, 8 * width, self.projection_dim)
+        self.project = projector(self.pretext_dim, 8 * width, self.projection_dim)
         online = [self.stem, self.stage1, self.stage2, self.stage3, self.project]
         self.target = copy.deepcopy(nn.ModuleList(online)).requires_grad_(False)
         self.predict_target = (
@@ -77,7 +77,7 @@ class BYOL(SelfSupervised):
 
     def projections(self, x: Tensor) -> Tensor:
         """Online projections [N, projection_dim] of length 1 of images or views x [N, C, H, W]."""
-        return F.normalize(self.project(self.features(x)["embedding"]).float(), dim=1)
+        return F.normalize(self.project(self.top(x)).float(), dim=1)
 
     @torch.no_grad()
     def target_projections(self, x: Tensor) -> Tensor:
@@ -89,7 +89,7 @@ class BYOL(SelfSupervised):
 
     def pretext_loss(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         both = torch.cat([self.draw_view(x), self.draw_view(x)])
-        projected = self.project(self.features(both)["embedding"])
+        projected = self.project(self.top(both))
         predicted = F.normalize(self.predict_target(projected).float(), dim=1)
         wanted = self.target_projections(both).roll(len(x), 0)  # each view's partner
         loss = (2 - 2 * (predicted * wanted).sum(1)).mean()

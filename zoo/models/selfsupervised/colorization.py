@@ -14,6 +14,7 @@ Departures from the paper: 64 bins, finer near grey, in place of 313; hard bins;
 """
 
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,7 @@ from torch.nn import functional as F
 
 from zoo.core.checks import check_count
 from zoo.core.images import ImageLike, _to_uint8, save_grid
+from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.selfsupervised.backbone import SelfSupervised
 from zoo.models.selfsupervised.views import crop
@@ -45,6 +47,14 @@ class Colorization(SelfSupervised):
     Shapes:
         x: [N, in_channels, H, W] in [0, 1]; logits of the bins: [N, 64, H/2, W/2].
     """
+
+    use: ClassVar[str] = (
+        "from zoo.core.samples import sample_split\n"
+        "\n"
+        'images, labels = sample_split("{data}")                # packaged test images; of these the lightness alone is seen\n'
+        'zoo.save_grid(model.colorize(images[:8]), "coloured.png")\n'
+        'five = zoo.load("{name}", num_classes=5)             # a fresh head on the trained backbone, to fine-tune'
+    )
 
     def __init__(
         self, num_classes: int | None = None, in_channels: int = 3, *, width: int = 32, rebalance: float = 0.5
@@ -85,7 +95,7 @@ class Colorization(SelfSupervised):
 
     # Verbs -----------------------------------------------------------------------------------------------------------
 
-    @torch.no_grad()
+    @verb
     def colorize(self, images: ImageLike | list[ImageLike]) -> Tensor | list[Tensor]:
         """A grey picture in colour, float [3, H, W] in [0, 1] at its own size; several give a list, a batch gives a batch.
 
@@ -102,7 +112,7 @@ class Colorization(SelfSupervised):
         batch = pixels if pixels.ndim == 4 else pixels[None]
         rgb = (batch.float() / 255).expand(-1, 3, -1, -1)
         seen = self._ready_transform()(rgb).to(self.device)
-        share = (self.eval().bin_logits(seen) / TEMPERATURE).softmax(1)
+        share = (self.bin_logits(seen) / TEMPERATURE).softmax(1)
         ab = torch.einsum("nkhw,kc->nchw", share.cpu(), BINS)
         ab = F.interpolate(ab, rgb.shape[2:], mode="bilinear")
         coloured = to_rgb(torch.cat([to_lab(rgb)[:, :1], ab], 1))

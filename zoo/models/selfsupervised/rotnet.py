@@ -37,11 +37,11 @@ class RotNet(SelfSupervised):
         self.save_hyperparameters()
 
     def build_pretext(self, width: int) -> None:
-        self.rotation = nn.Linear(self.embedding_dim, 4)
+        self.rotation = nn.Linear(self.pretext_dim, 4)
 
     def rotation_logits(self, x: Tensor) -> Tensor:
         """Logits [N, 4] of the quarter turns of images x [N, C, H, W]."""
-        return self.rotation(self.features(x)["embedding"])
+        return self.rotation(self.top(x))
 
     def pretext_loss(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         turned, turns = all_turns(crop(x, self.hparams["view_size"], least=0.6))

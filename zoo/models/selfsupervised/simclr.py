@@ -52,7 +52,7 @@ class SimCLR(SelfSupervised):
         self.save_hyperparameters()
 
     def build_pretext(self, width: int) -> None:
-        self.project = projector(self.embedding_dim, 8 * width, self.projection_dim)
+        self.project = projector(self.pretext_dim, 8 * width, self.projection_dim)
 
     def draw_view(self, x: Tensor) -> Tensor:
         """A random view of each image, [N, C, view_size, view_size]."""
@@ -61,7 +61,7 @@ class SimCLR(SelfSupervised):
 
     def projections(self, x: Tensor) -> Tensor:
         """Projections [N, projection_dim] of length 1 of images or views x [N, C, H, W]."""
-        return F.normalize(self.project(self.features(x)["embedding"]).float(), dim=1)
+        return F.normalize(self.project(self.top(x)).float(), dim=1)
 
     def pretext_loss(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         z = self.projections(torch.cat([self.draw_view(x), self.draw_view(x)]))
