@@ -6,7 +6,7 @@ python -m datamodules.examples text-csv reviews/        # writes reviews/text.cs
 import argparse
 import csv
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -58,7 +58,7 @@ def _texts(folder: Path) -> Path:
     return folder
 
 
-def _table(path: Path, header: list[str], rows: list[list[object]]) -> Path:
+def _table(path: Path, header: list[str], rows: Sequence[Sequence[object]]) -> Path:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
@@ -70,7 +70,7 @@ def _reviews(folder: Path) -> Path:
     """Sentences of film reviews, positive or negative (SST-2's packaged excerpt)."""
     lines = (SAMPLES / "sst2.tsv").read_text(encoding="utf-8").splitlines()[1:]
     rows = [[text, ("negative", "positive")[int(label)]] for label, text in (line.split("\t") for line in lines)]
-    return _table(folder / "reviews.csv", ["text", "label"], rows)  # type: ignore[arg-type]
+    return _table(folder / "reviews.csv", ["text", "label"], rows)
 
 
 def _pairs(folder: Path) -> Path:
@@ -115,7 +115,7 @@ def _flowers(folder: Path) -> Path:
         rows = [row for row in csv.reader(file) if row and not row[-1].endswith("setosa")]
     rows[0][0] = ""
     header = ["sepal length", "sepal width", "petal length", "petal width", "species"]
-    return _table(folder / "flowers.csv", header, rows)  # type: ignore[arg-type]
+    return _table(folder / "flowers.csv", header, rows)
 
 
 def _sequences(folder: Path) -> Path:

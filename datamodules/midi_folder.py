@@ -65,10 +65,14 @@ class MidiFolder(Own, lightning.LightningDataModule):
         if not folder.is_dir():
             raise DataNotFoundError(f"there is no folder {str(root)!r}: name one that holds MIDI files")
         files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".mid", ".midi"))
-        pieces, silent = [], []
+        pieces: list[Tensor] = []
+        silent: list[str] = []
         for path in files:
             roll = read_roll(path, steps_per_beat)
-            (pieces if len(roll) >= 2 else silent).append(roll if len(roll) >= 2 else path.name)
+            if len(roll) >= 2:
+                pieces.append(roll)
+            else:
+                silent.append(path.name)
         if silent:
             self.notes.append(f"{len(silent)} of {len(files)} files hold fewer than two steps and are left out")
         if len(pieces) < 3:
@@ -118,16 +122,17 @@ def read_roll(path: Path, steps_per_beat: int = 1) -> Tensor:
         raise InputError(f"{path} can't be read as MIDI: {error or type(error).__name__}") from None
     ticks = max(1, music.ticks_per_beat)
     notes: list[tuple[int, int, int]] = []  # key, first tick, last tick
-    time, sounding = 0, {}
+    time = 0
+    sounding: dict[tuple[int, int], int] = {}  # (channel, note): since which tick
     for message in mido.merge_tracks(music.tracks):
         time += message.time
         if message.type not in ("note_on", "note_off") or message.channel == DRUMS:
             continue
-        key = (message.channel, message.note)
-        if key in sounding:
-            notes.append((message.note - LOWEST, sounding.pop(key), time))
+        voice = (message.channel, message.note)
+        if voice in sounding:
+            notes.append((message.note - LOWEST, sounding.pop(voice), time))
         if message.type == "note_on" and message.velocity:
-            sounding[key] = time
+            sounding[voice] = time
     notes += [(note - LOWEST, start, time) for (_, note), start in sounding.items()]
     notes = [(key, start, end) for key, start, end in notes if 0 <= key < KEYS and end > start]
     if not notes:

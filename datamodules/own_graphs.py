@@ -44,7 +44,7 @@ class GraphCSV(Own, NodeDataModule):
         val_share, test_share: shares of each class that validate and test.
     """
 
-    name: ClassVar[str] = "graph-csv"
+    name = "graph-csv"  # type: ignore[misc]
     counted: ClassVar[str] = "nodes"
     protocol: ClassVar[str] = "share of every class held out, epoch chosen by the validation part"
 
@@ -61,7 +61,6 @@ class GraphCSV(Own, NodeDataModule):
         self.save_hyperparameters()
         self.hparams.update(root=str(root))
         check_shares(val_share, test_share)
-        self.classes: tuple[str, ...]  # type: ignore[misc]  # of this object
         self._data = self._read(label, val_share, test_share)
 
     def sizes(self) -> dict[str, int]:
@@ -80,7 +79,7 @@ class GraphCSV(Own, NodeDataModule):
         if len(labelled) < len(rows):
             self.notes.append(f"{len(rows) - len(labelled)} of {len(rows)} nodes have no label: they are in no part")
         classes, found = name_classes([rows[i][what] for i in labelled], f"the column {header[what]} of {nodes}")
-        self.classes = tuple(classes)
+        self.classes = tuple(classes)  # type: ignore[misc]  # of this object
         index = torch.tensor(labelled)
         parts = {part: index[chosen] for part, chosen in parts_of(len(labelled), val_share, test_share, found).items()}
         others = [i for i in range(len(header)) if i not in (where, what)]
@@ -136,7 +135,7 @@ class SmilesCSV(Own, GraphDataModule):
     """
 
     offers: ClassVar[tuple[str, ...]] = ("molecules",)
-    name: ClassVar[str] = "smiles-csv"
+    name = "smiles-csv"  # type: ignore[misc]
     counted: ClassVar[str] = "molecules"
     classes: tuple[str, ...] = ()
     protocol = "a share held out, epoch chosen by the validation part"

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+import zoo
+from zoo.core.images import Transform
 from zoo.errors import InputError
-from zoo.metrics.transfer import few_labels, knn, linear_probe
+from zoo.metrics.transfer import few_labels, fine_tuned, knn, linear_probe
 
 
 def clusters(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -60,3 +62,17 @@ def test_what_makes_no_sense_is_refused_in_one_sentence():
         linear_probe(z, torch.zeros(12), z, y)
     with pytest.raises(InputError, match="k must be"):
         knn(z, y, z, y, k=13)
+
+
+def test_fine_tuning_learns_a_bright_and_a_dark_class_and_leaves_the_model_alone():
+    model = zoo.create("rotnet", width=8).eval()
+    model.transform = Transform([16, 16], "RGB", [0.0] * 3, [1.0] * 3)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    y = torch.arange(24) % 2
+    noise = torch.randint(0, 100, (24, 3, 16, 16), generator=torch.Generator().manual_seed(0))
+    x = (noise + 150 * y[:, None, None, None]).to(torch.uint8)
+    options = {"steps": 30, "batch_size": 8, "head_first": 10, "lr": 1e-2}
+    assert fine_tuned(model, x[:16], y[:16], x[16:], y[16:], **options) == 1
+    assert model.head is None and all(torch.equal(model.state_dict()[key], value) for key, value in before.items())
+    with pytest.raises(InputError, match="need as many labels"):
+        fine_tuned(model, x, y[:3], x, y)

@@ -71,7 +71,7 @@ class OwnData:
 
         fresh = type(self)(**{**init_arguments(self), **changed})
         replaced: list[str] = []
-        for path, module in fresh.named_modules():
+        for path, module in fresh.named_modules():  # type: ignore[attr-defined]
             mine = self.get_submodule(path)  # type: ignore[attr-defined]
             own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
             if all(getattr(mine, name).shape == tensor.shape for name, tensor in own if tensor is not None):
@@ -100,7 +100,8 @@ class OwnData:
         for child in self.children():  # type: ignore[attr-defined]  # of the module that this is a part of
             layers += list(child) if isinstance(child, nn.ModuleList) else [child]
         layers = [layer for layer in layers if any(p.requires_grad for p in layer.parameters())]
-        groups, seen = [], set()
+        seen: set[int] = set()
+        groups: list[dict[str, Any]] = []
         for depth, layer in enumerate(reversed(layers)):  # a tied weight learns as the highest layer that has it
             fresh = [p for p in layer.parameters() if p.requires_grad and id(p) not in seen]
             seen.update(id(p) for p in fresh)

@@ -7,6 +7,8 @@ Both take the embeddings as they are, so that they compare backbones and not tra
 k are the same for every backbone.
 """
 
+import contextlib
+import copy
 from typing import Any
 
 import numpy as np
@@ -119,3 +121,66 @@ def _checked(z: Any, y: Any, test_z: Any, test_y: Any) -> tuple[Tensor, Tensor, 
     if len(y.unique()) < 2:
         raise InputError("the labels are all of one class: it takes two to tell apart")
     return z, y, test_z, test_y
+
+
+def fine_tuned(
+    model: ImageClassifier,
+    x: Tensor,
+    y: Tensor,
+    test_x: Tensor,
+    test_y: Tensor,
+    *,
+    steps: int = 400,
+    batch_size: int = 64,
+    lr: float = 1e-3,
+    head_first: int = 100,
+    seed: int = 0,
+) -> float:
+    """Test accuracy of a copy of a classifier with a fresh head that learnt from few labelled images.
+
+    AdamW with a cosine, images mirrored and moved by up to four pixels. The fresh head learns alone in the first steps, on a
+    frozen backbone, so that its random start doesn't spoil the backbone; with head_first=0 everything learns throughout.
+
+    Args:
+        x, test_x: images uint8 [N, C, H, W] and [M, C, H, W]; y, test_y: their classes.
+        steps: of batches of `batch_size`.
+        lr: highest learning rate of the backbone; the head's is the same.
+        head_first: steps of the head alone.
+        seed: of the head, the batches and the augmentation.
+
+    Raises:
+        InputError: for images and labels that don't fit.
+    """
+    if len(x) != len(y) or len(test_x) != len(test_y) or not len(x) or not len(test_x):
+        raise InputError(f"{len(x)} and {len(test_x)} images need as many labels, not {len(y)} and {len(test_y)}")
+    from datamodules.augment import flip, translate
+
+    transform = model._ready_transform()
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        learner = copy.deepcopy(model).train()
+        with contextlib.redirect_stdout(None):
+            learner.reset_head(int(max(y.max(), test_y.max())) + 1)
+        generator = torch.Generator().manual_seed(seed)
+        optimizer = torch.optim.AdamW(learner.parameters(), lr=lr, weight_decay=0.01)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+        if head_first:
+            learner.freeze("backbone").train()
+        for step in range(steps):
+            if step == head_first and head_first:
+                learner.unfreeze("backbone").train()
+            index = torch.randint(len(x), (min(batch_size, len(x)),), generator=generator)
+            images = translate(flip(x[index], generator=generator), 4, generator=generator)
+            with quick_autocast(learner.device.type)[0]:
+                logits = learner(transform(images).to(learner.device))
+            loss = F.cross_entropy(logits.float(), y[index].to(learner.device))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+        with torch.no_grad(), quick_autocast(learner.device.type)[0]:
+            right = [
+                (learner.eval()(transform(images).to(learner.device)).argmax(1).cpu() == labels)
+                for images, labels in zip(test_x.split(500), test_y.split(500), strict=True)
+            ]
+    return torch.cat(right).float().mean().item()

@@ -65,6 +65,7 @@ class Colorization(SelfSupervised):
 
     def build_pretext(self, width: int) -> None:
         self.say = nn.ModuleList(nn.Conv2d(k * width, len(BINS), 1) for k in (1, 2, 4, 8))  # one for each stage
+        self.shares: Tensor
         self.register_buffer("shares", torch.full((len(BINS),), 1 / len(BINS)))  # p̃, a moving average
 
     def features(self, x: Tensor) -> dict[str, Tensor]:
@@ -81,7 +82,7 @@ class Colorization(SelfSupervised):
     def pretext_loss(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         x = crop(x, x.shape[-1], least=0.5)
         logits = self.bin_logits(x)
-        target = nearest_bin(F.adaptive_avg_pool2d(to_lab(x)[:, 1:], logits.shape[2:]))
+        target = nearest_bin(F.adaptive_avg_pool2d(to_lab(x)[:, 1:], list(logits.shape[2:])))
         if self.training:
             counts = torch.bincount(target.flatten(), minlength=len(BINS)).float()
             self.shares.lerp_(counts / counts.sum(), 0.02)
