@@ -34,7 +34,10 @@ def data_root(root: str | Path | None = None) -> Path:
     if chosen := root or os.environ.get("ZOO_DATA"):
         return Path(chosen).expanduser()
     cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "zoo" / "data"
+    try:
+        return (Path(cache) if cache else Path.home() / ".cache") / "zoo" / "data"
+    except RuntimeError:  # a user without a home
+        raise InputError("there is no home folder for the data: set ZOO_DATA") from None
 
 
 def check(path: Path, sha256: str | None = None, *, root: str | Path | None = None) -> Path:

@@ -21,6 +21,7 @@ _HOME = {
     "finetune": "zoo.train.finetuning",
     "info": "zoo.index",
     "list_architectures": "zoo.index",
+    "list_datamodules": "zoo.index",
     "list_models": "zoo.index",
     "load": "zoo.api",
     "save_grid": "zoo.core.images",
@@ -37,6 +38,7 @@ __all__ = [  # the keys of _HOME and the packages, where linters look for them
     "finetune",
     "info",
     "list_architectures",
+    "list_datamodules",
     "list_models",
     "load",
     "models",
@@ -49,7 +51,7 @@ if TYPE_CHECKING:
     from zoo import explain, models, theory
     from zoo.api import create, datamodule, evaluate, load, verify
     from zoo.core.images import save_grid
-    from zoo.index import info, list_architectures, list_models
+    from zoo.index import info, list_architectures, list_datamodules, list_models
     from zoo.train.finetuning import finetune
 
 
@@ -64,4 +66,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME, *_PACKAGES})
+    return sorted({*_HOME, *_PACKAGES, "__version__", "__doc__", "__file__", "__name__", "__path__"})

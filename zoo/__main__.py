@@ -1,4 +1,4 @@
-"""`python -m zoo` is the command `zoo`."""
+"""`python -m zoo` is the command line `zoo`."""
 
 import sys
 

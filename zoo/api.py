@@ -1,13 +1,14 @@
 """The public functions that need torch: load, create, datamodule, verify, evaluate."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import torch
 
 from zoo import registry
 from zoo.core.module import ZooModule
 from zoo.errors import InputError
+from zoo.paths import CHECKPOINTS, names_in
 from zoo.store import folder as checkpoint
 from zoo.store.hub import locate
 from zoo.store.measure import datamodule as datamodule
@@ -63,10 +64,18 @@ def create(architecture: str, **init: Any) -> ZooModule:
     return checkpoint.build(keys)
 
 
-def verify(name: str | Path) -> dict[str, float]:
+@overload
+def verify(name: str | Path) -> dict[str, float]: ...
+@overload
+def verify(name: None = None) -> dict[str, dict[str, float]]: ...
+def verify(name: str | Path | None = None) -> dict[str, float] | dict[str, dict[str, float]]:
     """Check a checkpoint's sha256 and golden tensors in seconds, without data: {output name: largest deviation}.
+
+    Without a name, all checkpoints of this machine: {name: {output name: largest deviation}}.
 
     Raises:
         CheckpointError: if anything isn't what was published.
     """
+    if name is None:
+        return {each: checkpoint.verify(locate(each)) for each in names_in(CHECKPOINTS)}
     return checkpoint.verify(locate(name))

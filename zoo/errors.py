@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable
 
-SHORT = 8  # names of a table that a message holds in any case
+SHORT, NEAREST = 8, 10  # names of a table that a message holds in any case; of a longer one, if none is near
 
 
 class ZooError(Exception):
@@ -15,11 +15,15 @@ class UnknownNameError(ZooError, LookupError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
-        near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
+        lower = str(name)[:100].lower()
+        near = difflib.get_close_matches(lower, known, n=3, cutoff=0.5)
         hints = [f"Did you mean {' or '.join(near)}?"] if near else []
-        if not near or len(known) <= SHORT:
+        if len(known) <= SHORT:
             hints.append(f"Known: {', '.join(known) or 'none'}.")
-        super().__init__(f"there is no {kind} named {name!r}. {' '.join(hints)}")
+        elif not near:
+            closest = difflib.get_close_matches(lower, known, n=NEAREST, cutoff=0.0)
+            hints.append(f"The nearest of {len(known)}: {', '.join(closest)}.")
+        super().__init__(f"there is no {kind} named {str(name)[:100]!r}. {' '.join(hints)}")
 
 
 class CheckpointError(ZooError, ValueError):

@@ -10,9 +10,9 @@ from html import escape
 from pathlib import Path
 from typing import Any, SupportsIndex, overload
 
-from zoo.errors import InputError, UnknownNameError
+from zoo.errors import CheckpointError, InputError, UnknownNameError
 from zoo.paths import whereabouts
-from zoo.registry import ARCHITECTURES
+from zoo.registry import ARCHITECTURES, DATAMODULES
 
 INDEX = Path(__file__).with_name("index.json")
 
@@ -71,8 +71,20 @@ class ModelInfo:
         return next((metric for key, metric in self.metrics.items() if name in (key, metric.metric)), None)
 
     def metric(self, name: str) -> float | None:
-        """The value of a metric by its full key ("mnist/test/accuracy") or its last part ("accuracy")."""
+        """The value of a metric by its full key ("mnist/test/accuracy") or its last part ("accuracy").
+
+        None for a metric that other models have and this one hasn't.
+
+        Raises:
+            UnknownNameError: for a metric that no model has.
+        """
         claim = self.claim(name)
+        if claim is None:
+            known = {
+                part for m in [self, *entries().values()] for key, v in m.metrics.items() for part in (key, v.metric)
+            }
+            if name not in known:
+                raise UnknownNameError("metric", name, {v.metric for v in self.metrics.values()} or known)
         return None if claim is None else claim.value
 
     def rank(self, name: str) -> float:
@@ -162,11 +174,16 @@ class ModelTable(list[ModelInfo]):
             rows.append((m.name, m.task, m.dataset, f"{m.parameters:,}", f"{m.size / 2**20:.1f}", m.where, shown))
         return rows
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def _repr_html_(self) -> str:
         head, *rows = self._rows()
         return _html_table(rows, head)
 
     def __str__(self) -> str:
+        if not self:
+            return "no model fits"
         rows = self._rows()
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
         return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
@@ -183,13 +200,43 @@ def _html_table(rows: Iterable[Iterable[str]], head: Iterable[str] = ()) -> str:
 @cache
 def entries() -> dict[str, ModelInfo]:
     """All checkpoints of the index by name."""
-    raw: dict[str, dict[str, Any]] = json.loads(INDEX.read_text(encoding="utf-8"))["models"] if INDEX.exists() else {}
     found = {}
-    for name, entry in sorted(raw.items()):
-        metrics = [Metric(**m) for m in entry["metrics"]]
-        facts = {"name": name, "metrics": {m.key: m for m in metrics}, "verbs": tuple(entry.get("verbs", ()))}
-        found[name] = ModelInfo(**{**entry, **facts})
+    try:
+        raw: dict[str, dict[str, Any]] = (
+            json.loads(INDEX.read_text(encoding="utf-8"))["models"] if INDEX.exists() else {}
+        )
+        for name, entry in sorted(raw.items()):
+            metrics = [Metric(**m) for m in entry["metrics"]]
+            facts = {"name": name, "metrics": {m.key: m for m in metrics}, "verbs": tuple(entry.get("verbs", ()))}
+            found[name] = ModelInfo(**{**entry, **facts})
+            _check_types(found[name])
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OSError) as error:
+        raise CheckpointError(
+            f"{INDEX} is damaged ({type(error).__name__}: {str(error)[:80]}): install the package again, "
+            "or run scripts/cards.py in a checkout"
+        ) from None
     return found
+
+
+def _check_types(entry: ModelInfo) -> None:
+    texts = [
+        entry.name,
+        entry.architecture,
+        entry.task,
+        entry.dataset,
+        entry.sha256,
+        entry.licence,
+        entry.paper,
+        entry.summary,
+    ]
+    texts += [text for m in entry.metrics.values() for text in (m.dataset, m.split, m.metric, m.how, m.better)]
+    numbers = [entry.parameters, entry.size, *(m.value for m in entry.metrics.values())]
+    numbers += [n for m in entry.metrics.values() for n in (m.std, m.mean, m.n_seeds) if n is not None]
+    optional = [entry.repo, entry.revision]
+    if not all(isinstance(text, str) for text in [*texts, *entry.verbs, *(t for t in optional if t is not None)]):
+        raise TypeError(f"the entry {entry.name!r:.60} holds something else where a text belongs")
+    if not all(isinstance(n, int | float) and not isinstance(n, bool) for n in numbers):
+        raise TypeError(f"the entry {entry.name!r:.60} holds something else where a number belongs")
 
 
 def list_models(pattern: str = "*", *, task: str | None = None, dataset: str | None = None) -> list[str]:
@@ -206,6 +253,11 @@ def list_models(pattern: str = "*", *, task: str | None = None, dataset: str | N
 def list_architectures(pattern: str = "*") -> list[str]:
     """Names of the architectures that `zoo.create` builds with fresh weights and that match a shell pattern."""
     return sorted(fnmatch.filter(ARCHITECTURES, pattern))
+
+
+def list_datamodules(pattern: str = "*") -> list[str]:
+    """Names of the data modules that `zoo.datamodule` makes and that match a shell pattern."""
+    return sorted(fnmatch.filter(DATAMODULES, pattern))
 
 
 def models(
@@ -238,9 +290,16 @@ def info(name: str) -> ModelInfo:
     Raises:
         UnknownNameError: a LookupError with the nearest names.
     """
+    name = known_as(name)
     if name not in entries():
         raise UnknownNameError("model", name, entries())
     return entries()[name]
+
+
+def known_as(name: str) -> str:
+    """The name of the index that differs from `name` in upper and lower case alone, else `name` as it is."""
+    lower = str(name).strip().lower()
+    return lower if lower in entries() else str(name)
 
 
 def nearest(name: str, also: Iterable[str] = ()) -> UnknownNameError:

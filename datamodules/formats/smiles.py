@@ -23,10 +23,11 @@ WEIGHTS = {
     "Cl": 35.453, "Se": 78.96, "Br": 79.904, "I": 126.904,
 }  # fmt: skip
 SYMBOLS = ("C", "N", "O", "S", "P", "F", "Cl", "Br", "I")  # one column each; all others share one
+LONGEST = 5000  # characters
 BONDS = {"-": 1.0, "/": 1.0, "\\": 1.0, "=": 2.0, "#": 3.0, ":": 1.5}
 TOKEN = re.compile(
-    r"(?P<bracket>\[(?P<isotope>\d+)?(?P<symbol>[A-Z][a-z]?|[a-z]{1,2})(?P<chiral>@{0,2})(?P<h>H\d*)?"
-    r"(?P<charge>\++|-+|\+\d+|-\d+)?(?::\d+)?\])|(?P<plain>Br|Cl|[BCNOPSFI]|[bcnops])|(?P<bond>[-=#:/\\])|"
+    r"(?P<bracket>\[(?P<isotope>\d{1,3})?(?P<symbol>[A-Z][a-z]?|[a-z]{1,2})(?P<chiral>@{0,2})(?P<h>H\d?)?"
+    r"(?P<charge>\+\d{1,2}|-\d{1,2}|\+{1,9}|-{1,9})?(?::\d{1,4})?\])|(?P<plain>Br|Cl|[BCNOPSFI]|[bcnops])|(?P<bond>[-=#:/\\])|"
     r"(?P<ring>%\d\d|\d)|(?P<other>[().])"
 )
 
@@ -58,6 +59,8 @@ def parse(smiles: str) -> tuple[list[Atom], list[tuple[int, int, float]]]:
     if not isinstance(smiles, str) or not smiles.strip():
         raise InputError(f'a molecule is a SMILES string such as "CCO", not {smiles!r}')
     text = smiles.strip()
+    if len(text) > LONGEST:
+        raise InputError(f"a SMILES string has at most {LONGEST:,} characters, not {len(text):,}")
     atoms: list[Atom] = []
     bonds: list[tuple[int, int, float]] = []
     branches: list[int] = []
@@ -157,6 +160,10 @@ def _atom_features(atom: Atom, in_ring: bool) -> Tensor:
 def molecular_weight(smiles: str) -> float:
     """Grams per mole, by standard atomic weights."""
     atoms, _ = parse(smiles)
+    if unknown := sorted({atom.symbol for atom in atoms} - WEIGHTS.keys()):
+        raise InputError(
+            f"{smiles!r:.80} has {', '.join(unknown)}, whose weight isn't listed; listed are {', '.join(WEIGHTS)}"
+        )
     return sum(WEIGHTS[atom.symbol] + WEIGHTS["H"] * (atom.hydrogens or 0) for atom in atoms)
 
 

@@ -18,8 +18,10 @@ def add(command: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
+    from zoo.core.files import check_output
     from zoo.core.protocols import Composes, meets
 
+    check_output(options.output, (".mid", ".midi"))
     model: Any = zoo.load(options.name)
     if not meets(model, Composes):
         raise InputError(f"{options.name} is made for {model.task}: it doesn't write music")

@@ -2,6 +2,8 @@
 
 import argparse
 
+from zoo.errors import InputError
+
 
 def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("pattern", nargs="?", default="*", help="shell pattern of names")
@@ -13,4 +15,7 @@ def add(command: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     from zoo.index import models
 
-    print(models(options.pattern, task=options.task, dataset=options.dataset, sort=options.sort))
+    table = models(options.pattern, task=options.task, dataset=options.dataset, sort=options.sort)
+    if not table:
+        raise InputError(f"no model's name fits {options.pattern!r} here: zoo list shows all")
+    print(table)

@@ -10,6 +10,7 @@ import argparse
 import importlib
 import pkgutil
 import sys
+from io import TextIOWrapper
 from types import ModuleType
 
 import zoo.cli
@@ -21,6 +22,9 @@ from zoo.version import __version__
 def main(argv: list[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
+    for stream in (sys.stdout, sys.stderr):  # a terminal that knows ASCII alone gets escapes, no traceback
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         verb = verbs().get(argv[0]) if argv else None
         if verb is not None and hasattr(verb, "main"):

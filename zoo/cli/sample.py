@@ -27,8 +27,10 @@ def add(command: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
+    from zoo.core.files import check_output
     from zoo.core.protocols import Samples, SamplesPoints, meets
 
+    check_output(options.output, (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"))
     model: Any = zoo.load(options.name)
     if meets(model, SamplesPoints):
         print(scatter(model.sample_points(max(options.n, 1000), seed=options.seed), options.output))
@@ -61,6 +63,8 @@ def scatter(points: Any, path: Path) -> Path:
     """Points [n, 2] as dots, or points [n, 1] as a histogram, in a PNG."""
     from matplotlib.figure import Figure
 
+    from zoo.core.files import writing
+
     figure = Figure(figsize=(4, 4), layout="constrained")
     axis = figure.subplots()
     columns = points.cpu().numpy().T
@@ -70,5 +74,6 @@ def scatter(points: Any, path: Path) -> Path:
     else:
         axis.plot(columns[0], columns[1], ".", markersize=2)
         axis.set(xlabel="x₁", ylabel="x₂", aspect="equal")
-    figure.savefig(path, dpi=120)
+    with writing(path) as file:
+        figure.savefig(file, dpi=120)
     return path

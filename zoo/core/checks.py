@@ -1,5 +1,8 @@
 """Checks of arguments that many verbs share: each raises one sentence with the value and what would be right."""
 
+import difflib
+from collections.abc import Iterable
+
 import torch
 
 from zoo.errors import InputError
@@ -24,3 +27,47 @@ def seeded_generator(device: torch.device, seed: int | None) -> torch.Generator:
     else:
         generator.manual_seed(seed)
     return generator
+
+
+PEERS = {  # keywords of neighbouring libraries, with ours
+    "pretrained": "zoo.load for trained weights, zoo.create for fresh ones",
+    "in_chans": "in_channels",
+    "img_size": "image_size",
+    "num_inference_steps": "steps",
+    "num_steps": "steps",
+    "guidance_scale": "guidance",
+    "max_new_tokens": "n",
+    "max_length": "n",
+    "num_return_sequences": "n",
+    "num_samples": "n",
+    "batch": "n",
+    "generator": "seed",
+    "random_state": "seed",
+    "topk": "top",
+    "num_beams": "beams",
+    "learning_rate": "lr",
+    "n_classes": "num_classes",
+    "num_labels": "num_classes",
+    "map_location": "device",
+    "torch_dtype": "dtype",
+    "use_auth_token": "token",
+}
+
+
+def check_keywords(given: Iterable[str], known: Iterable[str], what: str) -> None:
+    """Refuse keywords that aren't known, with the one that may be meant.
+
+    Raises:
+        InputError: for the first such keyword.
+    """
+    known = list(known)
+    for key in given:
+        if key in known:
+            continue
+        near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
+        meant = PEERS.get(key)
+        if meant in known or (meant and " " in meant):
+            hint = f"; did you mean {meant}?"
+        else:
+            hint = f"; did you mean {near[0]}?" if near else f"; it has: {', '.join(sorted(known))}"
+        raise InputError(f"{what} has no argument {key}{hint}")

@@ -110,6 +110,35 @@ def check_output(path: str | Path, suffixes: Iterable[str] = ()) -> Path:
     return path
 
 
+def parse_json(text: str) -> Any:
+    """The value of a JSON text, as strictly as JSON is meant: no key twice in an object, no NaN.
+
+    Raises:
+        ValueError: for anything else, however deep or long.
+    """
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            twice = next(key for i, (key, _) in enumerate(pairs) if key in dict(pairs[:i]))
+            raise ValueError(f"the key {twice[:40]!r} stands twice in an object")
+        return found
+
+    def finite(name: str) -> Any:
+        raise ValueError(f"{name} is no JSON")
+
+    try:
+        return json.loads(text, object_pairs_hook=unique, parse_constant=finite)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def shown(text: object, most: int = 200) -> str:
+    """A text from elsewhere as it may be printed: without control characters, which could steer a terminal, and not too long."""
+    clean = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text)[: most + 1])
+    return clean if len(clean) <= most else f"{clean[:most]}…"
+
+
 def read_bounded(path: str | Path, most: int) -> bytes:
     """The bytes of a regular file of at most `most` bytes.
 

@@ -27,10 +27,11 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
 from zoo import registry
-from zoo.core.files import is_plain, plain_name
+from zoo.core.checks import check_keywords
+from zoo.core.files import is_plain, parse_json, plain_name, read_bounded
 from zoo.core.images import Transform
 from zoo.core.module import ZooModule, init_arguments
-from zoo.errors import CheckpointError, ZooError
+from zoo.errors import CheckpointError, InputError, ZooError
 from zoo.store import int8
 from zoo.store.atomic import check_writable, replacing, settle
 from zoo.store.guard import bounded
@@ -40,6 +41,7 @@ FILES = ("config.json", "model.safetensors", "recipe.yaml", "metrics.json", "pro
 TOKENIZER = "tokenizer.json"
 CONFIG_KEYS = {"zoo_format", "name", "architecture", "init", "task", "preprocess", "classes", "data", "weights"}
 OPTIONAL_KEYS = {"base_model"}
+LARGEST_FILE = 2**31  # bytes of weights; ours hold a few million
 SMALL_FILE = 4 * 2**20  # bytes of JSON or YAML; ours hold a few thousand
 GOLDEN_TOLERANCE = 2e-4  # other processors sum in another order; a wrong layer is off by orders of magnitude more
 
@@ -55,8 +57,10 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not path.exists():
         raise CheckpointError(f"{folder} is no checkpoint: it has no config.json")
     try:
-        config = json.loads(_small_text(path))
-    except (ValueError, RecursionError) as error:
+        config = parse_json(_small_text(path))
+    except CheckpointError:
+        raise
+    except ValueError as error:
         raise CheckpointError(f"{path} is damaged: {type(error).__name__}: {error}") from None
     if not isinstance(config, dict):
         raise CheckpointError(f"{path} must hold a JSON object, not {type(config).__name__}")
@@ -121,12 +125,9 @@ def _small_text(path: Path) -> str:
         CheckpointError: if it can't be read, or is absurdly large.
     """
     try:
-        with path.open("rb") as file:
-            raw = file.read(SMALL_FILE + 1)
-    except OSError as error:
-        raise CheckpointError(f"{path} can't be read: {error.strerror}") from None
-    if len(raw) > SMALL_FILE:
-        raise CheckpointError(f"{path} has more than {SMALL_FILE} bytes: that is no file of ours")
+        raw = read_bounded(path, SMALL_FILE)
+    except InputError as error:
+        raise CheckpointError(str(error)) from None
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -143,10 +144,10 @@ def build(config: dict[str, Any]) -> ZooModule:
     """
     cls = registry.architecture(config["architecture"])
     known = set(inspect.signature(cls).parameters)
-    if unknown := config["init"].keys() - known:
-        raise CheckpointError(
-            f"{config['architecture']} has no argument {', '.join(sorted(unknown))}; it has: {', '.join(sorted(known))}"
-        )
+    try:
+        check_keywords(sorted(config["init"]), known, config["architecture"])
+    except InputError as error:
+        raise CheckpointError(str(error)) from None
     try:
         model = cls(**config["init"])
         if config["preprocess"] is not None:
@@ -158,6 +159,11 @@ def build(config: dict[str, Any]) -> ZooModule:
             f"config.json can't build {config['architecture']}: {type(error).__name__}: {error}"
         ) from error
     model.name, model.classes, model.data = config["name"], config["classes"], config["data"]
+    outputs = model.hparams.get("num_classes") or model.hparams.get("vocab_size")
+    if model.classes is not None and isinstance(outputs, int) and len(model.classes) != outputs:
+        raise CheckpointError(
+            f"config.json names {len(model.classes)} classes for a {config['architecture']} with {outputs} outputs"
+        )
     return model
 
 
@@ -168,9 +174,9 @@ def read_tensors(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
         CheckpointError: if the file is missing, has other bytes, or isn't valid safetensors.
     """
     try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"{path} can't be read: {error.strerror}") from None
+        raw = read_bounded(path, LARGEST_FILE)
+    except InputError as error:
+        raise CheckpointError(str(error)) from None
     found = hashlib.sha256(raw).hexdigest()
     if sha256 is not None and found != sha256:
         raise CheckpointError(
@@ -234,7 +240,8 @@ def read(folder: Path) -> ZooModule:
     """
     config = read_config(folder)
     tensors = int8.unpack(read_tensors(folder / "model.safetensors", config["weights"]["sha256"]))
-    with bounded(tensors), plain_floats():
+    with bounded(tensors) as guard, plain_floats():
+        guard.check(config["init"])
         model = build(config)
     load_tensors(model, tensors)
     return model.eval()
@@ -271,6 +278,12 @@ def write(
     """
     check_writable(folder, overwrite=overwrite)
     name = plain_name(name or model.name or Path(os.path.realpath(folder)).name, "the name of a checkpoint")
+    if broken := [
+        key for key, value in model.state_dict().items() if value.is_floating_point() and value.isnan().any()
+    ]:
+        raise InputError(
+            f"{', '.join(broken[:3])} {'hold' if len(broken) > 1 else 'holds'} NaN: a training that diverged isn't saved"
+        )
     raw = weights_bytes(model, dtype)
     config = {
         "zoo_format": FORMAT,

@@ -18,8 +18,22 @@ class bounded(TorchFunctionMode):
 
     def __init__(self, tensors: dict[str, Tensor]) -> None:
         super().__init__()
-        self.elements = 8 * sum(tensor.numel() for tensor in tensors.values()) + 2**26
-        self.calls = 1000 * len(tensors) + 100_000
+        held = sum(tensor.numel() for tensor in tensors.values())
+        self.elements, self.largest = 8 * held + 2**26, max(held, 2**20)
+        self.calls = 200 * len(tensors) + 10_000  # our models take at most 40 a tensor
+
+    def check(self, value: Any) -> None:
+        """Refuse numbers among the arguments that no tensor explains: a loop over them would be long without any tensor.
+
+        Raises:
+            CheckpointError: for the first.
+        """
+        for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+            self.check(inner)
+        if isinstance(value, int) and abs(value) > self.largest:
+            raise CheckpointError(
+                f"config.json asks for {value:.3g} of something, far more than model.safetensors holds"
+            )
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.calls -= 1

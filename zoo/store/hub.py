@@ -6,12 +6,14 @@ change its meaning, so a model that is in the cache loads without a single reque
 
 import errno
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
 
+from zoo.core.files import is_plain, shown
 from zoo.errors import CheckpointError
-from zoo.index import ModelInfo, entries, nearest
+from zoo.index import ModelInfo, entries, known_as, nearest
 from zoo.paths import CHECKPOINTS, in_wheels, names_in
 
 SCHEME = "hf://"
@@ -48,9 +50,16 @@ def locate(
     if text.startswith(SCHEME):
         repo, _, tag = text.removeprefix(SCHEME).partition("@")
         return _download(repo, revision or tag or "main", **options)
-    if isinstance(name, Path) or "/" in text or text in (".", ".."):
-        if not (Path(text) / "config.json").is_file():
-            raise CheckpointError(f"{text} is no checkpoint folder: it has no config.json")
+    if isinstance(name, Path) or "/" in text or os.sep in text or text in (".", ".."):
+        if not _holds_config(Path(text)):
+            raise CheckpointError(f"{shown(text)} is no checkpoint folder: it has no config.json")
+        return Path(text)
+    if not is_plain(text):
+        raise nearest(text, names_in(CHECKPOINTS))
+    text = known_as(text)
+    if text not in entries() and _holds_config(
+        Path(text)
+    ):  # a folder of the working directory, where no model has its name
         return Path(text)
     if revision is None and (CHECKPOINTS / text / "config.json").is_file():
         return CHECKPOINTS / text
@@ -69,6 +78,13 @@ def locate(
     if revision is None:
         _check_pin(folder, entry)
     return folder
+
+
+def _holds_config(folder: Path) -> bool:
+    try:
+        return (folder / "config.json").is_file() or (folder / ".zoo-commit").is_dir()
+    except (OSError, ValueError):  # a name that is too long, or no name
+        return False
 
 
 def _check_pin(folder: Path, entry: ModelInfo) -> None:

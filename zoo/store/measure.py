@@ -16,6 +16,7 @@ import lightning as L
 
 from zoo import registry
 from zoo.core.allocator import keep_freed_memory
+from zoo.core.checks import check_keywords
 from zoo.core.files import write_json
 from zoo.errors import InputError, UnknownNameError, ZooError
 from zoo.store import folder as checkpoint
@@ -42,7 +43,12 @@ def datamodule(name: str, **init: Any) -> L.LightningDataModule:
         raise nearest(name, registry.DATAMODULES) from None
     if config["data"] is None:
         raise InputError(f"{name} doesn't say which data it was trained on")
-    return _made(config["data"]["name"], config["data"]["init"] | init)
+    theirs = config["data"]["init"]
+    if places := [key for key in ("root", "path") if key in theirs and key not in init]:
+        raise InputError(
+            f"{name} names a place of another machine, {places[0]}={theirs[places[0]]!r:.80}: say {places[0]}= yourself"
+        )
+    return _made(config["data"]["name"], theirs | init)
 
 
 def _made(name: str, init: dict[str, Any]) -> L.LightningDataModule:
@@ -50,7 +56,14 @@ def _made(name: str, init: dict[str, Any]) -> L.LightningDataModule:
     needed = [key for key, p in inspect.signature(cls).parameters.items() if p.default is p.empty]
     if missing := [key for key in needed if key not in init]:
         raise InputError(f"the data module {name} needs {', '.join(missing)}: give it as an argument or option")
-    return cls(**init)
+    check_keywords(init, inspect.signature(cls).parameters, f"the data module {name}")
+    try:
+        return cls(**init)
+    except ZooError:
+        raise
+    except (TypeError, ValueError, ArithmeticError, AttributeError, LookupError, RuntimeError) as error:
+        values = ", ".join(f"{key}={value!r:.40}" for key, value in init.items())
+        raise InputError(f"the data module {name} can't be made with {values}: {error}") from None
 
 
 def evaluate(name: str | Path, data: L.LightningDataModule | None = None) -> list[dict[str, Any]]:

@@ -7,15 +7,17 @@ content makes no commit.
 
 import hashlib
 import json
+import re
 import shutil
 import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo.core.files import is_plain, parse_json
 from zoo.errors import PublishError, ZooError
 from zoo.store.hub import WAITS, explain, passing, status_of
-from zoo.store.pin import PIN, Published
+from zoo.store.pin import Published
 from zoo.version import __version__
 
 if TYPE_CHECKING:
@@ -31,9 +33,18 @@ REQUIRED = {
     "golden.safetensors": "golden tensors (golden.safetensors)",
     "README.md": "card (README.md)",
 }
-SUFFIXES = {".json", ".safetensors", ".yaml", ".csv", ".png", ".gif", ".svg", ".md"}
+SENT = {
+    *REQUIRED,
+    "provenance.json",
+    "history.csv",
+    "preview.png",
+    "extra.md",
+    "tokenizer.json",
+}  # and what the card shows
+PICTURE = re.compile(r"!\[[^\]]*\]\(([^()/\\\s]+\.(?:png|gif|svg))\)")
 LIBRARY = "lightning-model-zoo"
 # The Hub's registry of tasks (@huggingface/tasks), as far as a zoo of networks can meet it.
+PLACES = {"root", "path"}  # arguments of data modules that a published config never has
 PIPELINE_TAGS = {
     "audio-classification", "audio-to-audio", "automatic-speech-recognition", "depth-estimation",
     "feature-extraction", "fill-mask", "graph-ml", "image-classification", "image-feature-extraction",
@@ -53,6 +64,8 @@ def problems(folder: Path) -> list[str]:
     missing = [what for file, what in REQUIRED.items() if not (folder / file).is_file()]
     if missing:
         return [f"it has no {what}" for what in missing]
+    if links := [name for name in sorted(SENT) if (folder / name).is_symlink()]:
+        return [f"{name} is a link, and what it leads to may not be meant: copy the file" for name in links]
     found = _card_problems(folder)
     try:
         config = read_config(folder)
@@ -61,6 +74,8 @@ def problems(folder: Path) -> list[str]:
         if config["weights"]["sha256"] != sha256:
             found.append("config.json names another sha256 than that of model.safetensors")
         found += _metric_problems(folder / "metrics.json", sha256)
+        if places := PLACES.intersection((config["data"] or {}).get("init", {})):
+            found.append(f"config.json names a place on this machine ({', '.join(sorted(places))})")
         verify(folder)
     except ZooError as error:
         found.append(str(error))
@@ -88,10 +103,12 @@ def _card_problems(folder: Path) -> list[str]:
 
 def _metric_problems(path: Path, sha256: str) -> list[str]:
     try:
-        metrics = json.loads(path.read_text(encoding="utf-8"))
+        metrics = parse_json(path.read_text(encoding="utf-8"))
+        if not isinstance(metrics, list) or not all(isinstance(m, dict) for m in metrics):
+            raise TypeError
         claims = [f"{m['dataset']}/{m['split']}/{m['metric']}" for m in metrics]
         [float(m["value"]) for m in metrics]
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError):
         return ["metrics.json isn't a list of measured metrics"]
     found = [] if claims else ["metrics.json holds no metric"]
     for claim, metric in zip(claims, metrics, strict=True):
@@ -164,10 +181,14 @@ def publish(
 
 def contents(folder: Path, repo_id: str) -> dict[str, bytes]:
     """What of a folder goes to the Hub; the card's snippet names the repository, so that it runs as it stands."""
+    text = "".join(
+        (folder / name).read_text(encoding="utf-8") for name in ("README.md", "extra.md") if (folder / name).is_file()
+    )
+    pictures = {name for name in PICTURE.findall(text) if is_plain(name)}
     files = {
-        path.name: path.read_bytes()
-        for path in sorted(folder.iterdir())
-        if path.is_file() and path.suffix in SUFFIXES and path.name != PIN and not path.name.startswith(".")
+        name: (folder / name).read_bytes()
+        for name in sorted(SENT | pictures)
+        if (folder / name).is_file() and not (folder / name).is_symlink()
     }
     bare, full = f'zoo.load("{folder.name}")', f'zoo.load("hf://{repo_id}")'
     files["README.md"] = files["README.md"].replace(bare.encode(), full.encode())

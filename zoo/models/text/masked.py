@@ -19,13 +19,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from datamodules.formats.pieces import tokenizer_of
 from datamodules.formats.words import PADDING, UNKNOWN, pad
 from datamodules.gutenberg_pieces import MASK, SPECIAL
 from zoo.core.checks import check_count
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.core.verbs import verb
-from zoo.errors import InputError, MissingExtraError
+from zoo.errors import InputError
 from zoo.models.text.causal import draw_text
 from zoo.models.text.probe import LinearProbe, probe_entries
 
@@ -95,11 +96,7 @@ class MaskedLM(ZooModule):
         if self._tokenizer is None:
             if self.hparams["tokenizer"] is None:
                 raise InputError("this model has no word pieces yet: train it, or load it")
-            try:
-                from tokenizers import Tokenizer
-            except ImportError:
-                raise MissingExtraError("word pieces", "tokenizers", "text") from None
-            self._tokenizer = Tokenizer.from_str(self.hparams["tokenizer"])
+            self._tokenizer = tokenizer_of(self.hparams["tokenizer"], "word pieces")
         return self._tokenizer
 
     def tokens(self, text: str) -> Tensor:

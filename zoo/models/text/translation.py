@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from datamodules.formats.pieces import tokenizer_of
 from datamodules.formats.words import PADDING
 from datamodules.multi30k import BEGIN, END, LANGUAGES
 from zoo.core.metric import entry
@@ -96,11 +97,7 @@ class Translator(ZooModule):
         if self._tokenizer is None:
             if self.hparams["tokenizer"] is None:
                 raise InputError("this model has no byte pairs yet: train it, or load it")
-            try:
-                from tokenizers import Tokenizer
-            except ImportError:
-                raise MissingExtraError("byte pairs", "tokenizers", "text") from None
-            self._tokenizer = Tokenizer.from_str(self.hparams["tokenizer"])
+            self._tokenizer = tokenizer_of(self.hparams["tokenizer"], "byte pairs")
         return self._tokenizer
 
     def translate(self, text: str | Sequence[str], *, beams: int = 5, penalty: float = 1.0) -> Any:

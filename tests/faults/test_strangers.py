@@ -1,0 +1,229 @@
+"""Nobody is let in, nothing hangs: configs, names, cards and archives of strangers are data, and each gives one sentence."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+import zoo
+from datamodules.formats.pieces import tokenizer_of
+from datamodules.formats.smiles import from_smiles, molecular_weight
+from tests.hub.folders import make_folder, small_model
+from zoo import index
+from zoo.cli.main import main
+from zoo.core.files import parse_json, shown
+from zoo.errors import CheckpointError, InputError, PublishError, UnknownNameError, ZooError
+from zoo.store import publish
+from zoo.store.measure import datamodule
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory) -> Path:
+    return make_folder(tmp_path_factory.mktemp("strangers") / "tiny-mnist")
+
+
+@pytest.fixture
+def folder(base, tmp_path) -> Path:
+    import shutil
+
+    return Path(shutil.copytree(base, tmp_path / "tiny-mnist"))
+
+
+def change(folder: Path, **values: object) -> Path:
+    config = json.loads((folder / "config.json").read_text())
+    for key, value in values.items():
+        config[key] = config[key] | value if isinstance(config[key], dict) and isinstance(value, dict) else value
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"classes": ["1"]}, {"classes": []}, {"preprocess": {"size": [20_000, 20_000]}}, {"preprocess": {"std": [0]}},
+        {"init": {"num_classes": 10**9}}, {"init": {"num_classes": 10**30}}, {"name": "../x"}, {"init": {"num_clases": 3}},
+        {"data": {"name": "mnist", "init": 3}}, {"weights": {"sha256": 3}}, {"init": {"batch_norm": [[]]}},
+    ],
+)  # fmt: skip
+def test_configs_of_strangers_are_refused_in_a_second(folder, values):
+    started = time.process_time()
+    with pytest.raises(ZooError) as error:
+        zoo.load(change(folder, **values))
+    assert time.process_time() - started < 1 and "\n" not in str(error.value)
+
+
+def test_a_key_that_stands_twice_is_refused(folder):
+    text = (folder / "config.json").read_text()
+    (folder / "config.json").write_text(text.replace('"name":', '"name": "other", "name":', 1))
+    with pytest.raises(CheckpointError, match="'name' stands twice"):
+        zoo.load(folder)
+    for bad in ("NaN", "[Infinity]", "[" * 100_000, '{"a": 1, "a": 2}', "1" * 5000):
+        with pytest.raises(ValueError):  # noqa: PT011  # of any kind, which its callers turn into their own
+            parse_json(bad)
+
+
+@pytest.mark.parametrize("key", ["root", "path"])
+def test_a_config_names_no_place_of_this_machine(folder, key):
+    change(folder, data={"name": "text-file" if key == "path" else "image-folder", "init": {key: "/etc"}})
+    with pytest.raises(InputError, match="names a place of another machine"):
+        datamodule(str(folder))
+    assert f"names a place on this machine ({key})" in " ".join(publish.problems(folder))
+
+
+def test_weights_that_are_a_pipe_do_not_hang(folder):
+    (folder / "model.safetensors").unlink()
+    os.mkfifo(folder / "model.safetensors")
+    with pytest.raises(CheckpointError, match="no regular file"):
+        zoo.load(folder)
+    (folder / "config.json").unlink()
+    (folder / "config.json").symlink_to("/dev/zero")
+    with pytest.raises(CheckpointError):
+        zoo.load(folder)
+
+
+def test_publish_sends_exact_names_and_follows_no_link(folder, tmp_path):
+    (tmp_path / "id_rsa").write_text("secret")
+    for name in ("notes.md", "creds.json", "table.csv", "picture.png", "shown.png"):
+        (folder / name).write_text("mine")
+    (folder / "linked.png").symlink_to(tmp_path / "id_rsa")
+    with (folder / "README.md").open("a") as card:
+        card.write("\n![a figure](shown.png) ![b](linked.png) ![c](../id_rsa.png)\n")
+    sent = publish.contents(folder, "me/tiny-mnist")
+    assert {"config.json", "model.safetensors", "README.md", "shown.png"} <= sent.keys()
+    assert not {"notes.md", "creds.json", "table.csv", "picture.png", "linked.png"} & sent.keys()
+    (folder / "history.csv").unlink()
+    (folder / "history.csv").symlink_to(tmp_path / "id_rsa")
+    assert "history.csv" not in publish.contents(folder, "me/tiny-mnist")
+    with pytest.raises(PublishError, match=r"history\.csv is a link"):
+        publish.check(folder)
+
+
+def test_weights_that_are_no_numbers_are_not_saved(tmp_path):
+    model = small_model()
+    torch.nn.init.constant_(model.head.bias, float("nan"))
+    with pytest.raises(InputError, match=r"head\.bias holds NaN"):
+        model.save_pretrained(tmp_path / "m")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{}", "[]", "null", '{"version": "1.0"}', '{"model": {"type": "BPE", "vocab": {}, "merges": [["a", "b"]]}}'],
+)
+def test_tokenizers_of_strangers(text):
+    pytest.importorskip("tokenizers")
+    with pytest.raises(InputError, match="damaged"):
+        tokenizer_of(text)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    ["", "{", "[]", "{}", '{"models": []}', '{"models": {"a": 1}}', '{"models": {"a": {"metrics": 3}}}', '{"models": null}',
+     '{"models": {"a": {"metrics": [], "size": "x"}}}'],
+)  # fmt: skip
+def test_a_damaged_index_is_one_sentence(tmp_path, monkeypatch, raw, capsys):
+    (tmp_path / "index.json").write_text(raw)
+    monkeypatch.setattr(index, "INDEX", tmp_path / "index.json")
+    index.entries.cache_clear()
+    try:
+        assert main(["list"]) == 2
+        assert "is damaged" in capsys.readouterr().err
+    finally:
+        index.entries.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "smiles",
+    [
+        "[C+999999999999999999999]",
+        "[C" + "+" * 500 + "]",
+        "C" * 6000,
+        "[99999999C]",
+        "[CH99999]",
+        "\0",
+        "C" + "(" * 2000,
+    ],
+)
+def test_molecules_of_strangers(smiles):
+    with pytest.raises(InputError):
+        from_smiles(smiles)
+
+
+def test_a_weight_that_is_not_listed_is_named():
+    with pytest.raises(InputError, match=r"has Ag, Zn, whose weight isn't listed"):
+        molecular_weight("[Ag].[Zn]")
+
+
+@pytest.mark.parametrize(
+    "name", ["a" * 5000, "a\0b", "", "..", "a/b", "hf://", "lenet5-mnsit", "/", "*", "no such thing"]
+)
+def test_names_that_are_no_names(name):
+    with pytest.raises(ZooError) as error:
+        zoo.load(name)
+    assert len(str(error.value)) < 1000 and "\n" not in str(error.value)
+
+
+def test_names_in_capitals_and_folders_without_a_slash(tmp_path, monkeypatch):
+    assert zoo.info("LeNet5-MNIST").name == "lenet5-mnist"
+    monkeypatch.chdir(tmp_path)
+    small_model().save_pretrained("mine")
+    assert zoo.load("mine").name == "mine"
+    with pytest.raises(UnknownNameError, match="The nearest of"):
+        zoo.load("qqqqqq")
+    with pytest.raises(UnknownNameError, match="no metric named 'acc'"):
+        zoo.info("lenet5-mnist").metric("acc")
+
+
+@pytest.mark.parametrize(
+    ("call", "hint"),
+    [
+        (lambda: zoo.create("lenet5", num_clases=3), "did you mean num_classes"),
+        (lambda: zoo.create("lenet5", in_chans=3), "did you mean in_channels"),
+        (lambda: zoo.create("lenet5", pretrained=True), "zoo.load for trained weights"),
+        (lambda: zoo.datamodule("mnist", batchsize=3), "did you mean batch_size"),
+    ],
+)
+def test_did_you_mean(call, hint):
+    with pytest.raises(ZooError, match=hint):
+        call()
+
+
+def test_texts_of_strangers_do_not_steer_a_terminal():
+    assert shown("\x1b[31mred\r\n\u202e") == "\\x1b[31mred\\r\\n\\u202e" and len(shown("x" * 999)) == 201
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["list", "nothing*"], "no model's name fits"),
+        (["predict", "lenet5-mnist", "nowhere.png"], "there is no file 'nowhere.png'"),
+        (["sample", "ddpm-mnist", "-o", "grid"], "has the suffix ''"),
+        (["sample", "ddpm-mnist", "-o", "m.qqq"], "has the suffix '.qqq'"),
+        (["compose", "lstm-chorales", "-o", "."], "is a folder"),
+    ],
+)
+def test_what_cannot_work_is_said_before_the_work(arguments, said, capsys, monkeypatch):
+    monkeypatch.setattr(zoo, "load", None)
+    assert main(arguments) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_terminal_that_knows_ascii_alone():
+    import subprocess
+    import sys
+
+    from tests.conftest import ROOT
+
+    env = os.environ | {"PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONPATH": str(ROOT), "PYTHONUTF8": "0"}
+    for arguments in (["list"], ["info", "attention-seq2seq-multi30k"]):
+        done = subprocess.run([sys.executable, "-m", "zoo", *arguments], env=env, capture_output=True, cwd=ROOT)
+        assert done.returncode == 0 and b"Traceback" not in done.stderr, done.stderr[-2000:]
+
+
+def test_lists_for_everything_that_has_a_name():
+    assert "mnist" in zoo.list_datamodules() and zoo.list_datamodules("ci*") == ["cifar10", "cifar100", "citeseer"]
+    assert not [name for name in dir(zoo) if name in ("Any", "TYPE_CHECKING", "importlib")]
+    assert repr(zoo.models("lenet5-mnist")) == str(zoo.models("lenet5-mnist"))
