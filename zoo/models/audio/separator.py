@@ -218,6 +218,7 @@ def draw(model: Separator, mixture: Tensor, voices: Tensor, path: Path) -> Path:
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plot
+    from PIL import Image
 
     model.eval()
     outputs = model(mixture[None])[0]
@@ -226,7 +227,7 @@ def draw(model: Separator, mixture: Tensor, voices: Tensor, path: Path) -> Path:
     spectrogram = model.spectrogram(mixture[None])
     masks = model.masks(spectrogram)[0].abs().clamp(max=1)
     shape = (3, 3)
-    figure, axes = plot.subplots(*shape, figsize=(9, 6), dpi=80, layout="constrained", sharex=True, sharey=True)
+    figure, axes = plot.subplots(*shape, figsize=(9, 5.5), dpi=72, layout="constrained", sharex=True, sharey=True)
     seconds = len(mixture) / model.rate
     box = (0.0, seconds, 0.0, model.rate / 2000)
 
@@ -250,4 +251,7 @@ def draw(model: Separator, mixture: Tensor, voices: Tensor, path: Path) -> Path:
         axis.set_xlabel("seconds")
     figure.savefig(path)
     plot.close(figure)
+    with Image.open(path) as picture:  # sixty-four colours are a third of the bytes
+        small = picture.convert("RGB").quantize(64)
+    small.save(path, optimize=True)
     return path
