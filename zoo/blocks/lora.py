@@ -49,12 +49,18 @@ class LoRALinear(nn.Module):
 
 
 def add_lora(
-    model: nn.Module, rank: int = 8, alpha: float = 16.0, *, targets: Collection[str] = ("qkv", "out")
+    model: nn.Module,
+    rank: int = 8,
+    alpha: float = 16.0,
+    *,
+    targets: Collection[str] = ("qkv", "out"),
+    keep: Collection[nn.Parameter] = (),
 ) -> list[str]:
     """Freeze a model and put a low-rank change beside each linear layer of one of these names; returns the layers' full names.
 
     Args:
         targets: last parts of the layers' names; of GPT and BERT here "qkv", "out", "up" and "down".
+        keep: parameters that learn on as they are, such as those of a fresh head.
 
     Raises:
         InputError: if no linear layer has such a name, or a rank that doesn't fit; the model is as it was then.
@@ -68,6 +74,8 @@ def add_lora(
     layers = {name: model.get_submodule(name) for name in found}
     changed = {name: LoRALinear(layer, rank, alpha) for name, layer in layers.items()}  # type: ignore[arg-type]
     model.requires_grad_(False)
+    for parameter in keep:
+        parameter.requires_grad_(True)
     for name, layer in changed.items():
         parent, _, last = name.rpartition(".")
         setattr(model.get_submodule(parent), last, layer)
@@ -82,5 +90,6 @@ def merge_lora(model: nn.Module) -> int:
     for name in found:
         parent, _, last = name.rpartition(".")
         setattr(model.get_submodule(parent), last, model.get_submodule(name).merged())  # type: ignore[operator]
-    model.requires_grad_(True)
+    if found:
+        model.requires_grad_(True)
     return len(found)

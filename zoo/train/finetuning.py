@@ -32,6 +32,7 @@ from torch.optim import Optimizer
 
 from zoo import registry
 from zoo.api import load
+from zoo.blocks.lora import add_lora, merge_lora
 from zoo.core.allocator import keep_freed_memory
 from zoo.core.checks import check_count
 from zoo.core.classifier import ImageClassifier
@@ -223,6 +224,7 @@ def finetune(
     epochs: int = 10,
     lr: float | None = None,
     layer_decay: float = 0.7,
+    lora: int | None = None,
     patience: int | None = 5,
     scratch: bool = True,
     seed: int = 0,
@@ -241,6 +243,8 @@ def finetune(
         mode: "full" trains everything, "head" the head alone, "gradual" a further part every few epochs from the top.
         freeze: parts that keep their weights, see `model.parts`.
         epochs, lr, layer_decay: see `fit`.
+        lora: rank of a low-rank change beside the attention layers of a GPT or BERT (see `zoo.blocks.lora`): that and what
+            is fresh is all that learns. It's added to the weights at the end, so the folder holds an ordinary model.
         patience: stop after so many epochs without a better value on the validation part; None trains all epochs. The weights of
             the best epoch are kept either way.
         scratch: train the same architecture from fresh weights too, alike, to compare.
@@ -258,6 +262,8 @@ def finetune(
     check_count(epochs, "epochs")
     if patience is not None:
         check_count(patience, "patience")
+    if lora is not None and (mode != "full" or freeze):
+        raise InputError(f"with lora={lora} all weights are frozen already: leave mode and freeze as they are")
     if into is not None:
         atomic.check_writable(Path(into), alone=True, overwrite=overwrite)
     learner = model if isinstance(model, ZooModule) else load(model)
@@ -287,12 +293,17 @@ def finetune(
         "layer_decay": layer_decay,
     }
     architecture, old_init, transform = type(learner), init_arguments(learner), learner.transform
+    old = {id(p) for p in learner.parameters()}
     learner.adapt_to(module)
     if freeze:
         learner.freeze(*freeze)
+    if lora is not None:
+        add_lora(learner, lora, keep=[p for p in learner.parameters() if id(p) not in old])
     report(module, sizes)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with Work(target, [base, kind, {k: str(v) for k, v in given.items()}, knobs, list(freeze), patience, seed]) as work:
+    with Work(
+        target, [base, kind, {k: str(v) for k, v in given.items()}, knobs, list(freeze), patience, seed, lora]
+    ) as work:
         before = work.kept("before", lambda: learner.measure(module))
         options: dict[str, Any] = {"patience": patience, "trainer": trainer}
         runner, history = work.train("tuned", learner, module, knobs, **options)
@@ -305,7 +316,7 @@ def finetune(
         init = init_arguments(module)
         init.pop("root", None)  # what may be published names no path of ours
         told = {"root": place} | {k: v for k, v in given.items() if k != "root"}
-        extra = {"freeze": list(freeze), "patience": patience, "scratch": scratch}
+        extra = {"freeze": list(freeze), "patience": patience, "scratch": scratch, "lora": lora}
         command = command_of(base, kind, knobs | {"seed": seed}, {"data": told, "trainer": trainer or {}}, extra)
         paired = {"name": kind, "init": init}
         with atomic.replacing(target, overwrite=overwrite) as staged:
@@ -381,6 +392,7 @@ class Work:
         runner = fit(model, data, trainer=trainer, callbacks=calls, state=state, **knobs)
         if not history.trained:  # it was cut after its last epoch, so that no hook was called
             best.on_train_end(runner, model)
+        merge_lora(model)
         return runner, history
 
     def curve(self, name: str) -> Path:
@@ -590,6 +602,12 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--lr", type=float, help="learning rate of the head (default: the model's suggestion)")
     parser.add_argument("--layer-decay", type=float, default=0.7, help="how much slower each layer below learns")
+    parser.add_argument(
+        "--lora",
+        type=int,
+        metavar="RANK",
+        help="GPT and BERT: learn a change of this rank beside frozen attention layers",
+    )
     parser.add_argument("--patience", type=int, default=5, help="stop after so many epochs without a better value")
     parser.add_argument(
         "--no-scratch", action="store_true", help="don't train the same architecture from fresh weights"
@@ -622,6 +640,7 @@ def run(options: argparse.Namespace, rest: list[str]) -> FineTuned:
         epochs=options.epochs,
         lr=options.lr,
         layer_decay=options.layer_decay,
+        lora=options.lora,
         patience=options.patience,
         scratch=not options.no_scratch,
         seed=options.seed,
@@ -656,6 +675,8 @@ def command_of(
         words += ["--patience", str(told["patience"])]
     if not told.get("scratch", True):
         words.append("--no-scratch")
+    if told.get("lora"):
+        words += ["--lora", str(told["lora"])]
     for group, values in settings.items():
         for key, value in values.items():
             text = value if isinstance(value, str) else json.dumps(value)
