@@ -24,7 +24,7 @@ def add(command: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     from zoo.core.audio import to_waveform, write_wav
-    from zoo.core.protocols import Separates
+    from zoo.core.protocols import Separates, meets
 
     name, files = options.name, options.files
     if not files or Path(name).is_file():
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> None:
     if len(set(stems)) < len(stems):
         raise InputError("two of the files have the same name: their voices would overwrite each other")
     model: Any = zoo.load(name)
-    if not isinstance(model, Separates):
+    if not meets(model, Separates):
         raise InputError(f"{name} is made for {model.task}: it doesn't take sounds apart")
     options.output.mkdir(parents=True, exist_ok=True)
     for file, stem, (sound, rate) in zip(files, stems, sounds, strict=True):

@@ -140,6 +140,12 @@ class Detects(Protocol, metaclass=Checked):
     def detect(self, images: Any, threshold: float = 0.3) -> Any: ...
 
 
+class Separates(Protocol, metaclass=Checked):
+    """Takes sounds apart: float32 [sources, samples] at the sound's own rate."""
+
+    def separate(self, audio: Any, *, rate: int | None = None) -> Tensor: ...
+
+
 @runtime_checkable
 class Predicts(Protocol, metaclass=Checked):
     """Gives its answer to each input: a number, a class, or classes with their probabilities."""
@@ -272,10 +278,3 @@ def _plain(method: Any) -> str:
             starred = True
         parts.append(p.name if p.default in (p.empty, REQUIRED) else f"{p.name}={p.default!r}")
     return f"({', '.join(parts)})"
-
-
-@runtime_checkable
-class Separates(Protocol):
-    """Takes sounds apart: float32 [sources, samples] at the sound's own rate."""
-
-    def separate(self, audio: Any, *, rate: int | None = None) -> Tensor: ...
