@@ -140,6 +140,7 @@ class Detects(Protocol, metaclass=Checked):
     def detect(self, images: Any, threshold: float = 0.3) -> Any: ...
 
 
+@runtime_checkable
 class Separates(Protocol, metaclass=Checked):
     """Takes sounds apart: float32 [sources, samples] at the sound's own rate."""
 
