@@ -117,7 +117,7 @@ class Curves:
     @property
     def areas(self) -> dict[str, float]:
         """The mean height of each curve. Deletion should lie below its random order, insertion above."""
-        return {name: float(getattr(self, name).mean()) for name in self.__dataclass_fields__}
+        return {name: getattr(self, name).mean().item() for name in self.__dataclass_fields__}
 
 
 @torch.no_grad()
