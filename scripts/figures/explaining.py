@@ -118,12 +118,12 @@ def section(
     chosen = sorted({0, len(parts) // 2, len(parts) - 1})
     lines = [
         "## Explained\n",
-        f"Packaged test images with the model's answer, and maps of {', '.join(methods)} for that answer: red speaks for the class, "
-        f"blue against it. `zoo explain {name} photo.png --method {methods[2]} -o map.png` draws one.\n",
+        f"Packaged test images with the model's answer, and maps of {', '.join(methods)} for that answer: red speaks for the "
+        f"class, blue against it. `zoo explain {name} photo.png --method {methods[2]} -o map.png` draws one.\n",
         "![explained](explained.png)\n",
         f"Integrated gradients add up to the rise of the logit from a black image within {max(gaps):.2%}.\n",
-        "Rank correlation of a map with that of the network whose parts are random from the head down. A method that explains the "
-        "network ends near 0."
+        "Rank correlation of a map with that of the network whose parts are random from the head down. A method that "
+        "explains the network ends near 0."
         + (
             " Guided backprop is the counter-example: it stays near the image.\n"
             if "guided-backprop" in cascades
@@ -136,8 +136,8 @@ def section(
         lines.append(f"| {parts[k]} | " + " | ".join(f"{values[k]:.2f}" for values in cascades.values()) + " |")
     lines += [
         f"\nMean probability of the class while the segments of kernel-shap are blurred, the largest value first, over {few} "
-        f"images: {areas['deletion']:.2f} ({areas['random_deletion']:.2f} in random order; lower is better). While they come into "
-        f"a blurred image: {areas['insertion']:.2f} ({areas['random_insertion']:.2f}; higher is better).\n",
+        f"images: {areas['deletion']:.2f} ({areas['random_deletion']:.2f} in random order; lower is better). While they come "
+        f"into a blurred image: {areas['insertion']:.2f} ({areas['random_insertion']:.2f}; higher is better).\n",
         f"Accuracy on {many} packaged test images under PGD of five steps (`zoo attack {name} photo.png --method pgd`):\n",
         "| ε | " + " | ".join("none" if e == 0 else f"{e:g}/255" for e in robust) + " |",
         "|---|" + "---|" * len(robust),
