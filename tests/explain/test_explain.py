@@ -228,6 +228,24 @@ def test_black_boxes_of_any_kind():
     assert found.top(1) == [("good", pytest.approx(0.7))]
 
 
+def test_segmenters_and_detectors():
+    """A segmenter's output is a class's mean logit; of a detector the best box of each class is known."""
+    from tests.tiny import TINY
+    from zoo.core.images import Transform
+
+    unet = zoo.load("unet-nuclei")
+    picture = torch.randint(0, 256, (1, 64, 64), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    found = zoo.explain(unet, picture, "saliency", target="nucleus")
+    assert found.values.shape[-2:] == tuple(unet.transform.size) and found.label == "nucleus"
+    yolo = zoo.create("yolo", **TINY["yolo"].init).eval()
+    yolo.transform, yolo.classes = Transform([64, 64], "L", [0.5], [0.25]), [str(i) for i in range(10)]
+    found = zoo.explain(yolo, picture, "kernel-shap", segments=4, target="3")
+    assert found.values.shape == (4,) and 0 <= found.output <= 1
+    assert float(found.values.sum()) == pytest.approx(found.output - found.base, abs=1e-5)
+    with pytest.raises(InputError, match="this model shows none: choose one of occlusion"):
+        zoo.explain(yolo, picture, "saliency")
+
+
 def test_every_kind_of_image_gives_the_same(tmp_path):
     model = zoo.load("lenet5-mnist")
     image = image_of(model)

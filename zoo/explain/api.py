@@ -475,10 +475,22 @@ def method_named(name: Any) -> tuple[str, Method]:
     return key, METHODS[key]
 
 
+LAYERED = (
+    "deeplift",
+    "deep-shap",
+    "guided-backprop",
+    "cam",
+    "grad-cam",
+    "score-cam",
+)  # methods that hook a network's layers
+
+
 def _fitting(found: Subject) -> str:
-    fit = (
-        n
-        for n, m in METHODS.items()
-        if (not m.kinds or found.kind in m.kinds) and (found.differentiable or not m.gradient)
+    """The methods for a model like this one, with commas."""
+    return ", ".join(
+        name
+        for name, method in METHODS.items()
+        if (not method.kinds or found.kind in method.kinds)
+        and (found.differentiable or not method.gradient)
+        and (found.module is not None or name not in LAYERED)
     )
-    return ", ".join(fit)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from zoo.core.images import Transform
 from zoo.core.module import ZooModule
+from zoo.core.verbs import looking
 from zoo.errors import InputError
 
 
@@ -148,7 +149,8 @@ def _table(model: Any) -> Callable[[Tensor], Tensor]:
 
 def _is_image_model(model: Any, x: Any) -> bool:
     return isinstance(model, ZooModule) and (
-        model.task == "image-classification" or (hasattr(model, "predict_proba") and model.transform is not None)
+        model.task in ("image-classification", "object-detection", "image-segmentation")
+        or (hasattr(model, "predict_proba") and model.transform is not None)
     )
 
 
@@ -198,8 +200,21 @@ def _image(model: Any, x: Any) -> Subject:
     }  # fmt: skip
     if model.task == "image-classification":
         return Subject("image", _to_model(point, model), _table(model), model, **common)
+    if model.task == "image-segmentation":  # a class's output is its mean logit over the pixels
+        mean_logit = _table(lambda points: model(points).mean((2, 3)))
+        return Subject("image", _to_model(point, model), mean_logit, model, **common)
+    if model.task == "object-detection":
 
-    def black_box(points: Tensor) -> Tensor:  # a detector and its like: class probabilities of pixels
+        @torch.no_grad()
+        def best_score(points: Tensor) -> Tensor:  # of each class the most certain box's, 0 where there is none
+            best = torch.zeros(len(points), model.num_classes)
+            for row, boxes in zip(best, model.boxes(points, 1e-3), strict=True):
+                row.scatter_reduce_(0, boxes["labels"].cpu().long(), boxes["scores"].float().cpu(), "amax")
+            return best
+
+        return Subject("image", _to_model(point, model), best_score, None, differentiable=False, **common)
+
+    def black_box(points: Tensor) -> Tensor:  # class probabilities of pixels
         pixels = (points.float().cpu() * std + mean).clamp(0, 1)
         return torch.as_tensor(model.predict_proba((255 * pixels).round().to(torch.uint8))).float()
 
@@ -488,19 +503,15 @@ FAMILIES: tuple[tuple[Callable[[Any, Any], bool], Callable[[Any, Any], Subject]]
 @contextlib.contextmanager
 def at_rest(model: Any, seed: int) -> Iterator[None]:
     """In eval mode, with draws of this seed; afterwards mode, flags and the random state are what they were."""
-    modes = {module: module.training for module in model.modules()} if isinstance(model, nn.Module) else {}
     drawn = np.random.get_state()  # noqa: NPY002  # captum draws from it
-    with torch.random.fork_rng(), torch.inference_mode(False), torch.enable_grad():
+    quiet = looking(model) if isinstance(model, nn.Module) else contextlib.nullcontext()
+    with torch.random.fork_rng(), torch.inference_mode(False), quiet, torch.enable_grad():
         torch.manual_seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002
         try:
-            if isinstance(model, nn.Module):
-                model.eval()
             yield
         finally:
             np.random.set_state(drawn)  # noqa: NPY002
-            for module, mode in modes.items():
-                module.training = mode
 
 
 def pick_target(found: Subject, target: Any, output: Tensor) -> tuple[int, str]:
