@@ -1,12 +1,13 @@
 # make demo     load ddpm-mnist from this checkout, draw 64 digits, say what each step took
 # make test     everything that has to hold
-# make lint     ruff and the type check
+# make lint     ruff, the type check and the import contracts
+# make docs     the documentation site in site/, offline, warnings as errors
 # make test-hub-versions     the Hub round trip with other versions of the official client (VERSIONS="1.33.0 2.4.0")
 # make test-full             every fault as often as the README's reliability table says, which it writes
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-hub-versions test-full lint check clean
+.PHONY: demo test docs test-hub-versions test-full lint check clean
 demo: .venv/core
 	$(BIN)/python scripts/demo.py
 
@@ -27,6 +28,9 @@ lint: .venv/test
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/cards.py --check
 
+docs: .venv/docs
+	$(BIN)/python scripts/docs.py
+
 check: lint test
 
 .venv/core: pyproject.toml constraints.txt
@@ -34,9 +38,13 @@ check: lint test
 	$(BIN)/pip install --quiet -c constraints.txt -e .
 	touch $@
 
+.venv/docs: .venv/test
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[docs]'
+	touch $@
+
 .venv/test: .venv/core
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[test,dev,demo]'
 	touch $@
 
 clean:
-	rm -rf .venv runs build dist *.egg-info
+	rm -rf .venv runs build dist site docs/generated *.egg-info

@@ -1,0 +1,105 @@
+"""The documentation: its snippets run, its generated pages name what there is, the gallery works in a browser."""
+
+import importlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT
+from zoo.paths import CHECKPOINTS
+from zoo.store import cards
+
+SNIPPETS = [
+    (path.name, code)
+    for path in sorted((ROOT / "docs").glob("*.md"))
+    for code in re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+]
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory):
+    script = importlib.import_module("scripts.docs")
+    place = tmp_path_factory.mktemp("docs") / "generated"
+    before, script.GENERATED = script.GENERATED, place
+    script.write_pages()
+    script.GENERATED = before
+    return place
+
+
+@pytest.mark.parametrize(("page", "code"), SNIPPETS, ids=[page for page, _ in SNIPPETS])
+def test_snippets_of_the_pages_run(page, code, tmp_path):
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert result.returncode == 0, f"{page}: {result.stderr[-1500:]}"
+
+
+def test_every_checkpoint_stands_on_a_page_and_in_the_gallery(generated):
+    pages = "\n".join(path.read_text(encoding="utf-8") for path in (generated / "families").glob("*.md"))
+    names = [folder.name for folder in cards.folders()]
+    assert all(f"### {name}\n" in pages for name in names)
+    models = json.loads((generated / "extra" / "gallery" / "models.json").read_text(encoding="utf-8"))
+    assert [m["name"] for m in models] == names
+    for model in models:
+        assert model["data_licence"] and model["snippet"].startswith("import zoo")
+        assert "preview" not in model or (generated / "extra" / "gallery" / model["preview"]).is_file()
+    assert "landed" in (generated / "sources.md").read_text(encoding="utf-8")
+    assert list((generated / "extra" / "leaderboards").glob("image-classification-mnist-accuracy.csv"))
+
+
+def test_relative_links_of_the_pages_resolve():
+    for path in (ROOT / "docs").glob("*.md"):
+        for target in re.findall(r"\]\(([^)#:]+\.(?:md|png))\)", path.read_text(encoding="utf-8")):
+            assert (path.parent / target).exists() or (ROOT / target).exists(), f"{path.name}: {target}"
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
+def test_the_gallery_filters_sorts_and_compares_in_a_browser(generated, tmp_path):
+    place = generated / "extra" / "gallery"
+    steps = """
+    const set = (id, value) => {
+      const e = document.getElementById(id);
+      e.value = value;
+      e.dispatchEvent(new Event("input", { bubbles: true }));
+    };
+    const names = () => [...document.querySelectorAll(".tile")].map(e => e.dataset.name);
+    const errors = [];
+    window.onerror = message => errors.push(message);
+    const out = { all: names().length };
+    set("task", "image-classification"); set("data", "mnist"); set("sort", "m:accuracy");
+    out.best = names().slice(0, 3);
+    for (const name of names().slice(0, 2)) document.querySelector(`[data-name="${name}"] button`).click();
+    out.compared = document.querySelectorAll("#compare th").length;
+    set("text", "zzzz");
+    out.none = names().length;
+    out.errors = errors;
+    out.far = performance.getEntriesByType("resource").filter(r => !r.name.startsWith("file:")).length;
+    const found = Object.assign(document.createElement("pre"), { id: "found", textContent: JSON.stringify(out) });
+    document.body.replaceChildren(found);
+    """
+    page = place / "try.html"
+    page.write_text(
+        (place / "index.html").read_text(encoding="utf-8").replace("draw();\n</script>", f"draw();\n{steps}</script>")
+    )
+    command = [
+        BROWSER,
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--user-data-dir={tmp_path}",
+        "--dump-dom",
+        page.as_uri(),
+    ]
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
+    page.unlink()
+    found = json.loads(re.search(r'<pre id="found">(.*?)</pre>', dom, flags=re.DOTALL)[1])
+    ranked = sorted(
+        (f for f in cards.folders() if f.config["task"] == "image-classification" and f.dataset == "mnist"),
+        key=lambda f: -next(m["value"] for m in f.metrics if m["metric"] == "accuracy"),
+    )
+    assert found["all"] == len(cards.folders()) == len(list(CHECKPOINTS.glob("[!.]*/model.safetensors")))
+    assert found["best"] == [f.name for f in ranked[:3]]
+    assert found["compared"] >= 8 and found["none"] == 0 and found["errors"] == [] and found["far"] == 0
