@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from zoo.errors import InputError
-from zoo.models.text.beam import beam_search
+from zoo.models.text.beam import beam_search, beam_searches
 
 TOKENS, END = 4, 3
 
@@ -73,3 +73,21 @@ def test_what_does_not_end_is_cut_and_nonsense_is_refused():
     table[4, 0] = math.nan
     with pytest.raises(InputError, match="finite"):
         search(table)
+
+
+@pytest.mark.parametrize("beams", [1, 2, 5])
+def test_several_searches_at_once_find_what_each_finds_alone(beams):
+    """Each row of the state holds the number of its table and the sum of its tokens; searches end after unlike lengths."""
+    tables = torch.stack([chain(seed) for seed in range(6)])
+    tables[:, :, END] -= 1.5
+
+    def step(newest, state):
+        state = state + torch.stack([torch.zeros(len(newest)), newest], 1)
+        return tables[state[:, 0].long(), (state[:, 1] % 5).long()], state
+
+    options = {"start": 4, "end": END, "beams": beams, "penalty": 0.7}
+    begin = torch.stack([torch.arange(6.0), torch.zeros(6)], 1)
+    lengths = [3, 12, 7, 1, 12, 5]
+    together = beam_searches(step, begin, lengths, **options)
+    alone = [beam_search(step, begin[i : i + 1], length=lengths[i], **options) for i in range(6)]
+    assert together == alone and len({len(found[0][0]) for found in alone}) > 2

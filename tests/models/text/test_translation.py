@@ -204,3 +204,18 @@ def test_the_parts_are_those_published():
     sources, lengths, targets = next(iter(data.val_dataloader()))
     assert (targets[:, 0] == BEGIN).all() and ((targets == END).sum(1) == 1).all() and sources.shape[1] == lengths.max()
     assert data.tokenizer.get_vocab_size() == 300
+
+
+@every
+@pytest.mark.parametrize("beams", [1, 4])
+def test_a_list_is_translated_as_its_texts_one_by_one(name, beams, monkeypatch):
+    """In batches of unlike lengths, several of them."""
+    from zoo.models.text import translation
+
+    model = make(name).double()  # no rounding may decide between two tokens
+    texts = [*LINES, "Ein", "Ein Hund läuft und läuft und läuft durch den Schnee.", *LINES[::-1]]
+    monkeypatch.setattr(translation, "ROWS", 3 * beams)
+    assert model.translate(texts, beams=beams) == [model.translate(text, beams=beams) for text in texts]
+    assert model.translate([], beams=beams) == []
+    with pytest.raises(InputError, match="string"):
+        model.translate([*texts, " "], beams=beams)

@@ -91,20 +91,22 @@ class AttentionSeq2Seq(AttentiveTranslator):
 
     # What translating needs; the verbs are in `zoo.models.text.translation` -----------------------------------------------------
 
-    def begin(self, sources: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return self.encode(sources, torch.tensor([sources.shape[1]]))
+    def begin(self, sources: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        return self.encode(sources, torch.full((len(sources),), sources.shape[1]) if lengths is None else lengths)
 
     def step(
         self, newest: Tensor, state: tuple[Tensor, Tensor, Tensor]
     ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
         memory, real, h = state
         n = len(newest)
-        logits, h, _ = self.decode(newest[:, None], memory.expand(n, -1, -1), real.expand(n, -1), h)
-        return logits[:, 0], (memory, real, h)
+        if len(memory) == 1:  # every row has the same source
+            memory, real = memory.expand(n, -1, -1), real.expand(n, -1)
+        logits, h, _ = self.decode(newest[:, None], memory, real, h)
+        return logits[:, 0], (state[0], state[1], h)
 
     def reorder(self, state: tuple[Tensor, Tensor, Tensor], rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        memory, real, h = state  # every row has the same source
-        return memory, real, h[:, rows]
+        memory, real, h = state
+        return (memory, real, h[:, rows]) if len(memory) == 1 else (memory[rows], real[rows], h[:, rows])
 
     def look(self, sources: Tensor, targets: Tensor) -> Tensor:
         return self.decode(targets, *self.begin(sources))[2][0]

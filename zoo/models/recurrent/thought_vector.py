@@ -100,8 +100,10 @@ class ThoughtVector(Translator):
 
     # What translating needs; the verbs are in `zoo.models.text.translation` -----------------------------------------------------
 
-    def begin(self, sources: Tensor) -> State:
-        return self.start(self.encode(sources, torch.tensor([sources.shape[1]])))
+    def begin(self, sources: Tensor, lengths: Tensor | None = None) -> State:
+        return self.start(
+            self.encode(sources, torch.full((len(sources),), sources.shape[1]) if lengths is None else lengths)
+        )
 
     def step(self, newest: Tensor, state: State) -> tuple[Tensor, State]:
         logits, state = self.decode(newest[:, None], state)

@@ -10,7 +10,7 @@ choice; as many beams as there are sequences is exact.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from zoo.core.checks import check_count
 from zoo.errors import InputError
 
 Step = Callable[[Tensor, Any], tuple[Tensor, Any]]
+Found = tuple[list[int], float]  # a sequence and its score
 
 
 def beam_search(
@@ -32,7 +33,7 @@ def beam_search(
     length: int = 64,
     penalty: float = 1.0,
     reorder: Callable[[Any, Tensor], Any] = lambda state, rows: state[rows],
-) -> list[tuple[list[int], float]]:
+) -> list[Found]:
     """Sequences with their scores, the best first; neither start nor end token is in them.
 
     Args:
@@ -44,41 +45,97 @@ def beam_search(
     Raises:
         InputError: for numbers out of their range, or log-probabilities with NaN.
     """
+    return beam_searches(step, state, [length], start=start, end=end, beams=beams, penalty=penalty, reorder=reorder)[0]
+
+
+def beam_searches(
+    step: Step,
+    state: Any,
+    lengths: Sequence[int],
+    *,
+    start: int,
+    end: int,
+    beams: int = 5,
+    penalty: float = 1.0,
+    reorder: Callable[[Any, Tensor], Any] = lambda state, rows: state[rows],
+) -> list[list[Found]]:
+    """Several searches at once, each with a row of the state at first and a bound of its own: what `beam_search` says of each.
+
+    The rows of all searches that aren't finished go through the model together.
+
+    Raises:
+        InputError: for numbers out of their range, or log-probabilities with NaN.
+    """
     check_count(beams, "beams")
-    check_count(length, "length")
+    for length in lengths:
+        check_count(length, "length")
     if not 0 <= penalty < math.inf:
         raise InputError(f"penalty must be 0 or more, not {penalty!r}")
-    alive: list[list[int]] = [[]]
-    scores = torch.zeros(1, dtype=torch.float64)
-    newest = torch.tensor([start])
-    done: list[tuple[list[int], float]] = []
-    for n in range(1, length + 1):
+    searches = [Search(length, beams, penalty, end) for length in lengths]
+    running = list(searches)
+    newest = torch.full((len(searches),), start)
+    while True:
         log_p, state = step(newest, state)
         if log_p.isnan().any():
             raise InputError(
                 "the model gave logits that aren't finite: its weights are damaged or its training diverged"
             )
-        total = scores[:, None] + log_p.double().cpu()  # [B, V]
-        width = total.shape[1]
-        best = total.flatten().topk(min(2 * beams, total.numel()))  # at most `beams` of them end
+        best = log_p.topk(min(2 * beams, log_p.shape[1]), 1)  # at most `beams` of them end
+        values, tokens = best.values.double().cpu().tolist(), best.indices.cpu().tolist()
+        first, rows, chosen, going = 0, [], [], []
+        for search in running:
+            last = first + len(search.alive)
+            kept = search.extend(values[first:last], tokens[first:last])
+            if not search.finished:
+                rows += [first + row for row, _ in kept]
+                chosen += [token for _, token in kept]
+                going.append(search)
+            first = last
+        if not going:
+            return [search.found() for search in searches]
+        running, newest = going, torch.tensor(chosen)
+        state = reorder(state, torch.tensor(rows))
+
+
+class Search:
+    """The beams of one search: sequences that go on, and those that have ended."""
+
+    def __init__(self, length: int, beams: int, penalty: float, end: int) -> None:
+        self.length, self.beams, self.penalty, self.end = length, beams, penalty, end
+        self.alive: list[list[int]] = [[]]
+        self.scores = [0.0]
+        self.done: list[Found] = []
+        self.steps, self.finished = 0, False
+
+    def extend(self, values: list[list[float]], tokens: list[list[int]]) -> list[tuple[int, int]]:
+        """Take the best tokens of each row, with their log-probabilities; the rows and tokens that go on."""
+        self.steps += 1
+        candidates = [
+            (score + value, row, token)
+            for row, (score, some, those) in enumerate(zip(self.scores, values, tokens, strict=True))
+            for value, token in zip(some, those, strict=True)
+        ]
+        candidates.sort(key=lambda candidate: -candidate[0])
         kept: list[tuple[int, int, float]] = []
-        for value, place in zip(best.values.tolist(), best.indices.tolist(), strict=True):
-            row, token = divmod(place, width)
-            if value == -math.inf or len(kept) == beams:
+        for value, row, token in candidates[: 2 * self.beams]:
+            if value == -math.inf or len(kept) == self.beams:
                 break
-            if token == end:
-                done.append((alive[row], value / n**penalty))
+            if token == self.end:
+                self.done.append((self.alive[row], value / self.steps**self.penalty))
             else:
                 kept.append((row, token, value))
-        if not kept or len(done) >= beams:
-            break
-        alive = [[*alive[row], token] for row, token, _ in kept]
-        scores = torch.tensor([value for *_, value in kept], dtype=torch.float64)
-        newest = torch.tensor([token for _, token, _ in kept])
-        state = reorder(state, torch.tensor([row for row, *_ in kept]))
-    if not done:  # nothing ended: what there is, cut
-        done = [
-            (tokens, value / max(1, len(tokens)) ** penalty)
-            for tokens, value in zip(alive, scores.tolist(), strict=True)
+        if not kept or len(self.done) >= self.beams:
+            self.finished = True
+            return []
+        self.alive = [[*self.alive[row], token] for row, token, _ in kept]
+        self.scores = [value for *_, value in kept]
+        self.finished = self.steps == self.length
+        return [(row, token) for row, token, _ in kept]
+
+    def found(self) -> list[Found]:
+        """The sequences with their scores, the best first."""
+        done = self.done or [  # nothing ended: what there is, cut
+            (tokens, value / max(1, len(tokens)) ** self.penalty)
+            for tokens, value in zip(self.alive, self.scores, strict=True)
         ]
-    return sorted(done, key=lambda pair: -pair[1])[:beams]
+        return sorted(done, key=lambda pair: -pair[1])[: self.beams]

@@ -11,20 +11,24 @@ from typing import Any, ClassVar
 
 import lightning as L
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
+from tqdm import tqdm
 
 from datamodules.formats.pieces import tokenizer_of
 from datamodules.formats.words import PADDING
 from datamodules.multi30k import BEGIN, END, LANGUAGES
+from zoo.core.checks import check_count
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.core.verbs import verb
 from zoo.errors import InputError, MissingExtraError
-from zoo.models.text.beam import beam_search
+from zoo.models.text.beam import beam_searches
 from zoo.models.text.causal import draw_text
 
 Pairs = tuple[Tensor, Tensor, Tensor]  # sources [N, S], their lengths [N], targets from BEGIN to END [N, T]
+
+ROWS = 160  # of a batch of searches, all beams together: more of them take no less time each
 
 SHOWN = {  # captions of the test part: those of the training part may be known by heart
     "de": (
@@ -72,8 +76,8 @@ class Translator(ZooModule):
         """Logits of the token after each target token."""
         raise NotImplementedError
 
-    def begin(self, sources: Tensor) -> Any:
-        """What is known once sources [1, S] are read: the state of one row."""
+    def begin(self, sources: Tensor, lengths: Tensor | None = None) -> Any:
+        """What is known once sources [N, S] of some lengths [N] are read (None: all of S): a state of N rows."""
         raise NotImplementedError
 
     def step(self, newest: Tensor, state: Any) -> tuple[Tensor, Any]:
@@ -110,34 +114,51 @@ class Translator(ZooModule):
         Raises:
             InputError: for an empty text, or numbers out of their range.
         """
-        if isinstance(text, Sequence) and not isinstance(text, str):
-            return [self.translate(one, beams=beams, penalty=penalty) for one in text]
-        tokens = self._search(text, beams, penalty)[1]
-        return self.tokenizer.decode(tokens).strip()
+        several = isinstance(text, Sequence) and not isinstance(text, str)
+        found = self._searches(list(text) if several else [text], beams, penalty)
+        texts = [self.tokenizer.decode(tokens).strip() for _, tokens in found]
+        return texts if several else texts[0]
 
-    @verb
     def _search(self, text: str, beams: int, penalty: float) -> tuple[Tensor, list[int]]:
         """The tokens of a text and of its translation."""
-        if not isinstance(text, str) or not text.strip():
-            raise InputError(f"a text to translate must be a string with something in it, not {text!r}")
-        sources = torch.tensor(self.tokenizer.encode(text.strip()).ids, device=self.device)
+        return self._searches([text], beams, penalty)[0]
+
+    @verb
+    def _searches(self, texts: Sequence[str], beams: int, penalty: float) -> list[tuple[Tensor, list[int]]]:
+        """The tokens of each text and of its translation; texts of like lengths go through the network together."""
+        for text in texts:
+            if not isinstance(text, str) or not text.strip():
+                raise InputError(f"a text to translate must be a string with something in it, not {text!r}")
+        sources = [torch.tensor(self.tokenizer.encode(text.strip()).ids, device=self.device) for text in texts]
+        order = sorted(range(len(texts)), key=lambda i: len(sources[i]))
+        found: dict[int, list[int]] = {}
+        together = max(1, ROWS // check_count(beams, "beams"))
+        parts = [order[i : i + together] for i in range(0, len(order), together)]
+        for part in tqdm(parts, "translating", leave=False, disable=None if len(parts) > 1 else True):
+            found |= zip(part, self._translate([sources[i] for i in part], beams, penalty), strict=True)
+        return [(sources[i], found[i]) for i in range(len(texts))]
+
+    def _translate(self, sources: list[Tensor], beams: int, penalty: float) -> list[list[int]]:
+        """The tokens of the translations of some texts, by one search for all."""
+        lengths = torch.tensor([len(tokens) for tokens in sources])
+        padded = nn.utils.rnn.pad_sequence(sources, batch_first=True, padding_value=PADDING)
         never = torch.tensor([PADDING, BEGIN], device=self.device)
 
         def step(newest: Tensor, state: Any) -> tuple[Tensor, Any]:
             logits, state = self.step(newest.to(self.device), state)
             return logits.float().log_softmax(1).index_fill(1, never, -torch.inf), state
 
-        found = beam_search(
+        found = beam_searches(
             step,
-            self.begin(sources[None]),
+            self.begin(padded, lengths),
+            [2 * length + 10 for length in lengths.tolist()],
             start=BEGIN,
             end=END,
             beams=beams,
-            length=2 * len(sources) + 10,
             penalty=penalty,
             reorder=lambda state, rows: self.reorder(state, rows.to(self.device)),
         )
-        return sources, found[0][0]
+        return [best[0][0] for best in found]
 
     def data_settings(self, kind: str) -> dict[str, Any]:
         """For a person's own pairs: the model's byte pairs and languages."""

@@ -26,6 +26,8 @@ from zoo.core.checks import check_count
 from zoo.errors import InputError
 from zoo.models.text.translation import AttentiveTranslator
 
+# what translating keeps: keys and values of the source, −∞ at its padding, keys and values of the targets, each row's source
+State = tuple[list[Tensor], Tensor, list[Tensor] | None, Tensor]
 ACTIVATIONS = {"gelu": nn.GELU, "relu": nn.ReLU}
 
 
@@ -195,22 +197,22 @@ class Transformer(AttentiveTranslator):
 
     # What translating needs; the verbs are in `zoo.models.text.translation` -----------------------------------------------------
 
-    def begin(self, sources: Tensor) -> tuple[list[Tensor], Tensor, list[Tensor] | None]:
-        return *self.encode(sources, torch.tensor([sources.shape[1]])), None
+    def begin(self, sources: Tensor, lengths: Tensor | None = None) -> State:
+        lengths = torch.full((len(sources),), sources.shape[1]) if lengths is None else lengths
+        return *self.encode(sources, lengths), None, torch.arange(len(sources), device=sources.device)
 
-    def step(
-        self, newest: Tensor, state: tuple[list[Tensor], Tensor, list[Tensor] | None]
-    ) -> tuple[Tensor, tuple[list[Tensor], Tensor, list[Tensor] | None]]:
-        memory, hidden, past = state
-        memory = [offered.expand(-1, len(newest), -1, -1, -1) for offered in memory]
+    def step(self, newest: Tensor, state: State) -> tuple[Tensor, State]:
+        memory, hidden, past, source = state
+        if len(hidden) == 1:  # every row has the same source
+            memory = [offered.expand(-1, len(newest), -1, -1, -1) for offered in memory]
         logits, past, _ = self.decode(newest[:, None], memory, hidden, past)
-        return logits[:, 0], (state[0], hidden, past)
+        return logits[:, 0], (state[0], hidden, past, source)
 
-    def reorder(
-        self, state: tuple[list[Tensor], Tensor, list[Tensor] | None], rows: Tensor
-    ) -> tuple[list[Tensor], Tensor, list[Tensor] | None]:
-        memory, hidden, past = state  # every row has the same source
-        return memory, hidden, [offered[:, rows] for offered in past or []]
+    def reorder(self, state: State, rows: Tensor) -> State:
+        memory, hidden, past, source = state
+        if len(hidden) > 1 and not torch.equal(source[rows], source):  # where beams alone change places, sources stay
+            memory, hidden = [offered[:, rows] for offered in memory], hidden[rows]
+        return memory, hidden, [offered[:, rows] for offered in past or []], source[rows]
 
     def look(self, sources: Tensor, targets: Tensor) -> Tensor:
         weight = self.decode(targets, *self.encode(sources, torch.tensor([sources.shape[1]])))[2]
