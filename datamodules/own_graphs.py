@@ -205,3 +205,102 @@ def target_column(header: list[str], rows: list[list[str]], wanted: str | None, 
         return found[0]
     several = f"several columns of numbers ({', '.join(header[i] for i in found)})" if found else "no column of numbers"
     raise InputError(f"{path} has {several} beside {header[other]}: name the one to predict by target=…")
+
+
+class PyGGraph(Own, NodeDataModule):
+    """A `torch_geometric.data.Data` with node labels `y`; masks that it lacks are made, a share of every class held out.
+
+    Args:
+        data: the graph: features x, edges edge_index, labels y, and train_mask, val_mask, test_mask if it has them.
+        normalize: scale each node's features to sum one.
+        val_share, test_share: shares of each class that validate and test, for a graph without masks.
+    """
+
+    name = "pyg-graph"  # type: ignore[misc]
+    counted: ClassVar[str] = "nodes"
+    protocol: ClassVar[str] = "the graph's own masks, or a share of every class held out"
+
+    def __init__(self, data: Data, *, normalize: bool = False, val_share: float = 0.2, test_share: float = 0.2) -> None:
+        super().__init__(normalize=normalize)
+        self.save_hyperparameters(ignore=["data"])
+        check_shares(val_share, test_share)
+        if data.x is None or data.edge_index is None or data.y is None or data.y.ndim != 1:
+            raise InputError(
+                "a graph to learn from has features x, edges edge_index and a label y [nodes] for each node"
+            )
+        self.classes = class_names(data.y)  # type: ignore[misc]  # of this object
+        graph = data.clone()
+        if "train_mask" not in graph or graph.train_mask.ndim != 1:
+            for part, index in parts_of(len(graph.y), val_share, test_share, graph.y).items():
+                graph[f"{part}_mask"] = torch.zeros(len(graph.y), dtype=torch.bool).index_fill(0, index, True)
+        self._data = graph
+
+    def sizes(self) -> dict[str, int]:
+        return {part: int(self.data[f"{part}_mask"].sum()) for part in ("train", "val", "test")}
+
+
+class PyGGraphs(Own, GraphDataModule):
+    """Graphs of PyG with a label `y` each, a share of every class held out.
+
+    Args:
+        data: a `Dataset` or a list of `Data`.
+        batch_size: graphs per batch.
+        val_share, test_share: shares of each class that validate and test.
+    """
+
+    name = "pyg-graphs"  # type: ignore[misc]
+    counted: ClassVar[str] = "graphs"
+    protocol = "a share of every class held out"
+
+    def __init__(self, data: Any, batch_size: int = 32, *, val_share: float = 0.15, test_share: float = 0.15) -> None:
+        super().__init__(batch_size)
+        self.save_hyperparameters(ignore=["data"])
+        check_shares(val_share, test_share)
+        graphs = list(data)
+        if len(graphs) < 3 or any(g.x is None or g.y is None or g.y.numel() != 1 for g in graphs):
+            raise InputError("graphs to learn from are three or more, each with features x and one label y")
+        labels = torch.cat([g.y.reshape(1) for g in graphs])
+        self.classes = class_names(labels)
+        self._graphs = [Data(x=g.x.float(), edge_index=g.edge_index, y=g.y.reshape(1).long()) for g in graphs]
+        self._split = parts_of(len(graphs), val_share, test_share, labels)
+
+    def prepare_data(self) -> None:
+        """Nothing: the graphs are here."""
+
+    def split(self) -> Any:
+        return tuple(self._split[part].tolist() for part in ("train", "val", "test"))
+
+    def sizes(self) -> dict[str, int]:
+        return {part: len(index) for part, index in self._split.items()}
+
+
+def class_names(y: torch.Tensor) -> tuple[str, ...]:
+    """Names of the classes 0 … max.
+
+    Raises:
+        InputError: for labels that aren't whole numbers from 0, or of one class alone.
+    """
+    if y.is_floating_point() or int(y.min()) < 0 or int(y.max()) < 1:
+        raise InputError("labels are whole numbers from 0 on, of two classes at least")
+    return tuple(str(label) for label in range(int(y.max()) + 1))
+
+
+def of_pyg(data: Any) -> PyGGraph | PyGGraphs:
+    """The data module of a graph, or of graphs, of PyG.
+
+    Raises:
+        InputError: for anything else.
+    """
+    if isinstance(data, Data):
+        return PyGGraph(data)
+    try:
+        graphs = list(data)
+    except TypeError:
+        graphs = []
+    if not graphs or not all(isinstance(graph, Data) for graph in graphs):
+        raise InputError(
+            "data is the name of a kind, a data module, a graph of PyG or a list of them, not " + type(data).__name__
+        )
+    if len(graphs) == 1:
+        return PyGGraph(graphs[0])
+    return PyGGraphs(graphs)

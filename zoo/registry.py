@@ -172,6 +172,8 @@ DATAMODULES = {
     "pendulum": "datamodules.pendulum:Pendulum",
     "proteins": "datamodules.tudataset:PROTEINS",
     "replay": "datamodules.environment:Replay",
+    "pyg-graph": "datamodules.own_graphs:PyGGraph",
+    "pyg-graphs": "datamodules.own_graphs:PyGGraphs",
     "ring": "datamodules.bumps:Ring",
     "self-play": "datamodules.self_play:SelfPlay",
     "smiles-csv": "datamodules.own_graphs:SmilesCSV",

@@ -298,3 +298,37 @@ def tokenizer_of_bytes() -> str:
     from datamodules.multi30k import learn_byte_pairs
 
     return learn_byte_pairs(["a b"], 260).to_str()
+
+
+def test_a_masked_model_becomes_a_classifier_of_texts(tmp_path):
+    from datamodules.gutenberg_pieces import learn_word_pieces
+
+    path = example("text-csv", tmp_path)
+    tokenizer = learn_word_pieces([path.read_text(encoding="utf-8")], 300)
+    model = fresh(
+        "bert", "bert-old", vocab_size=300, context=32, layers=1, heads=2, width=16, tokenizer=tokenizer.to_str()
+    )
+    found = zoo.finetune(model, "text-csv", root=path, into=tmp_path / "mine", epochs=2, trainer=QUICK)
+    assert type(found.model).__name__ == "AdapterBERT" and found.model.classes == ["negative", "positive"]
+    assert {"accuracy", "loss"} <= found.after.keys() == found.scratch.keys()
+    assert found.model.predict("a film")[0][0] in ("negative", "positive")
+    data = zoo.datamodule(str(tmp_path / "mine"), root=str(path))
+    again = {entry["metric"]: entry["value"] for entry in zoo.evaluate(tmp_path / "mine", data)}
+    assert again == pytest.approx(found.after, rel=1e-4)
+
+
+def test_graphs_of_pyg_are_taken_as_they_are(tmp_path):
+    from tests.tiny import citations, small_graphs
+
+    graph = citations(nodes=30)()
+    del graph.train_mask
+    model = fresh("gcn", "gcn-old", num_classes=7, in_channels=20, hidden_dim=8, normalize_features=False)
+    found = zoo.finetune(model, graph, into=tmp_path / "nodes", epochs=3, trainer=QUICK, scratch=False)
+    assert found.model.classes == ["0", "1", "2"] and found.model.in_channels == 9
+    graphs = small_graphs()().to_data_list() * 3
+    model = fresh("gin", "gin-old", num_classes=4, in_channels=3, hidden_dim=8, num_layers=2)
+    found = zoo.finetune(model, graphs, into=tmp_path / "graphs", epochs=3, trainer=QUICK, scratch=False)
+    assert found.model.classes == ["0", "1"] and "accuracy" in found.after
+    for bad in (3, [1, 2], None):
+        with pytest.raises(InputError, match="data is the name of a kind"):
+            zoo.finetune(model, bad, into=tmp_path / "no")

@@ -42,6 +42,10 @@ class OwnData:
         mode, channels = ("L", 1) if shape[0] == 1 else ("RGB", 3)  # a generator takes pixels in [0, 1] of its own size
         return {"transform": Transform(list(shape[1:]), mode, [0.0] * channels, [1.0] * channels)}
 
+    def learner_for(self, data: Any) -> Any:
+        """The model that learns this data: itself, or one that is built on it, such as a classifier on a language model."""
+        return self
+
     def adapt_to(self, data: Any) -> None:
         """Take the classes, features or characters of a data module: new tensors where they are others.
 
@@ -63,6 +67,9 @@ class OwnData:
                 f"{name} is told one of {told} classes, the data has {len(data.classes)}: make a fresh model by "
                 f"zoo.create(…, num_classes={len(data.classes)}), or take one that is told none"
             )
+
+    def from_scratch(self) -> None:
+        """What has to be done with fresh weights before they learn, such as to unfreeze what is frozen by design."""
 
     def take_fresh(self, **changed: Any) -> None:
         """Change some of the arguments that the model was made with: tensors whose shapes depend on them are fresh, all others

@@ -214,7 +214,7 @@ def fit(
 
 def finetune(
     model: str | Path | ZooModule,
-    data: str | L.LightningDataModule = "image-folder",
+    data: Any = "image-folder",
     *,
     root: str | Path | None = None,
     into: str | Path | None = None,
@@ -236,7 +236,8 @@ def finetune(
 
     Args:
         model: a name of `zoo.list_models()`, a checkpoint folder, "hf://owner/name", or a model, which is trained in place.
-        data: a kind of data, such as "image-folder", "text-file", "text-csv", "table-csv", or a data module.
+        data: a kind of data, such as "image-folder", "text-file", "text-csv", "table-csv", or a data module; for graph networks
+            also PyG's own: a `Data` with node labels, or a `Dataset` or list of graphs with a label each.
         root: the file or folder of that kind.
         into: folder of the result (default: runs/MODEL-ROOT).
         settings: further arguments of the data module.
@@ -266,6 +267,10 @@ def finetune(
         raise InputError(f"with lora={lora} all weights are frozen already: leave mode and freeze as they are")
     if into is not None:
         atomic.check_writable(Path(into), alone=True, overwrite=overwrite)
+    if not isinstance(data, str | L.LightningDataModule):
+        from datamodules.own_graphs import of_pyg
+
+        data = of_pyg(data)
     learner = model if isinstance(model, ZooModule) else load(model)
     base = learner.name or (type(learner).__name__.lower() if isinstance(model, ZooModule) else str(model))
     given = dict(settings or {}) | ({} if root is None else {"root": str(root)})
@@ -286,6 +291,7 @@ def finetune(
         raise InputError(
             f"no {counted(module)[:-1]} is held out for the test: give a test folder, or --data.test_share above 0"
         )
+    learner = learner.learner_for(module)
     knobs: dict[str, Any] = {
         "mode": mode,
         "epochs": epochs,
@@ -413,6 +419,7 @@ def from_scratch(
     L.seed_everything(seed, verbose=False)
     model = architecture(**init)
     model.transform = transform
+    model.from_scratch()
     model.adapt_to(data)
     alike = knobs | {"mode": "full", "layer_decay": 1.0}
     work.train("scratch", model, data, alike, **options)

@@ -58,6 +58,8 @@ class AdapterBERT(ZooModule):
     """
 
     task: ClassVar[str] = "text-classification"
+    learns_from: ClassVar[tuple[str, ...]] = ("labelled-text",)
+    finetune_lr: ClassVar[float] = 2e-3
 
     def __init__(
         self,
@@ -174,6 +176,24 @@ class AdapterBERT(ZooModule):
         """Let a data module of texts cut them into this model's pieces, where it has any."""
         if self.hparams["tokenizer"] is not None and hasattr(data, "pieces"):
             data.pieces, data.longest = self.bert.tokenizer, self.context
+
+    def adapt_to(self, data: Any) -> None:
+        """Let a person's own texts be cut into this model's pieces, with a fresh read-out where the classes are others."""
+        self.bring_pieces(data)
+        if self.head.out_features != len(data.classes):
+            self.take_fresh(num_classes=len(data.classes))
+        elif self.classes is not None and self.classes != list(data.classes):
+            self.head.reset_parameters()
+        self.classes = list(data.classes)
+
+    def from_scratch(self) -> None:
+        """A language model with random weights learns along."""
+        self.unfreeze("bert")
+
+    def measure(self, data: Any) -> list[dict[str, Any]]:
+        """As in ZooModule, with the model's own pieces."""
+        self.bring_pieces(data)
+        return super().measure(data)
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
         tokens, lengths, labels = batch

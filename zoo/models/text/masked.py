@@ -54,7 +54,7 @@ class MaskedLM(ZooModule):
     """
 
     task: ClassVar[str] = "fill-mask"
-    learns_from: ClassVar[tuple[str, ...]] = ("pieces",)
+    learns_from: ClassVar[tuple[str, ...]] = ("pieces", "labelled-text")
     use: ClassVar[str] = (
         'print(model.fill_mask("the captain stood on the [MASK] and looked at the sea ."))    # [(piece, probability), …]\n'
         'print(model.embed("a storm came up").shape)'
@@ -217,6 +217,22 @@ class MaskedLM(ZooModule):
         if kind not in ("text-file", "text-folder") or self.hparams["tokenizer"] is None:
             return {}
         return {"tokenizer": self.hparams["tokenizer"], "context": self.context}
+
+    def learner_for(self, data: Any) -> Any:
+        """For texts with classes an adapter-BERT on this model; for running text the model itself."""
+        if "labelled-text" not in data.offers:
+            return self
+        from zoo.models.adaptation.adapter_bert import AdapterBERT
+
+        sizes = {key: self.hparams[key] for key in ("vocab_size", "context", "layers", "heads", "width", "tokenizer")}
+        if not self.hparams.get("norm_first", True) or self.hparams.get("positions", "rotary") != "rotary":
+            raise InputError(
+                f"{self.name or type(self).__name__} has learned positions or late norms: adapters don't fit it"
+            )
+        classifier = AdapterBERT(len(data.classes), **sizes)
+        classifier.start_from(self)
+        classifier.name = self.name
+        return classifier
 
     def adapt_to(self, data: Any) -> None:
         """Nothing changes: word pieces spell new words out.
