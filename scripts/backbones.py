@@ -73,27 +73,29 @@ def few(model: ImageClassifier, parts: dict[str, tuple[Tensor, Tensor]], steps: 
     return values
 
 
-def fill(table: dict[str, Any], names: list[str], data: Any, steps: int, path: Path) -> None:
-    """Every number that the table lacks."""
+def fill(table: dict[str, Any], names: list[str], data: Any, steps: int, into: Path) -> None:
+    """Every number that the table lacks, the cheap and telling ones first; kept after each."""
     parts = {"all": all_labels(data), "test": data.tensors("test")}
 
     def keep(row: str, values: dict[str, Any]) -> None:
         table.setdefault(row, {}).update(values)
-        path.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+        (into / "backbones.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+        text = "# What a backbone is worth\n\n" + markdown(table, steps)
+        (into / "backbones.md").write_text(text, encoding="utf-8")
         print(row, values, flush=True)
 
+    kinds = {name: "random encoder, of grey" if "colorization" in name else "random encoder" for name in names}
     for name in names:
-        row = table.get(name, {})
-        if "probe_accuracy" not in row:
+        if "probe_accuracy" not in table.get(name, {}):
             keep(name, measured(name, data))
-        if "finetuned_1pct" not in row:
+        if "finetuned_1pct" not in table[name]:
             keep(name, {"finetuned_1pct": few(backbone(name), parts, steps, scratch=False)})
-        kind = f"random {type(backbone(name)).__name__}" if "colorization" in name else "random encoder"
-        if "scratch_1pct" not in table.get(kind, {}):
-            keep(kind, {"scratch_1pct": few(backbone(name, random=True), parts, steps, scratch=True)})
-        if "probe_accuracy" not in table[kind]:
-            values = {entry["metric"]: entry["value"] for entry in probe_entries(backbone(name, random=True), data)}
-            keep(kind, values)
+        if "scratch_1pct" not in table.get(kinds[name], {}):
+            keep(kinds[name], {"scratch_1pct": few(backbone(name, random=True), parts, steps, scratch=True)})
+    for name in names:
+        if "probe_accuracy" not in table[kinds[name]]:
+            entries = probe_entries(backbone(name, random=True), data)
+            keep(kinds[name], {entry["metric"]: entry["value"] for entry in entries})
 
 
 def markdown(table: dict[str, Any], steps: int) -> str:
@@ -123,19 +125,17 @@ def markdown(table: dict[str, Any], steps: int) -> str:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", default=list(NAMES))
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--into", type=Path, default=ROOT / "docs", help="folder of the table (default: docs)")
     options = parser.parse_args(argv)
     path = options.into / "backbones.json"
     try:
         table = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         names = [name for name in options.names if (locate(name) / "config.json").is_file()]
-        fill(table, names, zoo.datamodule("cifar10", normalize=False), options.steps, path)
+        fill(table, names, zoo.datamodule("cifar10", normalize=False), options.steps, options.into)
     except ZooError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    text = "# What a backbone is worth\n\n" + markdown(table, options.steps)
-    (options.into / "backbones.md").write_text(text, encoding="utf-8")
     for name in names:
         own = {row: values for row, values in table.items() if row == name or row.startswith("random")}
         write_section(locate(name), "## Beside other backbones\n\n" + markdown(own, options.steps), measured_on=[name])
