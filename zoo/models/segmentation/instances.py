@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from zoo.errors import MissingExtraError
 
-LEAST = 12  # pixels of an object; smaller ones are noise (chosen on validation images)
+LEAST = 30  # pixels of an object; smaller ones are noise (this and the thresholds below: chosen on validation images)
 REACH = 4  # pixels that a border is at most away from its inside
 
 
@@ -22,7 +22,7 @@ def border_of(instances: Tensor) -> Tensor:
     return ((instances > 0)[:, None] & (largest != smallest))[:, 0]
 
 
-def separate(objects: Tensor, border: Tensor, *, threshold: float = 0.5, border_threshold: float = 0.5) -> Tensor:
+def separate(objects: Tensor, border: Tensor, *, threshold: float = 0.6, border_threshold: float = 0.3) -> Tensor:
     """Single objects, int64 [H, W] with 0 for background and 1 … n, from probabilities [H, W] of object and border.
 
     Raises:
