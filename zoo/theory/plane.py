@@ -5,8 +5,8 @@ activations h, sorted into bins, are a random variable T that X determines, so b
 
     I(X; T) = H(T),     I(T; Y) = H(Y) − Σ_t p(t) H(Y | t) ≤ I(X; Y)
 
-First both grow ("fitting"). Later I(X; T) may fall ("compression"): the papers see it with tanh, whose activations saturate into the
-outer bins, and not with ReLU, which learns as well. So compression in this sense depends on the nonlinearity, the bins and the task.
+First both grow ("fitting"). Later I(X; T) may fall ("compression"): the papers see it with tanh, whose activations saturate into
+the outer bins, and not with ReLU, which learns as well. So it depends on the nonlinearity, the bins and the task.
 Bins of each layer's own range are no data-processing chain: for ReLU a later layer can have the larger I(X; T).
 """
 
