@@ -23,10 +23,10 @@ def add(command: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from zoo.core.protocols import Acts
+    from zoo.core.protocols import Acts, meets
 
     agent: Any = zoo.load(options.name)
-    if not isinstance(agent, Acts):
+    if not meets(agent, Acts):
         raise InputError(f"{options.name} is made for {agent.task}: it doesn't play")
     board = "against" in inspect.signature(agent.play).parameters
     if options.against and not board:

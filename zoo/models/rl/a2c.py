@@ -20,7 +20,7 @@ class A2C(PolicyAgent):
     """Actor-critic with one gradient step a rollout.
 
     Args:
-        observations, actions, states, bounds: see `zoo.models.rl.base.Agent`.
+        observations, actions, states, bounds, scale: see `zoo.models.rl.base.Agent`.
         hidden: widths of the hidden layers of actor and critic.
         activation: "tanh" or "relu".
         gamma: discount of a step.
@@ -37,6 +37,7 @@ class A2C(PolicyAgent):
         *,
         states: int | None = None,
         bounds: list[float] | None = None,
+        scale: list[float] | None = None,
         hidden: tuple[int, ...] = (64, 64),
         activation: str = "tanh",
         gamma: float = 0.99,

@@ -27,11 +27,12 @@ TEST_EPISODES, TEST_SEED = 100, 10_000  # the episodes that are measured start f
 class Agent(ZooModule):
     """Base of the agents.
 
-    A subclass takes these arguments and saves them as hyper-parameters:
+    A subclass takes these arguments, or some of them, and saves them as hyper-parameters:
         observations: numbers of an observation, or its shape; not used where `states` is given.
         actions: number of actions, or the dimension of continuous ones.
         states: number of states, where an observation is the number of a state.
         bounds: (lowest, highest) action, where actions are continuous.
+        scale: what each number of an observation is divided by before a network sees it, or None.
 
     Shapes:
         observations: float [N, *shape], or int [N]; actions: int [N], or float [N, actions]; values: [N] or [N, actions].
@@ -160,6 +161,8 @@ class Agent(ZooModule):
             return
         if self.name is not None:
             raise InputError(f"{self.name} was trained for other shapes than {id} has: {_told(changed)}")
+        if "observations" in changed and self.hparams.get("scale") is not None:
+            changed["scale"] = None  # it was for other observations
         self.hparams.update(changed)
         self.build()
         self.to(self.device)
@@ -263,7 +266,9 @@ class Agent(ZooModule):
         """Observations as rows [N, inputs] of a network: flattened, or the number of a state as a one-hot vector."""
         if (states := self.hparams.get("states")) is not None:
             return nn.functional.one_hot(obs.long(), states).float()
-        return obs.flatten(1).to(self.dtype if isinstance(self.dtype, torch.dtype) else torch.float32)
+        x = obs.flatten(1).to(self.dtype if isinstance(self.dtype, torch.dtype) else torch.float32)
+        scale = self.hparams.get("scale")
+        return x if scale is None else x / x.new_tensor(scale)
 
     def _observations(self, obs: Any) -> tuple[Tensor, bool]:
         """A batch of checked observations, and whether one alone was given."""

@@ -43,7 +43,7 @@ class DQN(Agent):
     """Q-learning with a network, a replay memory and a target network.
 
     Args:
-        observations, actions, states: see `zoo.models.rl.base.Agent`.
+        observations, actions, states, scale: see `zoo.models.rl.base.Agent`.
         hidden: widths of the hidden layers; empty for a table (with `states`).
         double: the network chooses the next action, its copy values it.
         duelling: value and advantage as two heads.
@@ -51,7 +51,6 @@ class DQN(Agent):
         explore: the share of random actions at the run's start and after `explore_share` of it.
         explore_share: share of the run in which exploration falls.
         target_every: batches between two renewals of the copy.
-        scale: what each number of an observation is divided by, or None.
         max_norm: bound of the gradient's norm.
         lr, decay: learning rate, and whether it falls linearly to zero over the run.
 
@@ -95,12 +94,7 @@ class DQN(Agent):
         self.old = [copy.deepcopy(self.q).requires_grad_(False)]  # in a list: no part of the weights
 
     def forward(self, obs: Tensor) -> Tensor:
-        return self.q(self.scaled(obs))
-
-    def scaled(self, obs: Tensor) -> Tensor:
-        """Observations as rows, each number by its scale."""
-        x = self.encode_obs(obs)
-        return x if self.hparams["scale"] is None else x / x.new_tensor(self.hparams["scale"])
+        return self.q(self.encode_obs(obs))
 
     # Verbs' halves ---------------------------------------------------------------------------------------------------
 
@@ -126,7 +120,7 @@ class DQN(Agent):
     @torch.no_grad()
     def goal(self, reward: Tensor, terminated: Tensor, next_obs: Tensor) -> Tensor:
         """r + γ q_old(s', a'), [B]; nothing follows a step that ended the episode."""
-        x = self.scaled(next_obs)
+        x = self.encode_obs(next_obs)
         old = self.old[0](x)
         best = old.max(1).values if not self.hparams["double"] else old.gather(1, self.q(x).argmax(1, True))[:, 0]
         return reward + self.hparams["gamma"] * (1 - terminated.float()) * best

@@ -26,7 +26,7 @@ class PPO(PolicyAgent):
     """Actor-critic with a clipped objective, several passes over each rollout in minibatches.
 
     Args:
-        observations, actions, states, bounds: see `zoo.models.rl.base.Agent`.
+        observations, actions, states, bounds, scale: see `zoo.models.rl.base.Agent`.
         hidden: widths of the hidden layers of actor and critic.
         activation: "tanh" or "relu".
         epochs: passes over a rollout.
@@ -45,6 +45,7 @@ class PPO(PolicyAgent):
         *,
         states: int | None = None,
         bounds: list[float] | None = None,
+        scale: list[float] | None = None,
         hidden: tuple[int, ...] = (64, 64),
         activation: str = "tanh",
         epochs: int = 10,

@@ -21,7 +21,7 @@ class REINFORCE(PolicyAgent):
     """Policy gradient by whole episodes; its data module plays them with `whole_episodes: true`.
 
     Args:
-        observations, actions, states, bounds: see `zoo.models.rl.base.Agent`.
+        observations, actions, states, bounds, scale: see `zoo.models.rl.base.Agent`.
         hidden: widths of the hidden layers of the policy and the baseline.
         activation: "tanh" or "relu".
         baseline: learn b(s); without it, G_t itself weighs.
@@ -39,6 +39,7 @@ class REINFORCE(PolicyAgent):
         *,
         states: int | None = None,
         bounds: list[float] | None = None,
+        scale: list[float] | None = None,
         hidden: tuple[int, ...] = (64, 64),
         activation: str = "tanh",
         baseline: bool = True,

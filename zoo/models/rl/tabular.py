@@ -14,12 +14,16 @@ Barto, 2018.)
 Random actions are taken with a probability ε. The step α is fixed, or (1 + n)^−power after n visits, with which TD(0) converges.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from zoo.core.metric import entry
 from zoo.errors import InputError
 from zoo.models.rl.base import Agent
+from zoo.models.rl.planning import policy_values, value_iteration
 
 
 class TabularAgent(Agent):
@@ -47,7 +51,7 @@ class TabularAgent(Agent):
                 f"choices holds a number of 1 … {actions} for each of {states} states, not {choices.tolist()[:9]}"
             )
         self.barred = torch.arange(actions) >= choices[:, None]  # [S, A]
-        self.epsilon = float(self.hparams["explore"][1])
+        self.epsilon, self.rate = float(self.hparams["explore"][1]), self.hparams["lr"]
         self.planned: Tensor | None = None  # actions that were already chosen for the states that come now
 
     def forward(self, obs: Tensor) -> Tensor:
@@ -96,7 +100,7 @@ class TabularAgent(Agent):
         goal = row["reward"].numpy() + self.hparams["gamma"] * np.where(over, 0.0, ahead)
         for s, a, g in zip(state, action, goal, strict=True):
             power = self.hparams["power"]
-            rate = self.hparams["lr"] if power is None else (1.0 + visits[s, a]) ** -power
+            rate = self.rate if power is None else (1.0 + visits[s, a]) ** -power
             q[s, a] += rate * (g - q[s, a])
             visits[s, a] += 1
 
@@ -106,19 +110,50 @@ class TabularAgent(Agent):
 
     def on_train_batch_start(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         super().on_train_batch_start(batch, batch_idx)
-        self.epsilon = self.exploration  # for the next stretch of play
-
-    def on_train_start(self) -> None:
-        self.epsilon = self.exploration
+        self.pace()  # of the next stretch of play
 
     def on_train_epoch_start(self) -> None:
-        self.epsilon, self.planned = self.exploration, None
+        self.pace()
+        self.planned = None
+
+    def pace(self) -> None:
+        """Set ε and α by the share of the run that is done."""
+        self.epsilon = self.exploration
+        self.rate = self.hparams["lr"] * (1 - self.progress * self.hparams["decay"])
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         self.log_play(batch, exploration=self.epsilon)
 
     def configure_optimizers(self) -> None:
         return None
+
+    # Claims ----------------------------------------------------------------------------------------------------------
+
+    def evaluate(self, data: Any) -> list[dict[str, Any]]:
+        """The returns of 100 episodes, and with a discount below 1 what is exact: the table against the environment's rules."""
+        returns = super().evaluate(data)
+        if self.hparams["gamma"] >= 1:
+            return returns
+        probability, reward, final, first = data.tables()
+        gamma, states, open_ = self.hparams["gamma"], torch.arange(len(final)), torch.as_tensor(~final)
+        error, gap = self.exact_errors(probability, reward, final, torch.as_tensor(first), states, open_, gamma)
+        how = f"exact, from the rules of {data.id}, discount {gamma}"
+        found = [
+            entry(data.id, "test", "value_error", error, f"largest error of a state's value; {how}", better="lower")
+        ]
+        if gap is not None:
+            words = f"what the best policy is worth more than the greedy one, mean over first states; {how}"
+            found.append(entry(data.id, "test", "value_gap", gap, words, better="lower"))
+        return [*returns, *found]
+
+    def exact_errors(
+        self, probability: Any, reward: Any, final: Any, first: Tensor, states: Tensor, open_: Tensor, gamma: float
+    ) -> tuple[float, float | None]:
+        """Largest error of a value, and how far the greedy policy is from the best one."""
+        best = value_iteration(probability, reward, final, gamma)
+        q = self.worth(states).double().cpu()
+        mine = policy_values(probability, reward, final, q.argmax(1), gamma)
+        return float((q.max(1).values - best)[open_].abs().max()), float(first @ (best - mine))
 
 
 class QLearning(TabularAgent):
@@ -127,7 +162,7 @@ class QLearning(TabularAgent):
     Args:
         observations, actions, states: see `zoo.models.rl.base.Agent`.
         gamma: discount of a step.
-        lr: α, the size of a step.
+        lr, decay: α, the size of a step, and whether it falls linearly to zero over the run.
         power: α = (1 + n)^−power after n visits, in place of `lr`.
         explore: ε at the run's start and at its end, in between linear.
         start: value of everything before it was tried; a high one draws the agent to what it doesn't know.
@@ -142,6 +177,7 @@ class QLearning(TabularAgent):
         states: int | None = 16,
         gamma: float = 0.99,
         lr: float = 0.5,
+        decay: bool = False,
         power: float | None = None,
         explore: tuple[float, float] = (0.1, 0.1),
         start: float = 0.0,
@@ -159,7 +195,7 @@ class TD(QLearning):
     """TD(0): the values of states under chance or one fixed action; with several actions it values the random policy.
 
     Args:
-        observations, actions, states, gamma, lr, power, explore, start, choices: as for `QLearning`.
+        observations, actions, states, gamma, lr, decay, power, explore, start, choices: as for `QLearning`.
     """
 
     def __init__(
@@ -170,6 +206,7 @@ class TD(QLearning):
         states: int | None = 6,
         gamma: float = 0.9,
         lr: float = 0.1,
+        decay: bool = False,
         power: float | None = 0.75,
         explore: tuple[float, float] = (1.0, 1.0),
         start: float = 0.0,
@@ -181,6 +218,7 @@ class TD(QLearning):
             states=states,
             gamma=gamma,
             lr=lr,
+            decay=decay,
             power=power,
             explore=explore,
             start=start,
@@ -196,12 +234,20 @@ class TD(QLearning):
     def decide(self, obs: Tensor, greedy: bool, generator: torch.Generator) -> Tensor:
         return torch.from_numpy(self.draw(obs.cpu().numpy(), generator))  # it follows chance: nothing is chosen
 
+    def exact_errors(
+        self, probability: Any, reward: Any, final: Any, first: Tensor, states: Tensor, open_: Tensor, gamma: float
+    ) -> tuple[float, float | None]:
+        """Largest error of a value of the random policy; there is no other policy to compare."""
+        chance = torch.full(probability.shape[:2], 1 / probability.shape[1])
+        truth = policy_values(probability, reward, final, chance, gamma)
+        return float((self.worth(states).double().cpu() - truth)[open_].abs().max()), None
+
 
 class Sarsa(QLearning):
     """SARSA: towards the next action that will be taken.
 
     Args:
-        observations, actions, states, gamma, lr, power, explore, start, choices: as for `QLearning`.
+        observations, actions, states, gamma, lr, decay, power, explore, start, choices: as for `QLearning`.
     """
 
     def __init__(
@@ -212,6 +258,7 @@ class Sarsa(QLearning):
         states: int | None = 16,
         gamma: float = 0.99,
         lr: float = 0.5,
+        decay: bool = False,
         power: float | None = None,
         explore: tuple[float, float] = (0.1, 0.1),
         start: float = 0.0,
@@ -223,6 +270,7 @@ class Sarsa(QLearning):
             states=states,
             gamma=gamma,
             lr=lr,
+            decay=decay,
             power=power,
             explore=explore,
             start=start,
@@ -239,7 +287,7 @@ class ExpectedSarsa(QLearning):
     """Expected SARSA: towards the mean over the actions that may be taken next.
 
     Args:
-        observations, actions, states, gamma, lr, power, explore, start, choices: as for `QLearning`.
+        observations, actions, states, gamma, lr, decay, power, explore, start, choices: as for `QLearning`.
     """
 
     def __init__(
@@ -250,6 +298,7 @@ class ExpectedSarsa(QLearning):
         states: int | None = 16,
         gamma: float = 0.99,
         lr: float = 0.5,
+        decay: bool = False,
         power: float | None = None,
         explore: tuple[float, float] = (0.1, 0.1),
         start: float = 0.0,
@@ -261,6 +310,7 @@ class ExpectedSarsa(QLearning):
             states=states,
             gamma=gamma,
             lr=lr,
+            decay=decay,
             power=power,
             explore=explore,
             start=start,

@@ -41,10 +41,10 @@ class TRPO(PolicyAgent):
     """Natural policy gradient with a trust region and a line search; one policy step a rollout.
 
     Args:
-        observations, actions, states, bounds: see `zoo.models.rl.base.Agent`.
+        observations, actions, states, bounds, scale: see `zoo.models.rl.base.Agent`.
         hidden: widths of the hidden layers of actor and critic.
         activation: "tanh" or "relu".
-        delta: δ, bound of the divergence of a step, in nats.
+        delta: δ, bound of the divergence of a step, in nats; with `decay` it falls linearly to zero over the run.
         damping: added to the Fisher matrix's diagonal.
         cg_steps: steps of conjugate gradients.
         backtracks: halvings of the line search before a step is given up.
@@ -60,6 +60,7 @@ class TRPO(PolicyAgent):
         *,
         states: int | None = None,
         bounds: list[float] | None = None,
+        scale: list[float] | None = None,
         hidden: tuple[int, ...] = (64, 64),
         activation: str = "tanh",
         delta: float = 0.01,
@@ -118,13 +119,14 @@ class TRPO(PolicyAgent):
         g = torch.cat([part.flatten() for part in torch.autograd.grad(gain(), parameters)])
         product = self.fisher_product(obs, old)
         x = conjugate_gradients(product, g, self.hparams["cg_steps"])
-        step = (2 * self.hparams["delta"] / (x @ product(x)).clamp(min=1e-12)).sqrt() * x
+        delta = self.hparams["delta"] * (1 - self.progress * self.hparams["decay"])
+        step = (2 * delta / (x @ product(x)).clamp(min=1e-12)).sqrt() * x
         start, base = parameters_to_vector(parameters).detach().clone(), advantage.mean()
         with torch.no_grad():
             for halvings in range(self.hparams["backtracks"]):
                 vector_to_parameters(start + 0.5**halvings * step, parameters)
                 kl, better = self.divergence(obs, old), gain() - base
-                if kl <= self.hparams["delta"] and better > 0:
+                if kl <= delta and better > 0:
                     return float(kl), float(better)
             vector_to_parameters(start, parameters)
         return 0.0, 0.0
