@@ -358,7 +358,7 @@ def single(world: str, render_mode: str | None = None, **kwargs: Any) -> Any:
         raise InputError(f"{world} can't be made: {str(error).partition(') ')[2] or error}") from None
 
     class Single(gymnasium.Env):  # type: ignore[misc]
-        metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
+        metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012  # as gymnasium declares it
         world_copy = copy
         action_space = spaces.Discrete(copy.actions)
         observation_space = (

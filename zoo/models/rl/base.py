@@ -133,7 +133,7 @@ class Agent(ZooModule):
 
     def setup(self, stage: str) -> None:
         super().setup(stage)
-        data = getattr(self.trainer, "datamodule", None)
+        data: Any = getattr(self.trainer, "datamodule", None)
         spaces = getattr(data, "spaces", None)
         if stage == "fit" and spaces is not None:
             self.fit_spaces(spaces, data.id)

@@ -111,7 +111,8 @@ def _cliff(r: int, c: int) -> Any:
 def frozen_lake(pen: ImageDraw.ImageDraw, env: Any) -> None:
     fields = env.desc.astype(str)
     kinds = {"H": INK, "G": (150, 200, 130), "S": "white", "F": WATER}
-    grid(*fields.shape, lambda r, c: kinds[fields[r, c]])(pen, env)
+    rows, columns = fields.shape
+    grid(rows, columns, lambda r, c: kinds[fields[r, c]])(pen, env)
 
 
 def taxi(pen: ImageDraw.ImageDraw, env: Any) -> None:

@@ -34,6 +34,7 @@ class TabularAgent(Agent):
     """
 
     visits: Tensor
+    keeps: np.ndarray  # bool [n], copies that take the action that was planned for them
 
     def build(self) -> None:
         states, actions = self.hparams["states"], self.hparams["actions"]

@@ -88,9 +88,9 @@ class TRPO(PolicyAgent):
         if self.hparams["bounds"] is None:
             before, now = old[0].log_softmax(-1), output.log_softmax(-1)
             return (before.exp() * (before - now)).sum(-1).mean()
-        log_std = self.log_std  # type: ignore[assignment]
-        far = ((2 * old[1]).exp() + (old[0] - output).square()) / (2 * (2 * log_std).exp())  # type: ignore[operator]
-        return (log_std - old[1] + far - 0.5).sum(-1).mean()  # type: ignore[operator]
+        assert self.log_std is not None  # bounds come with a deviation
+        far = ((2 * old[1]).exp() + (old[0] - output).square()) / (2 * (2 * self.log_std).exp())
+        return (self.log_std - old[1] + far - 0.5).sum(-1).mean()
 
     def fisher_product(self, obs: Tensor, old: tuple[Tensor, Tensor]) -> Callable[[Tensor], Tensor]:
         """The function v ↦ (F + damping) v, v a vector of all policy parameters."""
