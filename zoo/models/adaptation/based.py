@@ -1,10 +1,11 @@
 """What classifiers on a frozen network of the zoo share: they take its weights over when training begins."""
 
-from typing import Any
+from typing import Any, ClassVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from zoo.core.classifier import ImageClassifier
+from zoo.core.samples import sample_split
 from zoo.errors import InputError
 
 
@@ -16,6 +17,11 @@ class BasedClassifier(ImageClassifier):
     """
 
     base: str | None = None
+    use: ClassVar[str] = (
+        "from zoo.core.samples import sample_split\n\n"
+        'images, labels = sample_split("mnist")           # handwritten digits; a path, PIL image, array or tensor will do\n'
+        "print(model.predict(images[0], top=3))           # [(class, probability), …]"
+    )
 
     def setup(self, stage: str) -> None:
         """Take over the base's weights, unless this is a loaded checkpoint; a run that resumes puts its own in their place."""
@@ -32,6 +38,14 @@ class BasedClassifier(ImageClassifier):
             InputError: for a network of another kind or size.
         """
         raise NotImplementedError
+
+    def _examples(self, n: int) -> tuple[Tensor, Tensor] | None:
+        """Packaged images of the data set; of digits from envelopes, of which none are packaged, MNIST's in their place."""
+        found = super()._examples(n)
+        if found is None and (self.data or {}).get("name") == "usps":
+            x, y = sample_split("mnist")
+            return x[:n], y[:n]
+        return found
 
     def take_over(self, part: nn.Module, base: Any, kind: type) -> None:
         """Copy into `part` the tensors of its names from a network of a kind, all of them with their shapes."""

@@ -9,8 +9,9 @@ Batch norm normalises each half of a training batch, source and target, by its o
 domain on; the running statistics that evaluation uses are the target's.
 """
 
+import contextlib
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import lightning as L
 import torch
@@ -20,6 +21,7 @@ from torch.nn import functional as F
 from zoo.core.checks import check_count
 from zoo.core.classifier import ImageClassifier
 from zoo.core.metric import entry
+from zoo.core.samples import sample_split
 from zoo.errors import InputError
 
 
@@ -50,6 +52,12 @@ class TwoDomainClassifier(ImageClassifier):
     Shapes:
         images x: [N, in_channels, image_size, image_size]; training batches (source x, source y, target x).
     """
+
+    use: ClassVar[str] = (
+        "from zoo.core.samples import sample_split\n\n"
+        'images, labels = sample_split("mnist")           # handwritten digits; a path, PIL image, array or tensor will do\n'
+        "print(model.predict(images[0], top=3))           # [(class, probability), …]"
+    )
 
     def __init__(
         self,
@@ -112,6 +120,14 @@ class TwoDomainClassifier(ImageClassifier):
         apart = self.alignment(source, target)
         self.log_train(loss=loss, alignment=apart)
         return loss + apart
+
+    def _examples(self, n: int) -> tuple[Tensor, Tensor] | None:
+        """Packaged images of the target, else of the source; None where neither has any."""
+        for domain in ("target", "source"):
+            with contextlib.suppress(InputError):
+                x, y = sample_split((self.data or {}).get("init", {}).get(domain, ""))
+                return x[:n], y[:n]
+        return None
 
     def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
         """Accuracy on the target's test images, and beside it on the source's, in the names of the two data sets."""
