@@ -117,7 +117,7 @@ class CausalLM(ZooModule):
 
     def generate(
         self,
-        prompt: str,
+        prompt: str | Sequence[str],
         n: int,
         *,
         temperature: float = 1.0,
@@ -125,8 +125,10 @@ class CausalLM(ZooModule):
         top_p: float | None = None,
         seed: int | None = None,
         beams: int | None = None,
-    ) -> str:
+    ) -> Any:
         """Continue a prompt by n characters; the prompt itself isn't repeated. The same seed gives the same text.
+
+        Several prompts give a list, and go through the network together; each draws as it would alone.
 
         Args:
             prompt: at least one character; what exceeds the model's context is cropped at its beginning, with a warning.
@@ -142,7 +144,13 @@ class CausalLM(ZooModule):
         if beams is not None:
             if (temperature, top_k, top_p) != (1.0, None, None):
                 raise InputError("beams look for the likeliest text: give them, or temperature, top_k and top_p")
+            if isinstance(prompt, Sequence) and not isinstance(prompt, str):
+                return [self._likeliest(one, n, beams) for one in prompt]
             return self._likeliest(prompt, n, beams)
+        if isinstance(prompt, Sequence) and not isinstance(prompt, str):
+            check_count(n)
+            choice = Choice(temperature, top_k, top_p, self.vocab_size)
+            return self._together([self._prompt(one, self.context).tolist() for one in prompt], n, choice, seed)
         return "".join(self.stream(prompt, n, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed))
 
     def stream(
@@ -190,6 +198,37 @@ class CausalLM(ZooModule):
             step, state, start=int(tokens[-1]), end=-1, beams=beams, length=n, penalty=0.0, reorder=self.rows
         )
         return decode(found[0][0], self.characters)
+
+    @verb
+    def _together(self, prompts: list[list[int]], n: int, choice: Choice, seed: int | None) -> list[str]:
+        """What `_stream` gives for each prompt, all of them read and written side by side.
+
+        All are read up to the end of the shortest; from there on a longer one goes on reading where a shorter one already writes.
+        """
+        if not prompts:
+            return []
+        generators = [seeded_generator(torch.device("cpu"), seed) for _ in prompts]
+        seen = [
+            list(prompt) for prompt in prompts
+        ]  # of each: what was read and written so far, and is still to be read
+        read = min(len(prompt) for prompt in prompts)
+        new, state = [tokens[:read] for tokens in seen], None
+        written: list[list[int]] = [[] for _ in prompts]
+        while True:
+            logits, state = self.step(torch.tensor(new, device=self.device), state)
+            for i, tokens in enumerate(seen):
+                if len(tokens) == read and len(written[i]) < n:
+                    written[i].append(choice.draw(logits[i, -1], generators[i]))
+                if len(tokens) == read:  # one that is finished repeats its last character until all are
+                    tokens.append(written[i][-1])
+            if all(len(tokens) == n for tokens in written):
+                return [decode(tokens, self.characters) for tokens in written]
+            read += 1
+            new = [tokens[read - 1 : read] for tokens in seen]
+            if self.context and read > self.context:  # as in `_stream`; what is still to be read stays
+                gone = read - (self.context - self.context // 4)
+                seen, read = [tokens[gone:] for tokens in seen], read - gone
+                state, new = None, [tokens[:read] for tokens in seen]
 
     def _stream(self, seen: list[int], n: int, choice: Choice, generator: torch.Generator) -> Iterator[str]:
         characters = self.characters
