@@ -192,7 +192,7 @@ class ZooModule(OwnData, L.LightningModule):
     # Logging ---------------------------------------------------------------------------------------------------------
 
     def log_train(self, **values: Tensor) -> None:
-        """Log training values every `log_every_n_steps` steps: a log call a step costs a small network a third more."""
+        """Log training values every `log_every_n_steps` steps; every step would make a small network about 33 % slower."""
         every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # set at run time
         if self.trainer.global_step % every == 0:
             self.log_dict({f"train/{key}": value.detach() for key, value in values.items()})

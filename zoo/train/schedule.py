@@ -17,8 +17,8 @@ class WarmupDecay(LRScheduler):
         shape: "cosine", "linear", or "constant" decay after the warm-up.
         final: the last learning rate as a share of the peak.
         restart: share of the run after which a second cycle begins, or the rising shares after which several begin (Loshchilov
-            and Hutter, 2017, arXiv:1608.03983); None for one cycle. A finished run gets better so by more epochs, and need not
-            be done again.
+            and Hutter, 2017, arXiv:1608.03983); None for one cycle. With a restart, a finished run can be
+            continued for more epochs instead of being trained anew.
         again: peak of every further cycle as a share of the first one's.
     """
 

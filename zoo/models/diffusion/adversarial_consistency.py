@@ -36,7 +36,7 @@ STAGES = {"stage1": 96, "stage2": 192, "embedding": 128}  # channels of cnn-mnis
 
 
 class FeatureDiscriminator(nn.Module):
-    """A small network for each of some stages of a classifier; none can shout, each kernel's norm, as a matrix, is 1.
+    """A small network for each of some stages of a classifier; each kernel, as a matrix, has the norm 1, to bound the outputs.
 
     Args:
         stages: channels of each stage, by its name.

@@ -26,7 +26,7 @@ from zoo.core.images import check_labels, save_grid
 from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.diffusion.ddpm import DDPM
-from zoo.models.diffusion.image_generator import check_guidance, spread_times
+from zoo.models.diffusion.image_generator import check_guidance
 from zoo.models.diffusion.samplers import Denoise
 from zoo.models.diffusion.samplers import sampler as named_sampler
 from zoo.models.diffusion.schedule import Shape
@@ -211,7 +211,7 @@ class ConditionalDDPM(DDPM):
 
     def loss(self, x: Tensor, generator: torch.Generator | None = None, labels: Tensor | None = None) -> Tensor:
         """Mean squared error for images x in [0, 1] at one random step each, a share of them without their class."""
-        t = (spread_times(len(x), x.device, generator) * len(self.schedule)).long().clamp(max=len(self.schedule) - 1)
+        t = self.schedule.draw(len(x), generator)
         x_0, eps = 2 * x - 1, torch.randn(x.shape, device=x.device, generator=generator)
         if labels is not None:
             dropped = torch.rand(len(x), device=x.device, generator=generator) < self.label_drop

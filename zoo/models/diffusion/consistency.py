@@ -26,8 +26,8 @@ from torch import Tensor
 
 from zoo.core.verbs import verb
 from zoo.errors import InputError
-from zoo.models.diffusion.image_generator import ImageGenerator, spread_times
-from zoo.models.diffusion.schedule import NoiseSchedule, Shape
+from zoo.models.diffusion.image_generator import ImageGenerator
+from zoo.models.diffusion.schedule import NoiseSchedule, Shape, spread_times
 from zoo.models.diffusion.unet import UNet
 
 

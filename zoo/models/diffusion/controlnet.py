@@ -252,7 +252,7 @@ class ControlNet(ConditionalDDPM):
     def loss(self, x: Tensor, generator: torch.Generator | None = None, labels: Tensor | None = None) -> Tensor:
         """As in ConditionalDDPM, with the image's own edges as control."""
         n, device, last = len(x), x.device, len(self.schedule) - 1
-        t = torch.randint(last + 1, (n,), device=device, generator=generator)
+        t = self.schedule.draw(n, generator, below=last + 1)
         x_0, eps = 2 * x - 1, torch.randn(x.shape, device=device, generator=generator)
         if labels is not None:
             dropped = torch.rand(n, device=device, generator=generator) < self.label_drop

@@ -22,7 +22,7 @@ from zoo.core.checks import seeded_generator
 from zoo.core.images import check_codes, check_ends, great_circle
 from zoo.core.verbs import verb
 from zoo.errors import InputError
-from zoo.models.diffusion.image_generator import ImageGenerator, spread_times
+from zoo.models.diffusion.image_generator import ImageGenerator
 from zoo.models.diffusion.samplers import Denoise
 from zoo.models.diffusion.samplers import sampler as named_sampler
 from zoo.models.diffusion.schedule import NoiseSchedule, Shape
@@ -168,7 +168,7 @@ class DDPM(ImageGenerator):
 
     def loss(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Mean squared error of the prediction for images x in [0, 1] at one random step each."""
-        t = (spread_times(len(x), x.device, generator) * len(self.schedule)).long().clamp(max=len(self.schedule) - 1)
+        t = self.schedule.draw(len(x), generator)
         x_0 = 2 * x - 1
         eps = torch.randn(x.shape, device=x.device, generator=generator)
         alpha, sigma = self.schedule.rates(t)

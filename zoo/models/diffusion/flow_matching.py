@@ -26,7 +26,8 @@ from torch import Tensor
 
 from zoo.blocks.ode import solver
 from zoo.models.diffusion.continuous import ContinuousModel
-from zoo.models.diffusion.image_generator import spread_times, steps_of
+from zoo.models.diffusion.image_generator import steps_of
+from zoo.models.diffusion.schedule import spread_times
 from zoo.models.diffusion.unet import UNet
 
 

@@ -26,7 +26,6 @@ from zoo.core.module import ZooModule
 from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.diffusion.ddpm import DDPM
-from zoo.models.diffusion.image_generator import spread_times
 from zoo.models.diffusion.samplers import Denoise
 from zoo.models.diffusion.samplers import sampler as named_sampler
 from zoo.models.diffusion.schedule import NoiseSchedule, Shape
@@ -100,7 +99,7 @@ class NoisyClassifier(ZooModule):
 
     def noisy(self, x: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
         """Images in [0, 1] at one random step each."""
-        t = (spread_times(len(x), x.device, generator) * len(self.schedule)).long().clamp(max=len(self.schedule) - 1)
+        t = self.schedule.draw(len(x), generator)
         alpha, sigma = self.schedule.rates(t)
         return alpha * (2 * x - 1) + sigma * torch.randn(x.shape, device=x.device, generator=generator), t
 

@@ -146,15 +146,10 @@ def check_guidance(guidance: float | None, condition: object, name: str) -> floa
     return float(guidance)
 
 
-def spread_times(n: int, device: torch.device, generator: torch.Generator | None) -> Tensor:
-    """Times in [0, 1), [n], evenly spread at one random offset: less variance in the gradient than n independent draws."""
-    offset = torch.rand(1, device=device, generator=generator)
-    return (torch.arange(n, device=device) / n + offset) % 1
-
-
 def steps_of(alpha: Tensor, sigma: Tensor) -> Tensor:
-    """What a network is told of the noise in α·x_0 + σ·ε: the angle between the two, 0 for none to 1000 for nothing else.
+    """The time input of the network: the angle between signal and noise in α·x_0 + σ·ε, scaled to 0 … 1000.
 
-    Models of other schedules can start from each other's weights so, and a cosine schedule of 1000 steps counts almost alike.
+    It is the same for all schedules, so that a model of one can start from the weights of another. The steps of a cosine schedule
+    of length 1000 are almost equal to it.
     """
     return 2000 / math.pi * torch.atan2(sigma, alpha)

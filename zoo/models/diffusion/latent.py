@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import InputError
-from zoo.models.diffusion.image_generator import ImageGenerator, spread_times
+from zoo.models.diffusion.image_generator import ImageGenerator
 from zoo.models.diffusion.kl_autoencoder import KLAutoencoder
 from zoo.models.diffusion.samplers import sampler as named_sampler
 from zoo.models.diffusion.schedule import NoiseSchedule
@@ -169,7 +169,7 @@ class LatentDiffusion(ImageGenerator):
 
     def loss(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         z_0 = self.autoencoder.encode(x) / self.scale
-        t = (spread_times(len(x), x.device, generator) * len(self.schedule)).long().clamp(max=len(self.schedule) - 1)
+        t = self.schedule.draw(len(x), generator)
         eps = torch.randn(z_0.shape, device=x.device, generator=generator)
         alpha, sigma = self.schedule.rates(t)
         told = (self.cluster_of(z_0),) if self.clusters else ()

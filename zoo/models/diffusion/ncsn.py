@@ -27,7 +27,8 @@ from zoo.core.checks import check_count, seeded_generator
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.core.verbs import verb
-from zoo.models.diffusion.image_generator import ImageGenerator, spread_times, steps_of
+from zoo.models.diffusion.image_generator import ImageGenerator, steps_of
+from zoo.models.diffusion.schedule import spread_times
 from zoo.models.diffusion.score import annealed_langevin, langevin, noise_levels, step_ratio
 from zoo.models.diffusion.unet import UNet
 

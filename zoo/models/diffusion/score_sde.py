@@ -35,7 +35,8 @@ from zoo.core.images import check_codes
 from zoo.core.verbs import verb
 from zoo.errors import InputError, UnknownNameError
 from zoo.models.diffusion.continuous import ContinuousModel
-from zoo.models.diffusion.image_generator import spread_times, steps_of
+from zoo.models.diffusion.image_generator import steps_of
+from zoo.models.diffusion.schedule import spread_times
 from zoo.models.diffusion.unet import UNet
 
 EARLIEST = 1e-5  # in training; below it σ is too small to divide by

@@ -25,7 +25,7 @@ from zoo.core.metric import entry
 from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.diffusion.captions import DIGITS, LENGTH, PAD, VOCABULARY, adjectives, describe, shorten, tokens_of
-from zoo.models.diffusion.image_generator import check_guidance, spread_times
+from zoo.models.diffusion.image_generator import check_guidance
 from zoo.models.diffusion.latent import LatentDiffusion
 from zoo.models.diffusion.samplers import sampler as named_sampler
 from zoo.models.diffusion.unet import UNet
@@ -198,7 +198,7 @@ class TextLatentDiffusion(LatentDiffusion):
         """Mean squared error of v for images x in [0, 1] and their captions, some of whose words are left out."""
         tokens = shorten(describe(x, labels), self.word_drop, generator)
         z_0 = self.autoencoder.encode(x) / self.scale
-        t = (spread_times(len(x), x.device, generator) * len(self.schedule)).long().clamp(max=len(self.schedule) - 1)
+        t = self.schedule.draw(len(x), generator)
         eps = torch.randn(z_0.shape, device=x.device, generator=generator)
         alpha, sigma = self.schedule.rates(t)
         return (self(alpha * z_0 + sigma * eps, t, tokens).float() - (alpha * eps - sigma * z_0)).square().mean()
