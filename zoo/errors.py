@@ -23,7 +23,8 @@ class UnknownNameError(ZooError, LookupError):
         elif not near:
             closest = difflib.get_close_matches(lower, known, n=NEAREST, cutoff=0.0)
             hints.append(f"The nearest of {len(known)}: {', '.join(closest)}.")
-        super().__init__(f"there is no {kind} named {str(name)[:100]!r}. {' '.join(hints)}")
+        shown = repr(name[:100] if isinstance(name, str) else name)[:120]
+        super().__init__(f"there is no {kind} named {shown}. {' '.join(hints)}")
 
 
 class CheckpointError(ZooError, ValueError):
