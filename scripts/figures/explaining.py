@@ -4,7 +4,7 @@
     python scripts/figures/explaining.py docs
     python scripts/figures/explaining.py roar                  # retrains simplecnn on images whose largest values are gone
 
-A card takes some 10 CPU seconds: image counts are cut to what the network allows in that time, and the section names them.
+A card takes some 5 CPU seconds: image counts are cut to what the network allows in that time, and the section names them.
 """
 
 import argparse
@@ -27,6 +27,11 @@ from zoo.paths import CHECKPOINTS
 from zoo.store.cards import write_section
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "explain"
+SHORT = {
+    "integrated-gradients": "integrated gr.",
+    "expected-gradients": "expected gr.",
+    "gradient-x-input": "gradient x in.",
+}
 IMAGES = (0, 3, 5, 8)  # of the packaged ones
 EPSILONS = (1.0, 2.0, 4.0, 8.0)
 
@@ -59,7 +64,7 @@ def sheet(rows: Sequence[Sequence[tuple[Image.Image, str]]], side: int = 84) -> 
         for j, (picture, text) in enumerate(row):
             left, top = j * (side + 6), i * (side + 16)
             canvas.paste(picture.resize((side, side), Image.Resampling.NEAREST), (left, top))
-            draw.text((left + 1, top + side + 1), text[:15], fill="black")
+            draw.text((left + 1, top + side + 1), SHORT.get(text, text)[:15], fill="black")
     return canvas
 
 
@@ -67,7 +72,7 @@ def map_of(found: Explanation, side: int = 84) -> Image.Image:
     return found.picture(scale=1).resize((side, side), Image.Resampling.NEAREST)
 
 
-def measure(name: str, folder: Path, *, images: Sequence[int] = IMAGES, most: int = 256, seconds: float = 3.0) -> str:
+def measure(name: str, folder: Path, *, images: Sequence[int] = IMAGES, most: int = 256, seconds: float = 2.0) -> str:
     """Draw explained.png into a folder; returns the section's text."""
     model: Any = zoo.load(name)
     x, y = sample_split(model.data["name"])

@@ -60,7 +60,7 @@ class Attack:
         scale = scale or max(1, 160 // max(height, width))
         change = paint(self.perturbation.sum(0)) if self.original.shape[0] == 1 else _spread(self.perturbation)
         panels = [_colours(self.original), change, _colours(self.attacked)]
-        bound = f"ε = {self.epsilon:g}/255" if self.epsilon is not None else f"{int(self.changed)} pixel"
+        bound = f"eps {self.epsilon:g}/255" if self.epsilon is not None else f"{int(self.changed)} pixel"
         titles = [f"{self.before[0]} {self.before[1]:.0%}", bound, f"{self.after[0]} {self.after[1]:.0%}"]
         cell = width * scale
         canvas = Image.new("RGB", (3 * (cell + 6), height * scale + 18), "white")
