@@ -141,6 +141,13 @@ class Detects(Protocol, metaclass=Checked):
 
 
 @runtime_checkable
+class Colorizes(Protocol, metaclass=Checked):
+    """Gives grey pictures colours: float32 [3, H, W] in [0, 1] at the picture's own size."""
+
+    def colorize(self, images: Any) -> Any: ...
+
+
+@runtime_checkable
 class Separates(Protocol, metaclass=Checked):
     """Takes sounds apart: float32 [sources, samples] at the sound's own rate."""
 

@@ -158,7 +158,7 @@ def fine_tuned(
     transform = model._ready_transform()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        learner = copy.deepcopy(model).train()
+        learner: Any = copy.deepcopy(model).train()
         with contextlib.redirect_stdout(None):
             learner.reset_head(int(max(y.max(), test_y.max())) + 1)
         generator = torch.Generator().manual_seed(seed)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.core.checks import check_count
-from zoo.core.images import ImageLike, _to_uint8, save_grid
+from zoo.core.images import ImageLike, read_image, save_grid
 from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.selfsupervised.backbone import SelfSupervised
@@ -82,7 +82,7 @@ class Colorization(SelfSupervised):
     def pretext_loss(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         x = crop(x, x.shape[-1], least=0.5)
         logits = self.bin_logits(x)
-        target = nearest_bin(F.adaptive_avg_pool2d(to_lab(x)[:, 1:], list(logits.shape[2:])))
+        target = nearest_bin(F.adaptive_avg_pool2d(to_lab(x)[:, 1:], (logits.shape[2], logits.shape[3])))
         if self.training:
             counts = torch.bincount(target.flatten(), minlength=len(BINS)).float()
             self.shares.lerp_(counts / counts.sum(), 0.02)
@@ -109,7 +109,7 @@ class Colorization(SelfSupervised):
             raise InputError(f"{self.name or type(self).__name__} has a head for classes in place of its colours")
         if isinstance(images, list | tuple):
             return [self.colorize(image) for image in images]  # type: ignore[misc]
-        pixels = _to_uint8(images)
+        pixels = read_image(images)
         batch = pixels if pixels.ndim == 4 else pixels[None]
         rgb = (batch.float() / 255).expand(-1, 3, -1, -1)
         seen = self._ready_transform()(rgb).to(self.device)
