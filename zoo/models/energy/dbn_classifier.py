@@ -57,6 +57,7 @@ class DBNClassifier(MLP):
             label_smoothing=label_smoothing,
         )
         self.save_hyperparameters()
+        self.hparams.update(loss="log", max_norm=None)  # what the perceptron's training step asks for
         self.base = base
 
     def setup(self, stage: str) -> None:
