@@ -569,7 +569,7 @@ TINY: dict[str, Tiny] = {
         data_init={"batch_size": 4, "limit": 8},
     ),
     "deeplabv3": Tiny(
-        {"num_classes": 3, "in_channels": 1, "widths": (8, 8, 8, 8), "rates": (1, 2), "head_width": 8},
+        {"num_classes": 3, "in_channels": 1, "widths": (8, 8, 8, 8), "rates": (1, 2)},
         maps(classes=3),
         data="atoms",
         data_init={"batch_size": 4, "limit": 8},

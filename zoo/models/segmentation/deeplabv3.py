@@ -68,7 +68,6 @@ class DeepLabV3(Segmenter):
         version: "v1", "v2" or "v3", see above.
         widths: channels at a half, a quarter and an eighth of the size, and of the two dilated stages after that.
         rates: of the pyramid.
-        head_width: channels of version 3's head.
         crf: rounds of the random field after the network, for `segment` and the metrics; 0 for none.
 
     Shapes:
@@ -83,7 +82,6 @@ class DeepLabV3(Segmenter):
         version: Version = "v3",
         widths: tuple[int, ...] = (32, 64, 96, 128),
         rates: tuple[int, ...] = (3, 6, 9),
-        head_width: int = 96,
         crf: int = 0,
         loss: str = "cce",
         void: int | None = None,
@@ -121,7 +119,7 @@ class DeepLabV3(Segmenter):
         heads: dict[str, Any] = {
             "v1": lambda: nn.Conv2d(deep, num_classes, 3, padding=rates[-1], dilation=rates[-1]),
             "v2": lambda: Pyramid(deep, num_classes, tuple(rates)),
-            "v3": lambda: DeepLabHead(deep, num_classes, tuple(rates), head_width),
+            "v3": lambda: DeepLabHead(deep, num_classes, list(rates)),
         }
         self.head = heads[version]()
         for module in self.head.modules():
@@ -130,6 +128,8 @@ class DeepLabV3(Segmenter):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.training and len(x) == 1:  # version 3's look at the whole picture has no statistics of one
+            return self(x.expand(2, -1, -1, -1))[:1]
         height, width = x.shape[-2:]
         x = F.pad(x, (0, -width % 8, 0, -height % 8), mode="replicate")
         padded = x.shape[-2:]
