@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 FULL = bool(os.environ.get("ZOO_FULL"))
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 BEGIN, END = "<!-- reliability -->\n", "<!-- /reliability -->"
 HEAD = "| fault | tried | failures | what is guaranteed |\n|---|---|---|---|\n"
 
@@ -22,13 +22,13 @@ def record(fault: str, tried: int, guarantee: str, failures: int = 0) -> None:
 
 
 def write_table() -> None:
-    """Write the rows of this run over those that stand in the README from earlier ones."""
+    """Write the rows of this run over those that stand in docs/reliability.md from earlier ones."""
     if not (FULL and _rows):
         return
-    before, rest = README.read_text(encoding="utf-8").split(BEGIN)
+    before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
     table, after = rest.split(END)
     rows = {line.split("|")[1].strip(): line for line in table.splitlines()[2:] if line.startswith("|")}
     for fault, (tried, failures, guarantee) in _rows.items():
         rows[fault] = f"| {fault} | {tried:,} | {failures} | {guarantee} |"
     table = HEAD + "\n".join(rows[fault] for fault in sorted(rows)) + "\n"
-    README.write_text(before + BEGIN + table + END + after, encoding="utf-8")
+    PAGE.write_text(before + BEGIN + table + END + after, encoding="utf-8")
