@@ -20,6 +20,7 @@ from datamodules.base import CLI_KEYS
 from datamodules.dense import DenseDataModule
 from datamodules.files import DataNotFoundError, data_root
 from zoo.core.images import Transform
+from zoo.core.pictures import FORMATS
 from zoo.errors import InputError
 
 
@@ -133,7 +134,7 @@ def read_pairs(pairs: list[tuple[Path, Path]], transform: Transform, classes: in
 def read_map(file: Path, picture: Path, classes: int, void: int) -> Tensor:
     """A map of classes int16 [H, W] of a picture; the values of a palette are the classes, its colours aren't read."""
     try:
-        with Image.open(file) as opened, Image.open(picture) as beside:
+        with Image.open(file, formats=FORMATS) as opened, Image.open(picture, formats=FORMATS) as beside:
             if opened.mode not in ("L", "P", "1", "I", "I;16"):
                 raise InputError(
                     f"{file} is in colours ({opened.mode}): a map holds the number of a class in each pixel."

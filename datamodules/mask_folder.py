@@ -25,6 +25,7 @@ from datamodules.files import DataNotFoundError
 from datamodules.image_folder import _settings
 from datamodules.own import Own, check_shares, parts_of
 from zoo.core.images import Transform
+from zoo.core.pictures import FORMATS
 from zoo.errors import InputError, MissingExtraError
 
 VOID = 255
@@ -165,7 +166,7 @@ def find_classes(root: Path, pairs: dict[str, list[tuple[Path, Path]]]) -> tuple
     values: set[int] = set()
     for part in pairs.values():
         for _, mask in part:
-            with Image.open(mask) as opened:
+            with Image.open(mask, formats=FORMATS) as opened:
                 values |= set(np.unique(np.array(opened.convert("P") if opened.mode == "1" else opened)).tolist())
     if values <= {0, VOID} and len(values) == 2:
         return ("background", "object")

@@ -75,7 +75,7 @@ def read_idx(path: Path, *, dimensions: int) -> Tensor:
             f"{path} starts with {start}, not with the idx magic number {magic:08x}: remove it to fetch it again."
         )
     shape = struct.unpack_from(f">{dimensions}I", data, 4)
-    if len(data) - header != math.prod(shape):
+    if len(data) - header != math.prod(shape) or not math.prod(shape):
         raise InputError(
             f"{path} holds {len(data) - header} values where its header says {math.prod(shape)}: "
             "remove it to fetch it again."

@@ -18,6 +18,7 @@ from datamodules.base import fixed_permutation
 from datamodules.dense import DenseDataModule
 from datamodules.files import DataNotFoundError, data_root
 from zoo.core.images import stretch
+from zoo.core.pictures import FORMATS
 from zoo.errors import InputError
 
 SIDE = 256
@@ -79,13 +80,13 @@ def read_sample(folder: Path) -> tuple[Tensor, Tensor] | None:
     """One image, stretched, uint8 [1, 256, 256], and its instances int16 [256, 256]; None for other sizes and for colour."""
     path = folder / "images" / f"{folder.name}.png"
     try:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=FORMATS) as picture:
             if picture.size != (SIDE, SIDE):
                 return None
             pixels = np.asarray(picture.convert("RGB"))
         masks = []
         for file in sorted((folder / "masks").glob("*.png")):
-            with Image.open(file) as picture:
+            with Image.open(file, formats=FORMATS) as picture:
                 masks.append(np.asarray(picture.convert("L")) > 127)
     except OSError as error:
         raise InputError(f"{path.parent} can't be read ({error}): unpack the archive again.") from None

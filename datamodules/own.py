@@ -6,6 +6,7 @@ characters, lines that it left out. `datamodules.examples` writes a small exampl
 """
 
 import csv
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -87,17 +88,19 @@ def own_file(root: str | Path, suffixes: Sequence[str], what: str) -> Path:
 
 
 def read_text(path: Path) -> str:
-    """The text of a UTF-8 file.
+    """The text of a UTF-8 file, without a mark at its beginning, with one sign for a letter and its accent, one for a line's end.
 
     Raises:
         InputError: for a file that can't be read, holds other bytes, or nothing.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = unicodedata.normalize("NFC", path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f"{path} can't be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path} isn't UTF-8 text ({error.reason} at byte {error.start})") from None
+    if "\0" in text:
+        raise InputError(f"{path} isn't text: it holds the character 0 at position {text.index(chr(0))}")
     if not text.strip():
         raise InputError(f"{path} is empty: there is nothing to learn from it")
     return text

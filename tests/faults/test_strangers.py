@@ -11,6 +11,7 @@ import torch
 import zoo
 from datamodules.formats.pieces import tokenizer_of
 from datamodules.formats.smiles import from_smiles, molecular_weight
+from datamodules.own import read_text
 from tests.hub.folders import make_folder, small_model
 from zoo import index
 from zoo.cli.main import main
@@ -227,3 +228,72 @@ def test_lists_for_everything_that_has_a_name():
     assert "mnist" in zoo.list_datamodules() and zoo.list_datamodules("ci*") == ["cifar10", "cifar100", "citeseer"]
     assert not [name for name in dir(zoo) if name in ("Any", "TYPE_CHECKING", "importlib")]
     assert repr(zoo.models("lenet5-mnist")) == str(zoo.models("lenet5-mnist"))
+
+
+def test_a_part_of_a_training_is_told_from_the_whole(tmp_path):
+    from zoo.train.experiment import check_same_run, fingerprint, partial, strange_paths
+
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        "model: {class_path: zoo.models.convnets.lenet5.LeNet5}\ndata: {class_path: evil.module.Data}\n"
+        "trainer: {max_epochs: 5, callbacks: [{class_path: lightning.pytorch.callbacks.Timer}]}\n"
+    )
+    for part in (
+        "fast_dev_run=true",
+        "fast_dev_run=2",
+        "limit_train_batches=20",
+        "overfit_batches=1",
+        "max_epochs=4",
+        "max_time=00:00:01:00",
+    ):
+        assert partial(recipe, [f"--trainer.{part}"])
+    for whole in ("max_epochs=5", "max_epochs=9", "devices=8", "fast_dev_run=false", "accelerator=cpu"):
+        assert not partial(recipe, [f"--trainer.{whole}"])
+    assert strange_paths(recipe, []) == ["evil.module.Data"]
+    assert strange_paths(recipe, ["--model.class_path=os.system"]) == ["evil.module.Data", "os.system"]
+    (tmp_path / "recipe.json").write_text(fingerprint(recipe, ["--trainer.fast_dev_run=true"]))
+    with pytest.raises(InputError, match="other options"):
+        check_same_run(tmp_path, recipe, [])
+
+
+def test_a_partial_run_publishes_nothing_and_a_strange_recipe_imports_nothing(tmp_path, monkeypatch, capsys):
+    from zoo.train import experiment
+
+    recipe = tmp_path / "checkpoints" / "tiny-mnist" / "recipe.yaml"
+    recipe.parent.mkdir(parents=True)
+    recipe.write_text(
+        "model: {class_path: zoo.x.Y}\ndata: {class_path: datamodules.mnist.MNIST}\ntrainer: {max_epochs: 5}\n"
+    )
+    monkeypatch.setattr(experiment, "CHECKPOINTS", recipe.parents[1])
+
+    def pretend(command: list[str], **_: object) -> None:
+        folder = tmp_path / "runs" / "tiny-mnist" / "seed0" / "tiny-mnist"
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("provenance.json", "metrics.json"):
+            (folder / name).write_text("{}")
+
+    monkeypatch.setattr(experiment, "call", pretend)
+    arguments = ["tiny-mnist", "--runs", str(tmp_path / "runs")]
+    assert experiment.main([*arguments, "--trainer.fast_dev_run=true"]) == 0
+    assert "a part of the recipe's training" in capsys.readouterr().out
+    assert [path.name for path in recipe.parent.iterdir()] == ["recipe.yaml"]
+    recipe.write_text("model: {class_path: evil.module.Y}\ndata: {class_path: datamodules.mnist.MNIST}\ntrainer: {}\n")
+    assert experiment.main(arguments) == 2
+    assert "would import evil.module.Y: read it, and add --trust" in capsys.readouterr().err
+
+
+def test_a_run_without_an_end_has_a_schedule():
+    from zoo.train.schedule import WarmupDecay
+
+    schedule = WarmupDecay(torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.5), restart=0.5)
+    schedule.stretch(float("inf"))
+    assert schedule.get_lr() == [0.5]
+
+
+def test_a_text_of_ones_own_whatever_wrote_it(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes("\ufeffe\u0301a\r\nb\r\n".encode())
+    assert read_text(path) == "éa\nb\n"
+    path.write_bytes(b"a\0b")
+    with pytest.raises(InputError, match="character 0 at position 1"):
+        read_text(path)

@@ -6,6 +6,7 @@ itself as a checkpoint folder. Everything about a method is in the method's own 
 
 import inspect
 import json
+import logging
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,16 @@ from zoo.errors import InputError
 if TYPE_CHECKING:
     from zoo.index import ModelInfo
     from zoo.store.pin import Published
+
+
+class _NoAdvertisement(logging.Filter):
+    """Lightning's tips of other products, which it prints with every trainer."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "litlogger" not in str(record.msg) and "TPU" not in str(record.msg)
+
+
+logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_NoAdvertisement())
 
 
 class ZooModule(OwnData, L.LightningModule):

@@ -40,6 +40,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where runs are kept (default: runs)")
     parser.add_argument("--fresh", action="store_true", help="forget an earlier run of the same name")
     parser.add_argument("--overwrite", action="store_true", help="publish into a folder that holds other files, too")
+    parser.add_argument(
+        "--trust", action="store_true", help="import what a recipe names beyond this package, PyTorch and Lightning"
+    )
     parser.add_argument("--fit", type=int, nargs="+", metavar="SEED", help=argparse.SUPPRESS)
     options, overrides = parser.parse_known_args(argv)
     end_on_sigterm()
@@ -57,6 +60,7 @@ def main(argv: list[str]) -> int:
                 options.into,
                 options.fresh,
                 options.overwrite,
+                options.trust,
             )
     except ZooError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -96,8 +100,12 @@ def run(
     into: Path | None = None,
     fresh: bool = False,
     overwrite: bool = False,
+    trust: bool = False,
 ) -> Path:
     """Fit and evaluate all seeds of a recipe, then publish; returns the published folder.
+
+    A part of a training (`--trainer.fast_dev_run`, fewer epochs or batches than the recipe's) never takes the place of a
+    published checkpoint: it stays in its run's folder, unless `into` names another place.
 
     torchrun and srun start this in many processes: all of them fit, and the first one measures and publishes.
     """
@@ -107,6 +115,10 @@ def run(
     count = seeds or int(export.get("seeds", 1))
     if fresh and world > 1:
         raise InputError(f"--fresh can't be told to {world} processes at once: remove {runs / name} first")
+    if (strange := strange_paths(recipe, overrides)) and not trust:
+        raise InputError(
+            f"the recipe would import {', '.join(strange)}: read it, and add --trust if you trust its author"
+        )
     if into is not None:
         check_writable(into, alone=True, overwrite=overwrite)
     if fresh:
@@ -116,6 +128,8 @@ def run(
     folders = [runs / name / f"seed{seed}" / name for seed in range(count)]
     every = list(range(count))
     for group in [every] if export.get("together") else [[seed] for seed in every]:
+        for seed in group:
+            check_same_run(folders[seed].parent, recipe, overrides)
         if unfitted := [str(seed) for seed in group if not (folders[seed] / "provenance.json").exists()]:
             call([*train, name, "--runs", str(runs), "--fit", *unfitted, *overrides])
         if rank:
@@ -124,7 +138,74 @@ def run(
             root = json.loads((folders[group[0]].parent / "run.json").read_text(encoding="utf-8"))["root"]
             call([*evaluate, *unmeasured, "--write", *(["--root", root] if root else [])], alone=True)
     target = into or CHECKPOINTS / name
-    return target if rank else publish(name, folders, target)
+    if rank:
+        return target
+    if into is None and (parts := partial(recipe, overrides)):
+        print(f"{folders[0]} holds a part of the recipe's training ({' '.join(parts)}): publish it elsewhere by --into")
+        return folders[0]
+    return publish(name, folders, target)
+
+
+BATCHES = (
+    "fast_dev_run",
+    "limit_train_batches",
+    "limit_val_batches",
+    "limit_test_batches",
+    "overfit_batches",
+    "max_time",
+)
+OWN = ("zoo.", "datamodules.", "torch.", "lightning.pytorch.", "pytorch_lightning.", "torchvision.", "timm.")
+
+
+def partial(recipe: Path, overrides: list[str]) -> list[str]:
+    """The overrides that leave a part of the recipe's training."""
+    trainer = yaml.safe_load(recipe.read_text(encoding="utf-8")).get("trainer") or {}
+    found = []
+    for override in overrides:
+        key, _, value = override.partition("=")
+        key = key.removeprefix("--trainer.")
+        whole = value.lower() in ("false", "0", "null", "none", "1.0") and key != "limit_train_batches"
+        if key in BATCHES and not whole:
+            found.append(override)
+        elif key in ("max_epochs", "max_steps") and value.lstrip("-").isdigit():
+            planned = trainer.get(key)
+            if not isinstance(planned, int) or (planned > 0 and int(value) < planned):
+                found.append(override)
+    return found
+
+
+def strange_paths(recipe: Path, overrides: list[str]) -> list[str]:
+    """Python paths that a recipe or its overrides name beyond this package and the libraries it stands on."""
+    found: set[str] = set()
+
+    def walk(value: Any) -> None:
+        if isinstance(value, dict):
+            if isinstance(path := value.get("class_path"), str):
+                found.add(path)
+            for inner in value.values():
+                walk(inner)
+        elif isinstance(value, list):
+            for inner in value:
+                walk(inner)
+
+    walk(yaml.safe_load(recipe.read_text(encoding="utf-8")))
+    found |= {override.partition("=")[2] for override in overrides if override.partition("=")[0].endswith("class_path")}
+    return sorted(path for path in found if "." in path and not path.startswith(OWN))
+
+
+def check_same_run(folder: Path, recipe: Path, overrides: list[str]) -> None:
+    """Refuse to go on with, or publish, what another recipe or other options left in a run's folder.
+
+    Raises:
+        InputError: if the folder has a mark of those.
+    """
+    mark = folder / "recipe.json"
+    if mark.exists() and mark.read_text(encoding="utf-8") != fingerprint(recipe, overrides):
+        raise InputError(f"{folder} holds a run of another recipe or other options: add --fresh to start anew")
+
+
+def fingerprint(recipe: Path, overrides: list[str]) -> str:
+    return json.dumps([recipe.read_text(encoding="utf-8"), overrides])
 
 
 PATIENCE = 10.0  # seconds for a process that was told to end
@@ -170,11 +251,8 @@ def _fit_one(name: str, recipe: Path, folder: Path, seed: int, overrides: list[s
     from zoo.store.folder import write
     from zoo.train.recipe import fit
 
-    fingerprint = json.dumps([recipe.read_text(encoding="utf-8"), overrides])
-    mark = folder / "recipe.json"
-    if mark.exists() and mark.read_text(encoding="utf-8") != fingerprint:
-        raise InputError(f"{folder} holds a run of another recipe or other options: add --fresh to start anew")
-    write_text(mark, fingerprint)
+    check_same_run(folder, recipe, overrides)
+    write_text(folder / "recipe.json", fingerprint(recipe, overrides))
     fold = export_of(recipe).get("fold")
     of_seed = [f"--seed_everything={seed}", *([f"--{fold}={seed}"] if fold else [])]
     if shuffles(recipe):

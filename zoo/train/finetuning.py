@@ -187,7 +187,7 @@ def fit(
         def configure_optimizers() -> Any:
             optimizer = torch.optim.AdamW(groups, lr=lr, weight_decay=0.01)
             schedule = WarmupDecay(optimizer, warmup=0.1)
-            schedule.stretch(int(runner.estimated_stepping_batches))
+            schedule.stretch(runner.estimated_stepping_batches)
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
         model.configure_optimizers = configure_optimizers  # type: ignore[method-assign]  # as LightningCLI does it

@@ -99,7 +99,7 @@ class RecipeCLI(LightningCLI):
         if lr_scheduler is None:
             return optimizer
         if isinstance(lr_scheduler, WarmupDecay):
-            lr_scheduler.stretch(int(lightning_module.trainer.estimated_stepping_batches))
+            lr_scheduler.stretch(lightning_module.trainer.estimated_stepping_batches)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": lr_scheduler, "interval": "step"}}
 
 

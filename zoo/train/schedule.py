@@ -40,14 +40,16 @@ class WarmupDecay(LRScheduler):
         self.total_steps = 1  # until `stretch`, which knows the trainer
         super().__init__(optimizer)
 
-    def stretch(self, total_steps: int) -> None:
-        """Set the length of the run."""
-        self.total_steps = total_steps
+    def stretch(self, total_steps: float) -> None:
+        """Set the length of the run; a run without an end (max_epochs=-1) keeps the peak after one step."""
+        self.total_steps = int(total_steps) if math.isfinite(total_steps) else 0
         for group, lr in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
             group["lr"] = lr
 
     def factor(self, step: int) -> float:
         """Learning rate of a step as a share of the peak."""
+        if not self.total_steps:
+            return 1.0
         starts = [0, *(round(share * self.total_steps) for share in self.restarts)]
         cycle = sum(step >= start for start in starts[1:])
         end = [*starts[1:], self.total_steps][cycle]
