@@ -28,6 +28,11 @@ from zoo.train.experiment import cpu_name
 README = CHECKPOINTS.parent / "README.md"
 MARKERS = ("<!-- bench -->", "<!-- /bench -->")
 MNIST_SIZE = 60_000
+WHO, DOES, WHERE = (  # 32 sentences such as those that the translator knows
+    ("Ein Mann", "Eine Frau mit einem roten Hut", "Der Hund", "Zwei kleine Kinder"),
+    ("sitzt", "steht"),
+    ("auf einer Bank", "im Schnee", "vor einem großen Haus mit vielen Fenstern", "am Strand"),
+)
 
 
 def best(*calls: Callable[[], Any], repeats: int = 3) -> list[float]:
@@ -90,7 +95,21 @@ def rows() -> list[tuple[str, str, str, str]]:
         ("PPO on CartPole, steps of play and learning / Stable-Baselines3", f"{ours:,.0f} a CPU second", beside, ratio)
     )
 
-    model: Any = zoo.load("ddpm-mnist")
+    model: Any = zoo.load("transformer-multi30k")
+    texts = [f"{who} {does} {where}." for who in WHO for does in DOES for where in WHERE]
+    ours, other = best(lambda: model.translate(texts), lambda: [model.translate(text) for text in texts], repeats=2)
+    table.append(_row(f"{len(texts)} sentences translated with 5 beams, as a list / one by one", ours, other, "s"))
+
+    model = zoo.load("gpt-shakespeare")
+    prompts = [f"{name}:\n" for name in ("ROMEO", "JULIET", "KING", "FIRST CITIZEN")] * 4
+    ours, other = best(
+        lambda: model.generate(prompts, 100, seed=0),
+        lambda: [model.generate(prompt, 100, seed=0) for prompt in prompts],
+        repeats=2,
+    )
+    table.append(_row(f"{len(prompts)} prompts continued by 100 characters, as a list / one by one", ours, other, "s"))
+
+    model = zoo.load("ddpm-mnist")
     first = None
     for name, steps in (("ancestral", 50), ("ddim", 20), ("dpm-solver++", 20), ("heun", 10)):
         (seconds,) = best(lambda name=name, steps=steps: model.sample(16, seed=0, sampler=name, steps=steps), repeats=2)
