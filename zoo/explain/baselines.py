@@ -92,7 +92,7 @@ def _named(found: Subject, name: str, seed: int, most: int) -> Tensor:
     elif name == "gaussian":
         pixels = (image + 0.3 * torch.randn(image.shape, generator=generator)).clamp(0, 1)
     else:
-        made = {"white": torch.ones_like, "blur": blurred, "max-distance": lambda x: (x < 0.5).float()}
+        made: dict[str, Any] = {"white": torch.ones_like, "blur": blurred, "max-distance": lambda x: (x < 0.5).float()}
         pixels = made[name](image)
     return _points(found, pixels)
 

@@ -155,7 +155,8 @@ def ask(model: Any, rows: np.ndarray, batch: int = 8192) -> np.ndarray:
         if isinstance(model, nn.Module):
             x = torch.as_tensor(part, dtype=torch.float32)
             with torch.no_grad():
-                y = model.predict(x) if hasattr(model, "predict") else model(x)
+                answer: Any = getattr(model, "predict", model)
+                y = answer(x)
         elif hasattr(model, "predict"):
             y = model.predict(part)
         else:

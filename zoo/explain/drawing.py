@@ -27,16 +27,17 @@ def shaded_text(explanation: Explanation, *, width: int = 760) -> Image.Image:
     limit = float(values.abs().max()) or 1.0
     font = ImageFont.load_default(15)
     single = all(len(piece) == 1 for piece in pieces)  # characters stand side by side, words apart
-    boxes, x, y, line = [], 8, 30, 24
+    boxes: list[tuple[float, float, float, str, float]] = []
+    x, y, line = 8.0, 30.0, 24.0
     for piece, value in zip(pieces, values.tolist(), strict=True):
         shown = "↵" if piece == "\n" else piece
         step = font.getlength(shown) + (0 if single else 8)
         if x + step > width - 8:
-            x, y = 8, y + line
+            x, y = 8.0, y + line
         boxes.append((x, y, step, shown, value))
         x += step
         if piece == "\n":
-            x, y = 8, y + line
+            x, y = 8.0, y + line
     picture = Image.new("RGB", (width, int(y + line + 8)), "white")
     draw = ImageDraw.Draw(picture)
     draw.text((8, 6), explanation._title()[:100], fill="black", font=ImageFont.load_default(13))

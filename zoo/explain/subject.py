@@ -251,6 +251,7 @@ def _text(model: Any, x: Any) -> Subject:
     if not isinstance(x, str):
         raise InputError(f"{model.name or 'this model'} reads text: give a string, not {type(x).__name__}")
     at, details = -1, {}
+    names: list[str] | None
     table = model.embedding.weight
     if model.task == "fill-mask":
         from datamodules.gutenberg_pieces import MASK
@@ -272,7 +273,7 @@ def _text(model: Any, x: Any) -> Subject:
     else:
         tokens = model.encode(x)
         names = list(model.classes) if model.classes else None
-        unit = getattr(model.hparams, "unit", "word")
+        unit: Any = getattr(model.hparams, "unit", "word")
         from datamodules.formats.words import UNKNOWN, split
 
         labels = split(x, unit)
@@ -308,7 +309,7 @@ def _is_graph(model: Any, x: Any) -> bool:
 
 def _graph(model: Any, x: Any) -> Subject:
     """A graph's node features; x is a graph, (graph, node) for a classifier of nodes, or a SMILES string for molecules."""
-    node = None
+    node: Any = None
     smiles = x if isinstance(x, str) else None
     if isinstance(x, tuple | list) and len(x) == 2 and not isinstance(x[0], str):
         x, node = x
