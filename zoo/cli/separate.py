@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> None:
         raise InputError(f"--reference takes the true voices of one file, not of {len(files)}")
     if options.output.exists() and not options.output.is_dir():
         raise InputError(f"{str(options.output)!r} is a file: -o names the folder of the voices")
-    sounds = [to_waveform(file) for file in files]  # all are checked before the work
+    sounds: Any = [to_waveform(file) for file in files]  # all are checked before the work
     stems = [Path(file).stem for file in files]
     if len(set(stems)) < len(stems):
         raise InputError("two of the files have the same name: their voices would overwrite each other")

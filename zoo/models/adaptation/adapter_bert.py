@@ -107,8 +107,9 @@ class AdapterBERT(ZooModule):
         if not self.adapters:
             return self.bert.states(tokens, real)
         x = self.bert.norm(self.bert.embedding(tokens))
-        rotation = self.bert.rotation[: tokens.shape[1]]
-        for block, (first, second) in zip(self.bert.blocks, self.adapters, strict=True):
+        rotation = self.bert.rotation[: tokens.shape[1]]  # type: ignore[index]
+        pairs: Any = zip(self.bert.blocks, self.adapters, strict=True)
+        for block, (first, second) in pairs:
             x = x + first(block.attend(block.norm1(x), rotation, real))
             x = x + second(block.down(block.activation(block.up(block.norm2(x)))))
         return self.bert.last_norm(x)

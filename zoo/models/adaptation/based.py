@@ -47,7 +47,7 @@ class BasedClassifier(ImageClassifier):
             return x[:n], y[:n]
         return found
 
-    def take_over(self, part: nn.Module, base: Any, kind: type) -> None:
+    def take_over(self, part: nn.Module, base: Any, kind: type[nn.Module]) -> None:
         """Copy into `part` the tensors of its names from a network of a kind, all of them with their shapes."""
         own = part.state_dict()
         weights = {k: v for k, v in base.state_dict().items() if k in own} if isinstance(base, kind) else {}

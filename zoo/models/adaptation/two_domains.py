@@ -144,7 +144,14 @@ class TwoDomainClassifier(ImageClassifier):
         how = "share of the source's test images" + (", with the target's batch-norm statistics" if self.weight else "")
         return [
             *entries,
-            entry(Path(data.source).name, "test", "accuracy", torch.cat(right).mean(), how, better="higher"),
+            entry(
+                Path(getattr(data, "source", "source")).name,
+                "test",
+                "accuracy",
+                torch.cat(right).mean(),
+                how,
+                better="higher",
+            ),
         ]  # type: ignore[attr-defined]
 
 

@@ -43,6 +43,7 @@ class Separator(ZooModule):
     """
 
     task: ClassVar[str] = "audio-to-audio"
+    window: Tensor
     use: ClassVar[str] = (
         "from datamodules.fsdd import sample\n\n"
         "mixture, _ = sample(1)                            # two people at once, one second\n"
@@ -192,7 +193,7 @@ class Separator(ZooModule):
         t = torch.arange(self.rate // 2, dtype=torch.float64) / self.rate
         low = sum((2 * torch.pi * k * (110 + 40 * t) * t).sin() / k for k in range(1, 9))
         high = sum((2 * torch.pi * k * (210 - 60 * t) * t).sin() / k for k in range(1, 7))
-        return {"mixture": ((low + high) / 4)[None].float()}
+        return {"mixture": torch.as_tensor((low + high) / 4)[None].float()}
 
     def golden_outputs(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         return {"voices": self(inputs["mixture"])}

@@ -17,7 +17,7 @@ something else at the bottom than at the top; trained on the ratio in dB, not on
 magnitude.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Literal
 
@@ -105,7 +105,7 @@ def pictures(spectrogram: Tensor, *, phase: bool = False) -> Tensor:
     return torch.cat([picture, cells.real / root, cells.imag / root], 1)
 
 
-def fit(network: nn.Module, picture: Tensor, multiple: int) -> Tensor:
+def fit(network: Callable[[Tensor], Tensor], picture: Tensor, multiple: int) -> Tensor:
     """The network's answer to a picture whose sides are filled up to a multiple, cut back to its own size."""
     height, width = picture.shape[2:]
     filled = F.pad(picture, (0, -width % multiple, 0, -height % multiple))
