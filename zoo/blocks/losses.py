@@ -133,3 +133,68 @@ def regression_loss(name: str, output: Tensor, target: Tensor, *, knee: float = 
         case _:
             raise InputError(f"loss must be one of {', '.join(REGRESSION_LOSSES)}, not {name!r}")
     return loss.mean()
+
+
+def binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """−y log σ(o) − (1 − y) log(1 − σ(o)), the mean over all values of one shape: yes or no, a pixel or an image each."""
+    _same_shape(logits, target)
+    return (logits.clamp(min=0) - logits * target + (-logits.abs()).exp().log1p()).mean()
+
+
+def focal_loss(logits: Tensor, target: Tensor, *, gamma: float = 2.0, alpha: float | None = None) -> Tensor:
+    """Binary cross-entropy times (1 − p)^γ, p the probability of what is right: what is easy counts little; a scalar.
+
+    Args:
+        gamma: 0 is binary cross-entropy.
+        alpha: weight of the ones, the zeros have 1 − alpha; None for 1 each (Lin et al., 2017, arXiv:1708.02002).
+    """
+    _same_shape(logits, target)
+    if gamma < 0 or (alpha is not None and not 0 <= alpha <= 1):
+        raise InputError(f"gamma is at least 0 and alpha in 0..1, not {gamma!r} and {alpha!r}")
+    if not bool(((target == 0) | (target == 1)).all()):
+        raise InputError("the targets of the focal loss are 0 or 1")
+    log_p = -F.softplus(-(2 * target - 1) * logits)
+    weight = torch.ones_like(logits) if alpha is None else alpha * target + (1 - alpha) * (1 - target)
+    return -(weight * (1 - log_p.exp()).pow(gamma) * log_p).mean()
+
+
+def kl_divergence(logits: Tensor, target: Tensor) -> Tensor:
+    """Σ_j y_j log(y_j / σ(o)_j) in nats, the mean over the rows [N, C]: 0 where the softmax is the target distribution."""
+    _same_shape(logits, target)
+    return (torch.special.xlogy(target, target) - target * logits.log_softmax(1)).sum(1).mean()
+
+
+def weighted_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Cross-entropy of classes [N, …] for logits [N, C, …], each value weighed by its class; a scalar.
+
+    Args:
+        weight: of the classes, [C]; None for the inverse of how often each comes up in the target.
+    """
+    if weight is None:
+        counts = torch.bincount(target.flatten(), minlength=logits.shape[1]).to(logits)
+        weight = torch.where(counts > 0, 1 / counts.clamp(min=1), 0.0)
+    own = logits.log_softmax(1).gather(1, target[:, None])[:, 0]
+    return -(weight[target] * own).sum() / weight[target].sum()
+
+
+def dice_loss(logits: Tensor, target: Tensor, *, smooth: float = 1.0) -> Tensor:
+    """1 − (2 Σ p y + s) / (Σ p + Σ y + s) of maps [N, 1, …], p = σ(o); the mean over the rows. The overlap, whatever its size."""
+    p, y = _maps(logits, target)
+    return (1 - (2 * (p * y).sum(1) + smooth) / (p.sum(1) + y.sum(1) + smooth)).mean()
+
+
+def jaccard_loss(logits: Tensor, target: Tensor, *, smooth: float = 1.0) -> Tensor:
+    """1 − (Σ p y + s) / (Σ p + Σ y − Σ p y + s) of maps [N, 1, …], p = σ(o): intersection over union; the mean over the rows."""
+    p, y = _maps(logits, target)
+    common = (p * y).sum(1)
+    return (1 - (common + smooth) / (p.sum(1) + y.sum(1) - common + smooth)).mean()
+
+
+def _maps(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    _same_shape(logits, target)
+    return logits.sigmoid().flatten(1), target.to(logits.dtype).flatten(1)
+
+
+def _same_shape(logits: Tensor, target: Tensor) -> None:
+    if logits.shape != target.shape:
+        raise InputError(f"logits are {list(logits.shape)} but targets {list(target.shape)}: they have one shape")
