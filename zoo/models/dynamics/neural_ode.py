@@ -192,7 +192,7 @@ class NeuralODE(ZooModule):
             (
                 figure.add_subplot(1, 2, 2),
                 "learnt field",
-                self(grid.to(self.device)).cpu(),
+                self(grid.to(self.device)).detach().cpu(),
                 self.solve(starts, [0.05 * i for i in range(81)]).cpu(),
             ),
         ):
