@@ -54,6 +54,7 @@ class Domains(lightning.LightningDataModule):
     """
 
     name = "domains"
+    offers: ClassVar[tuple[str, ...]] = ("labelled-images",)
     licence: ClassVar[str] = "that of the two data sets"
     licence_note: ClassVar[str] = "See the data modules of source and target."
     homepage: ClassVar[str] = ""

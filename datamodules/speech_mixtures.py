@@ -54,6 +54,8 @@ class SpeechMixtures(lightning.LightningDataModule):
     licence: ClassVar[str]
     licence_note: ClassVar[str]
     homepage: ClassVar[str] = ""
+    offers: ClassVar[tuple[str, ...]] = ("mixtures",)
+    counted: ClassVar[str] = "mixtures"
 
     def __init__(
         self,
@@ -78,10 +80,14 @@ class SpeechMixtures(lightning.LightningDataModule):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise InputError(f"{what} is {value!r}; it's a whole number of at least 1.")
         self.batch_size, self.samples, self.seed, self.root = batch_size, samples, seed, root
-        self.sizes = {"train": train_size, "val": val_size, "test": test_size}
+        self.lengths = {"train": train_size, "val": val_size, "test": test_size}
         if type(self).__init__ is SpeechMixtures.__init__:  # a subclass with arguments of its own saves those itself
             self.save_hyperparameters(ignore=CLI_KEYS)
         self._voices: dict[str, Voices] = {}
+
+    def sizes(self) -> dict[str, int]:
+        """Mixtures of each split; of the training split those of one epoch."""
+        return dict(self.lengths)
 
     def recordings(self, split: str) -> Voices:
         """Recordings float32 [samples] at `self.rate` of "train", "val" or "test", a list for each speaker."""
@@ -131,7 +137,7 @@ class SpeechMixtures(lightning.LightningDataModule):
 
     def tensors(self, split: str, n: int | None = None) -> tuple[Tensor, Tensor]:
         """The first n mixtures [n, samples] of a split, all of them by default, and their voices [n, 2, samples]."""
-        voices = torch.from_numpy(np.stack([self.mixture(split, i) for i in range(n or self.sizes[split])]))
+        voices = torch.from_numpy(np.stack([self.mixture(split, i) for i in range(n or self.lengths[split])]))
         return voices.sum(1), voices
 
     def train_dataloader(self) -> "MixtureLoader":
@@ -151,7 +157,7 @@ class MixtureLoader(ResumableLoader):
 
     def __init__(self, data: SpeechMixtures, split: str, *, rank: int = 0, world_size: int = 1) -> None:
         self.data, self.split, self.rank, self.world_size = data, split, rank, world_size
-        self.samples = data.sizes[split] // world_size
+        self.samples = data.lengths[split] // world_size
         data.voices(split)
 
     def __len__(self) -> int:
@@ -163,6 +169,6 @@ class MixtureLoader(ResumableLoader):
         for batch in self.remaining():
             first = batch * self.data.batch_size
             shares = range(first, min(first + self.data.batch_size, self.samples))
-            numbers = [epoch * self.data.sizes[self.split] + i * self.world_size + self.rank for i in shares]
+            numbers = [epoch * self.data.lengths[self.split] + i * self.world_size + self.rank for i in shares]
             voices = torch.from_numpy(np.stack([self.data.mixture(self.split, number) for number in numbers]))
             yield voices.sum(1), voices

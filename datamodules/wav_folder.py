@@ -32,6 +32,7 @@ class WavFolder(SpeechMixtures):
     """
 
     name = "wav-folder"
+    own: ClassVar[bool] = True  # a person's own data
     licence: ClassVar[str] = "the owner's"
     licence_note: ClassVar[str] = (
         "Whoever owns the recordings says what may be done with them and with what was trained on them."

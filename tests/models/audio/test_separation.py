@@ -209,3 +209,18 @@ def test_the_command_writes_a_file_a_voice_and_says_what_was_gained(tmp_path, ca
     assert {p.name for p in out.iterdir()} == {"0.voice1.wav", "0.voice2.wav"}
     assert main(["separate", folder, str(tmp_path / "none.wav")]) == 2
     assert main(["separate", folder, files[0], "-o", str(out), "--reference", files[1]]) == 2
+
+
+def test_a_separator_goes_on_with_a_folder_of_recordings(tmp_path):
+    for s, name in enumerate(("anna", "ben")):
+        (tmp_path / "voices" / name).mkdir(parents=True)
+        for i in range(4):
+            tone = torch.sin(torch.arange(2000) / 8000 * 2 * torch.pi * (200 + 250 * s)) * 0.5
+            write_wav(tmp_path / "voices" / name / f"{i}.wav", tone, 8000)
+    settings = {"batch_size": 2, "train_size": 4, "val_size": 2, "test_size": 2}
+    quiet = {"enable_progress_bar": False, "accelerator": "cpu"}
+    found = zoo.finetune(
+        small(), "wav-folder", root=tmp_path / "voices", settings=settings, epochs=1, scratch=False, into=tmp_path / "mine",
+        trainer=quiet,
+    )  # fmt: skip
+    assert "si_sdr_improvement" in found.after and isinstance(found.model, UNetSeparation)
