@@ -35,7 +35,7 @@ class MackeyGlass(lightning.LightningDataModule):
     classes: tuple[str, ...] = ()
     licence: ClassVar[str] = "none needed"
     licence_note: ClassVar[str] = "Computed, not collected."
-    homepage: ClassVar[str] = "http://www.scholarpedia.org/article/Mackey-Glass_equation"
+    homepage: ClassVar[str] = "https://www.scholarpedia.org/article/Mackey-Glass_equation"
 
     def __init__(self, train_size: int = 3000, *, delay: int = 17, seed: int = 0) -> None:
         super().__init__()

@@ -30,7 +30,7 @@ class MNISTM(TensorDataModule):
     counts: ClassVar[dict[str, int]] = {"train": 14_000, "test": 9_001}  # of the subset that is at hand
     licence: ClassVar[str] = "none stated"
     licence_note: ClassVar[str] = "MNIST (CC BY-SA 3.0) over photographs of BSDS500, which are for research."
-    homepage: ClassVar[str] = "http://yaroslav.ganin.net"
+    homepage: ClassVar[str] = "https://github.com/pumpikano/tf-dann"
     files: ClassVar[dict[str, str]] = {"train": "mnist_m/train.npz", "test": "mnist_m/test.npz"}
 
     def __init__(

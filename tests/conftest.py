@@ -142,4 +142,8 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("the test tried to reach the network")
 
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror("there is no network")
+
     monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)

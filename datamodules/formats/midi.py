@@ -85,6 +85,8 @@ def read_midi(path: str | Path, *, steps_per_beat: int | None = None) -> Tensor:
     try:
         song = mido.MidiFile(file=BytesIO(raw), clip=True)
         tracks = [list(_at_times(track)) for track in song.tracks]
+    except EOFError:
+        raise InputError(f"{path} is cut: it ends in the middle of a track") from None
     except Exception as error:  # whatever the bytes happen to mean to the reader
         raise InputError(f"{path} is a damaged MIDI file: {type(error).__name__}: {error}") from None
     if song.type not in (0, 1):

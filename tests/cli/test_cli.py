@@ -11,6 +11,7 @@ import torch
 from tests.conftest import ROOT
 from tests.test_registry import with_transform
 from zoo.cli.main import main
+from zoo.paths import CHECKPOINTS
 
 PYTHON = sys.executable
 
@@ -96,17 +97,19 @@ def test_generate_streams_what_the_model_generates(writer, capsys):
         (["sample", "{generator}", "--steps", "2", "--prompt", "a seven"], "takes no --prompt\n"),
         (["sample", "{generator}", "--control", "no-such.png"], "takes no --control\n"),
         (["sample", "{classifier}"], "doesn't draw samples"),
-        (["predict", "{generator}", "a.png"], "doesn't classify"),
-        (["predict", "perceptron-iris", "a.png"], "doesn't classify files"),
+        (["predict", "{generator}", "{picture}"], "doesn't classify"),
+        (["predict", "perceptron-iris", "{picture}"], "perceptron-iris"),
+        (["predict", "{generator}", "a.png"], "there is no file"),
         (["generate", "{classifier}", "a"], "doesn't write text"),
         (["predict", "{classifier}", "no-such.png"], "there is no file"),
         (["verify", "no-such-model"], "no model named"),
-        (["list", "--sort", "nonsense"], "has the metric"),
+        (["list", "--sort", "nonsense"], "no metric named 'nonsense'"),
         (["evaluate", "{generator}"], "doesn't say which data"),
     ],
 )
 def test_mistakes_end_with_code_2_and_one_line(arguments, message, folders, capsys):
-    filled = [a.format(classifier=folders[0], generator=folders[1]) for a in arguments]
+    picture = CHECKPOINTS / "lenet5-mnist" / "preview.png"
+    filled = [a.format(classifier=folders[0], generator=folders[1], picture=picture) for a in arguments]
     assert main(filled) == 2
     error = capsys.readouterr().err
     assert message in error and error.startswith("zoo: ") and error.count("\n") == 1

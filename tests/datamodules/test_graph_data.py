@@ -1,5 +1,6 @@
 """Facts and splits of the graph data sets, and files that aren't what they claim to be."""
 
+import hashlib
 import pickle
 import shutil
 
@@ -133,7 +134,7 @@ def test_plain_arrays_are_read(tmp_path):
 
 
 @pytest.mark.data("cora")
-def test_files_of_another_graph_get_a_sentence(tmp_path):
+def test_files_of_another_graph_get_a_sentence(tmp_path, monkeypatch):
     module = Cora()
     folder = tmp_path / "Cora" / "raw"
     folder.mkdir(parents=True)
@@ -141,6 +142,10 @@ def test_files_of_another_graph_get_a_sentence(tmp_path):
         shutil.copy(module._path(part), folder / f"ind.cora.{part}")
     lines = (folder / "ind.cora.test.index").read_text().splitlines()
     (folder / "ind.cora.test.index").write_text("\n".join([lines[1], *lines[1:]]))
+    with pytest.raises(ZooError, match="isn't the published file"):
+        _ = Cora(root=str(tmp_path)).data
+    written = {part: (folder / f"ind.cora.{part}").read_bytes() for part in PARTS}
+    monkeypatch.setattr(Cora, "sha256", {part: hashlib.sha256(raw).hexdigest() for part, raw in written.items()})
     with pytest.raises(ZooError, match="999"):
         _ = Cora(root=str(tmp_path)).data
 

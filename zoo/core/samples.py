@@ -13,6 +13,7 @@ from zoo.errors import InputError
 from zoo.paths import ROOT
 
 SAMPLES = ROOT / "datamodules" / "samples"
+SOUNDS = ("fsdd-mixtures",)  # packaged beside the images, and read by its own data module
 
 
 def sample_split(name: str) -> tuple[Tensor, Tensor]:
@@ -20,8 +21,8 @@ def sample_split(name: str) -> tuple[Tensor, Tensor]:
     from safetensors.torch import load_file
 
     path = SAMPLES / f"{name}.safetensors"
-    if not path.is_file():
-        known = sorted(file.stem for file in SAMPLES.glob("*.safetensors"))
+    if not path.is_file() or name in SOUNDS:
+        known = sorted(file.stem for file in SAMPLES.glob("*.safetensors") if file.stem not in SOUNDS)
         raise InputError(f"no sample of {name!r} is packaged; there are {', '.join(known)}.")
     tensors = load_file(path)
     return tensors["images"], tensors["labels"].long()
