@@ -100,8 +100,8 @@ class Pendulum(lightning.LightningDataModule):
                 _, low, high = SYSTEMS[self.system]
                 generator = torch.Generator().manual_seed(SEEDS[split])
                 share = torch.rand(self.counts[split], 2, generator=generator, dtype=torch.float64)
-                low, high = torch.tensor(low, dtype=torch.float64), torch.tensor(high, dtype=torch.float64)
-                self._found[split] = self.simulate(low + (high - low) * share, self.steps).float()
+                a, b = torch.tensor(low, dtype=torch.float64), torch.tensor(high, dtype=torch.float64)
+                self._found[split] = self.simulate(a + (b - a) * share, self.steps).float()
         return self._found[split]
 
     def simulate(self, start: Tensor, steps: int) -> Tensor:

@@ -91,7 +91,7 @@ class KernelMachine(ImageClassifier):
     def on_train_epoch_start(self) -> None:
         self._seen = []
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:  # type: ignore[override]
         x, y = labelled(batch)
         self._seen.append((x.detach(), y))
         if self.trainer.is_last_batch:
