@@ -119,6 +119,8 @@ class TestCheckpoint:
         claim = info.metrics.get(f"{info.dataset}/test/accuracy")
         if claim is None or info.task != "image-classification":
             pytest.skip("no accuracy claimed")
+        if info.dataset == "usps":
+            pytest.skip("its owner states no licence, so no images of it are packaged")
         x, y = sample_split(info.dataset)
         found = (zoo.load(name).predict_proba(x).argmax(1) == y).double().mean().item()
         spread = 4 * (claim.value * (1 - claim.value) / len(y)) ** 0.5 + 1e-9
