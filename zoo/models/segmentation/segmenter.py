@@ -317,11 +317,12 @@ class Segmenter(ZooModule):
         return {"input": x, "logits": self(x)}
 
     def preview(self, path: Path) -> Path | None:
-        """Packaged test pictures, each above what the network makes of it."""
-        from zoo.core.drawing import paint_classes, paint_instances, side_by_side
+        """Packaged test pictures, each above what the network makes of it; a drawn street where CamVid's can't be packaged."""
+        from zoo.core.drawing import drawn_street, paint_classes, paint_instances, side_by_side
 
+        data = self.data["name"] if self.data else ""
         try:
-            pictures, _ = picture_sample(self.data["name"] if self.data else "")
+            pictures = drawn_street() if data == "camvid" else picture_sample(data)[0]
         except InputError:
             return None
         names, rows = self.classes or [str(i) for i in range(self.num_classes)], []
