@@ -119,10 +119,10 @@ class SelfPlayLoader(ResumableLoader):
         data = self.data
         trainer, collection = data.trainer, data.collection
         rng = np.random.default_rng(key(data.seed, self.epoch))
-        collection.play(trainer.lightning_module, rng)
-        device = trainer.strategy.root_device
+        collection.play(trainer.lightning_module, rng)  # type: ignore[union-attr]
+        device = trainer.strategy.root_device  # type: ignore[union-attr]
         for _ in self.remaining():
-            yield tuple(torch.from_numpy(part).to(device) for part in collection.draw(rng))
+            yield tuple(torch.from_numpy(part).to(device) for part in collection.draw(rng))  # type: ignore[misc, union-attr]
 
 
 class Collection:
@@ -156,7 +156,7 @@ class Collection:
         agent.on_self_play_start()
         new: list[tuple[np.ndarray, ...]] = []
         rounds = 0
-        while rounds < self.data.plies or len(self.seen[0]) + sum(len(part[0]) for part in new) < self.data.batch_size:
+        while rounds < self.data.plies or len(self.seen[0]) + sum(len(part[0]) for part in new) < self.data.batch_size:  # type: ignore[arg-type]
             self._start(rng)
             new += self._ply(agent, rng)
             rounds += 1
@@ -166,13 +166,13 @@ class Collection:
 
     def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
         """A batch of positions, each under a random symmetry."""
-        rows = rng.integers(len(self.seen[0]), size=self.data.batch_size)
+        rows = rng.integers(len(self.seen[0]), size=self.data.batch_size)  # type: ignore[arg-type]
         cells, actions = self.rules.symmetries
         turn = rng.integers(len(cells), size=len(rows))
-        boards = np.take_along_axis(self.seen[0][rows], cells[turn], 1)
-        policies = np.take_along_axis(self.seen[1][rows], actions[turn], 1)
+        boards = np.take_along_axis(self.seen[0][rows], cells[turn], 1)  # type: ignore[index]
+        policies = np.take_along_axis(self.seen[1][rows], actions[turn], 1)  # type: ignore[index]
         shape = (-1, self.rules.rows, self.rules.columns)
-        return boards.reshape(shape).astype(np.float32), policies, self.seen[2][rows]
+        return boards.reshape(shape).astype(np.float32), policies, self.seen[2][rows]  # type: ignore[index]
 
     def _start(self, rng: np.random.Generator) -> None:
         """Begin the games that are to be started, a part of them after random plies."""

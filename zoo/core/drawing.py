@@ -57,8 +57,8 @@ def side_by_side(rows: list[tuple[Tensor, Tensor]], path: Path, *, most: int = 2
         columns.append(np.pad(np.asarray(image), ((2, 2), (2, 2), (0, 0)), constant_values=255))
     height = max(column.shape[0] for column in columns)
     columns = [np.pad(c, ((0, height - c.shape[0]), (0, 0), (0, 0)), constant_values=255) for c in columns]
-    picture = Image.fromarray(np.concatenate(columns, 1))
-    picture.quantize(128).save(path, optimize=True)
+    picture = Image.fromarray(np.concatenate(columns, 1))  # type: ignore[assignment]
+    picture.quantize(128).save(path, optimize=True)  # type: ignore[attr-defined]
     return path
 
 

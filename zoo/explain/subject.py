@@ -326,7 +326,7 @@ def _graph(model: Any, x: Any) -> Subject:
     if not of_nodes and data.batch is not None and int(data.batch.max()) > 0:
         raise InputError("one graph is explained at a time: give a single Data")
     features = data.x if data.x.layout == torch.strided else data.x.to_dense()
-    where, many = (int(node) if of_nodes else 0), data.num_nodes
+    where, many = (int(node) if of_nodes else 0), data.num_nodes  # type: ignore[arg-type]
 
     def one(points: Tensor) -> Tensor:
         copy = data.clone()
@@ -345,7 +345,7 @@ def _graph(model: Any, x: Any) -> Subject:
         from datamodules.formats.smiles import parse
 
         labels = [f"{atom.symbol}{i}" for i, atom in enumerate(parse(smiles)[0])]
-    details = {"graph": data, "node": int(node) if of_nodes else None}
+    details = {"graph": data, "node": int(node) if of_nodes else None}  # type: ignore[arg-type]
     return Subject(
         "graph", features[None].float(), scores, None, torch.zeros_like(features)[None].float(),
         names=list(model.classes) if model.classes else None, parts=torch.arange(many)[:, None].repeat(1, features.shape[1]),

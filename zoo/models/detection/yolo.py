@@ -142,7 +142,7 @@ class YOLO(Detector):
     def decode(self, maps: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Corners [N, P, 4] in pixels, confidence logits [N, P] and class logits [N, P, C] of all P boxes of all cells."""
         parts = []
-        for raw, priors, stride in zip(maps, self.priors, self.strides, strict=True):
+        for raw, priors, stride in zip(maps, self.priors, self.strides, strict=True):  # type: ignore[arg-type]
             n, _, rows, columns = raw.shape
             raw = raw.float()
             if self.direct:
@@ -167,8 +167,8 @@ class YOLO(Detector):
                     classes.movedim(2, -1).reshape(n, -1, self.num_classes),
                 )
             )
-        corners, confidence, classes = zip(*parts, strict=True)
-        return torch.cat(corners, 1), torch.cat(confidence, 1), torch.cat(classes, 1)
+        corners, confidence, classes = zip(*parts, strict=True)  # type: ignore[assignment]
+        return torch.cat(corners, 1), torch.cat(confidence, 1), torch.cat(classes, 1)  # type: ignore[arg-type]
 
     # Training --------------------------------------------------------------------------------------------------------
 
@@ -213,7 +213,7 @@ class YOLO(Detector):
         image, box = (y[..., 0] >= 0).nonzero(as_tuple=True)
         marked = y[image, box, 1:]
         middle, side = (marked[:, :2] + marked[:, 2:]) / 2, marked[:, 2:] - marked[:, :2]
-        priors = self.priors[: len(sizes)]
+        priors = self.priors[: len(sizes)]  # type: ignore[index]
         if self.direct:
             best = torch.zeros(len(image), dtype=torch.long, device=y.device)
         else:  # IoU of shapes laid on top of each other
@@ -240,10 +240,10 @@ class YOLO(Detector):
         with torch.no_grad():
             bias = layer.bias
             if self.direct:
-                boxes = bias[: 5 * self.per_cell].view(self.per_cell, 5)
+                boxes = bias[: 5 * self.per_cell].view(self.per_cell, 5)  # type: ignore[index]
                 boxes[:, 2:4] = 0.5
             else:
-                boxes = bias.view(self.per_cell, -1)
+                boxes = bias.view(self.per_cell, -1)  # type: ignore[operator]
             boxes[:, 4] = -4.0
 
 

@@ -176,7 +176,7 @@ class Segmenter(ZooModule):
         for top in range(0, height, TILE):
             for left in range(0, width, TILE):
                 bottom, right = min(height, top + TILE), min(width, left + TILE)
-                y, x = max(0, top - MARGIN), max(0, left - MARGIN)
+                y, x = max(0, top - MARGIN), max(0, left - MARGIN)  # type: ignore[assignment]
                 seen = pixels[:, y : bottom + MARGIN, x : right + MARGIN]
                 ready = replace(flat, size=seen.shape[-2:])(seen)[None].to(self.device)
                 logits = self.refine(self(ready).float(), ready)
@@ -295,8 +295,8 @@ class Segmenter(ZooModule):
             raise InputError(f"{getattr(data, 'name', 'the data')} has no test images to measure on")
         y, prediction = torch.cat(truth), torch.cat(given)
         if self.border:
-            return instance_metrics(objects, prediction, y, data.name)  # type: ignore[attr-defined]
-        overlaps = class_metrics(prediction, y, list(data.classes), self.void, data.name)  # type: ignore[attr-defined]
+            return instance_metrics(objects, prediction, y, data.name)  # type: ignore[arg-type, attr-defined]
+        overlaps = class_metrics(prediction, y, list(data.classes), self.void, data.name)  # type: ignore[arg-type, attr-defined]
         return overlaps if places is None else [*point_metrics(spots, places, data), *overlaps]
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -328,7 +328,7 @@ class Segmenter(ZooModule):
         names, rows = self.classes or [str(i) for i in range(self.num_classes)], []
         for picture in pictures[:4]:
             found = self.instances(picture) if self.border else self.segment(picture)
-            painted = paint_instances(picture, found) if self.border else paint_classes(picture, found, names)
+            painted = paint_instances(picture, found) if self.border else paint_classes(picture, found, names)  # type: ignore[arg-type]
             rows.append((picture, painted))
         return side_by_side(rows, path)
 

@@ -115,7 +115,7 @@ class Translator(ZooModule):
             InputError: for an empty text, or numbers out of their range.
         """
         several = isinstance(text, Sequence) and not isinstance(text, str)
-        found = self._searches(list(text) if several else [text], beams, penalty)
+        found = self._searches(list(text) if several else [text], beams, penalty)  # type: ignore[list-item]
         texts = [self.tokenizer.decode(tokens).strip() for _, tokens in found]
         return texts if several else texts[0]
 
