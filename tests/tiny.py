@@ -43,6 +43,8 @@ def patterned(n: int = 8, size: int = 16) -> Callable[[], Any]:
         image = sum((corner == i) * pattern.float() for i, pattern in enumerate(patterns))
         return image.expand(n, 3, -1, -1) * torch.linspace(0.5, 1, n)[:, None, None, None], torch.arange(n) % 10
 
+    return make
+
 
 def maps(n: int = 4, channels: int = 1, size: int = 32, classes: int = 3) -> Callable[[], Any]:
     """Pictures in squares of as many brightnesses as there are classes."""

@@ -158,7 +158,7 @@ class ModelTable(list[ModelInfo]):
         Raises:
             InputError: if none of the models has it.
         """
-        having = [m for m in self if m.metric(metric) is not None]
+        having = [m for m in self if m.claim(metric) is not None]
         if not having:
             known = sorted({v.metric for m in self for v in m.metrics.values()})
             raise InputError(f"none of these {len(self)} models has the metric {metric!r}; known: {', '.join(known)}")
