@@ -32,7 +32,7 @@ class bounded(TorchFunctionMode):
             self.check(inner)
         if isinstance(value, int) and abs(value) > self.largest:
             raise CheckpointError(
-                f"config.json asks for {value:.3g} of something, far more than model.safetensors holds"
+                f"config.json asks for {value:.3g} of something, a far larger model than model.safetensors holds"
             )
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -44,7 +44,7 @@ def datamodule(name: str, **init: Any) -> L.LightningDataModule:
     if config["data"] is None:
         raise InputError(f"{name} doesn't say which data it was trained on")
     theirs = config["data"]["init"]
-    if places := [key for key in ("root", "path") if key in theirs and key not in init]:
+    if places := [key for key in ("root", "path") if theirs.get(key) is not None and key not in init]:
         raise InputError(
             f"{name} names a place of another machine, {places[0]}={theirs[places[0]]!r:.80}: say {places[0]}= yourself"
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import lightning as L
-import torch
+from lightning.fabric.utilities.cloud_io import _load as read_saved
 from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Callback, ProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -130,7 +130,7 @@ def check_state(path: Path) -> None:
     if not path.exists():
         return
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        state: Any = read_saved(path, map_location="cpu", weights_only=True)  # as Lightning does: plain tensors only
         sound = isinstance(state, dict) and {"state_dict", "epoch", "loops"} <= state.keys()
     except Exception as error:  # no zip file, or one without the records of torch
         raise InputError(

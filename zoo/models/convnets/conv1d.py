@@ -31,17 +31,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from datamodules.formats.dna import LETTERS, draw_logo, encode, one_hot, word_regression
+from datamodules.formats.dna import LETTERS, draw_logo, encode, one_hot
 from zoo.core.checks import check_count
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.core.verbs import looking, verb
 from zoo.errors import InputError
+from zoo.models.convnets.own_sequences import LearnsOwnSequences
+from zoo.models.convnets.word_counts import word_scores
 
 KNOTS = 11  # of a motif's weights along a sequence; straight lines between them, whatever its length
 
 
-class MotifCNN(ZooModule):
+class MotifCNN(LearnsOwnSequences, ZooModule):
     """The best, summed and weighted fit of each motif on both strands, its number, and a small classifier for every factor.
 
     Args:
@@ -176,27 +178,6 @@ class MotifCNN(ZooModule):
         empty = torch.full((len(LETTERS), width), 0.25)
         return found.mean(0).cpu() if len(found) else empty, len(found)
 
-    # A person's own sequences ----------------------------------------------------------------------------------------
-
-    def adapt_to(self, data: Any) -> None:
-        """A fresh last layer where the factors are others."""
-        if self.hparams["num_classes"] != len(data.classes):
-            self.take_fresh(num_classes=len(data.classes))
-        elif self.classes != list(data.classes):
-            self.head.reset_parameters()
-        self.classes = list(data.classes)
-
-    def measure(self, data: Any) -> list[dict[str, Any]]:
-        """Area under the ROC curve on held-out sequences and their shuffles, mean over the factors, and the loss."""
-        from sklearn.metrics import roc_auc_score
-
-        found = []
-        for number in range(len(data.classes)):
-            codes, label = data.labelled("test", number)
-            found.append(roc_auc_score(label, self.scores(codes, number)))
-        how = f"held-out sequences and as many shuffles, scikit-learn's roc_auc_score, mean over {len(found)} factors"
-        return [entry(data, "test", "auc", fmean(found), how, better="higher"), *super().measure(data)]
-
     # Training --------------------------------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
@@ -243,10 +224,10 @@ class MotifCNN(ZooModule):
         for number, name in enumerate(data.classes):
             codes, label = data.labelled("test", number)
             values[name] = roc_auc_score(label, self.scores(codes, number))
-            scores, k = _words(data, number)
+            scores, k = word_scores(data, number)
             words[name] = roc_auc_score(label, scores), k
             if data.dwell:
-                weighed[name] = roc_auc_score(label, _words(data, number, weighed=True)[0])
+                weighed[name] = roc_auc_score(label, word_scores(data, number, weighed=True)[0])
             codes, label = data.labelled("val", number)
             held_out.append(roc_auc_score(label, self.scores(codes, number)))
         how = "500 peaks and 500 shuffles of the test file, scikit-learn's roc_auc_score, last epoch"
@@ -309,15 +290,3 @@ class MotifCNN(ZooModule):
                 axis.set_title(f"{name}: filter {motif}, {places} places", fontsize=9)
         figure.savefig(path, dpi=80)
         return path
-
-
-def _words(data: Any, factor: int, *, weighed: bool = False) -> tuple[Tensor, int]:
-    """`word_regression` of one factor, kept: it is the same for every seed."""
-    known = (data.root, factor, data.dwell if weighed else None)
-    if known not in _KEPT:
-        parts = {name: data.labelled(name, factor) for name in ("train", "val", "test")}
-        _KEPT[known] = word_regression(parts, weight=data.weights(factor) if weighed else None)
-    return _KEPT[known]
-
-
-_KEPT: dict[tuple[str | None, int, float | None], tuple[Tensor, int]] = {}

@@ -106,7 +106,6 @@ class ControlNet(ConditionalDDPM):
     )
 
     branch_class: ClassVar[Any] = ControlBranch
-
     learns_from: ClassVar[tuple[str, ...]] = ()
 
     def __init__(

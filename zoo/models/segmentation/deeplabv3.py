@@ -125,7 +125,9 @@ class DeepLabV3(Segmenter):
         for module in self.head.modules():
             if isinstance(module, nn.ReLU):
                 module.inplace = False  # attribution methods need what went in
-        self.to(memory_format=torch.channels_last)
+        # with fewer than eight channels the gradient of a channels-last convolution corrupts memory in the oneDNN of torch 2.15
+        self.layout = torch.channels_last if 4 * in_channels >= 8 else torch.contiguous_format
+        self.to(memory_format=self.layout)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training and len(x) == 1:  # version 3's look at the whole picture has no statistics of one
@@ -133,7 +135,7 @@ class DeepLabV3(Segmenter):
         height, width = x.shape[-2:]
         x = F.pad(x, (0, -width % 8, 0, -height % 8), mode="replicate")
         padded = x.shape[-2:]
-        x = F.pixel_unshuffle(x, 2).contiguous(memory_format=torch.channels_last)
+        x = F.pixel_unshuffle(x, 2).contiguous(memory_format=self.layout)
         logits = self.head(self.stages(self.stem(x)))  # [N, classes, H/8, W/8]
         return F.interpolate(logits, padded, mode="bilinear", align_corners=False)[..., :height, :width]
 
