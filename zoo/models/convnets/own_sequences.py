@@ -15,7 +15,7 @@ class LearnsOwnSequences(ZooModule):
         if self.hparams["num_classes"] != len(data.classes):
             self.take_fresh(num_classes=len(data.classes))
         elif self.classes != list(data.classes):
-            self.head.reset_parameters()
+            self.head.reset_parameters()  # type: ignore[operator, union-attr]
         self.classes = list(data.classes)
 
     def measure(self, data: Any) -> list[dict[str, Any]]:
@@ -25,6 +25,6 @@ class LearnsOwnSequences(ZooModule):
         found = []
         for number in range(len(data.classes)):
             codes, label = data.labelled("test", number)
-            found.append(roc_auc_score(label, self.scores(codes, number)))
+            found.append(roc_auc_score(label, self.scores(codes, number)))  # type: ignore[operator]
         how = f"held-out sequences and as many shuffles, scikit-learn's roc_auc_score, mean over {len(found)} factors"
         return [entry(data, "test", "auc", fmean(found), how, better="higher"), *super().measure(data)]

@@ -33,7 +33,7 @@ class LearnsOwnTexts(ZooModule):
                 'unit=model.hparams["unit"], vocabulary=model.hparams["vocabulary"]'
             )
         if (new := len(wanted) - len(known or ())) and known:
-            old = self.embedding
+            old = self.embedding  # type: ignore[has-type]
             self.embedding = nn.Embedding(old.num_embeddings + new, old.embedding_dim, padding_idx=PADDING)
             with torch.no_grad():
                 self.embedding.weight[: old.num_embeddings] = old.weight
@@ -46,7 +46,7 @@ class LearnsOwnTexts(ZooModule):
         if self.hparams["num_classes"] != len(data.classes):
             self.reset_head(len(data.classes))
         elif self.classes != list(data.classes):
-            self.head.reset_parameters()  # as many classes, but others
+            self.head.reset_parameters()  # type: ignore[union-attr]  # as many classes, but others
         self.classes = list(data.classes)
 
     def reset_head(self, num_classes: int) -> None:
