@@ -162,7 +162,7 @@ def build(config: dict[str, Any]) -> ZooModule:
     outputs = model.hparams.get("num_classes") or model.hparams.get("vocab_size")
     if model.classes is not None and isinstance(outputs, int) and len(model.classes) != outputs:
         raise CheckpointError(
-            f"config.json names {len(model.classes)} classes for a {config['architecture']} with {outputs} outputs: they don't fit"
+            f"config.json names {len(model.classes)} classes, which don't fit the {outputs} outputs of {config['architecture']}"
         )
     return model
 
@@ -176,7 +176,7 @@ def read_tensors(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
     try:
         raw = read_bounded(path, LARGEST_FILE)
     except InputError as error:
-        raise CheckpointError(f"the weights can't be read: {error}") from None
+        raise CheckpointError(f"{path.name} can't be read: {error}") from None
     found = hashlib.sha256(raw).hexdigest()
     if sha256 is not None and found != sha256:
         raise CheckpointError(
