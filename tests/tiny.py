@@ -577,6 +577,29 @@ TINY: dict[str, Tiny] = {
         data_init={"batch_size": 4, "limit": 8},
         overfits=0.8,
     ),
+    "rcnn": Tiny(
+        {"num_classes": 10, "in_channels": 1, "cell": 12, "samples": 16},
+        marked,
+        data="mnist-canvases",
+        data_init={"batch_size": 4, "limit": 8, "normalize": False},
+        overfits=0.8,
+    ),
+    "fast-rcnn": Tiny(
+        {
+            "num_classes": 10,
+            "in_channels": 1,
+            "widths": (8, 12),
+            "stem": 4,
+            "depth": 0,
+            "cell": 12,
+            "samples": 16,
+            "head_width": 16,
+        },
+        marked,
+        data="mnist-canvases",
+        data_init={"batch_size": 4, "limit": 8, "normalize": False},
+        overfits=0.6,
+    ),
     "faster-rcnn": Tiny(
         {
             "num_classes": 10,

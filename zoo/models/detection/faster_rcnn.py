@@ -23,7 +23,7 @@ from torchvision.ops import MultiScaleRoIAlign
 from zoo.core.checks import check_count
 from zoo.errors import InputError
 from zoo.models.detection.backbones import Backbone
-from zoo.models.detection.detector import MOST, Detector
+from zoo.models.detection.detector import MOST, Detector, torchvision_targets
 
 
 class LastMap(nn.Module):
@@ -125,9 +125,7 @@ class FasterRCNN(Detector):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         x, y = batch
-        marked = [row[(row[:, 0] >= 0) & (row[:, 3:] - row[:, 1:3] > 1).all(1)] for row in y]
-        targets = [{"boxes": row[:, 1:], "labels": row[:, 0].long() + 1} for row in marked]
-        _, losses = self._stages(x, targets)
+        _, losses = self._stages(x, torchvision_targets(y))
         loss = torch.stack(list(losses.values())).sum()
         self.log_train(loss=loss)
         return loss
