@@ -67,8 +67,8 @@ def merge(boxes: np.ndarray, sizes: np.ndarray, picture: int, weight: float, gap
     likeness = np.full((count, count), -np.inf)
     for i in range(count):
         likeness[i, :i] = _likeness(boxes[i], sizes[i], boxes[:i], sizes[:i], picture, weight, gap)
-    while count and np.isfinite(best := likeness.max()):
-        i, j = np.unravel_index(int(np.argmax(likeness == best)), likeness.shape)  # the first of equals
+    while count and np.isfinite(likeness.max()):
+        i, j = divmod(int(np.argmax(likeness)), count)  # the first of equals
         boxes[j] = [*np.minimum(boxes[i, :2], boxes[j, :2]), *np.maximum(boxes[i, 2:], boxes[j, 2:])]
         sizes[j] += sizes[i]
         joined.append(boxes[j].copy())
@@ -81,7 +81,7 @@ def merge(boxes: np.ndarray, sizes: np.ndarray, picture: int, weight: float, gap
 
 
 def _likeness(
-    box: np.ndarray, size: int, boxes: np.ndarray, sizes: np.ndarray, picture: int, weight: float, gap: int
+    box: np.ndarray, size: np.integer, boxes: np.ndarray, sizes: np.ndarray, picture: int, weight: float, gap: int
 ) -> np.ndarray:
     """Likeness of a piece with each of the others, -inf for those that are gone or no neighbours."""
     low, high = np.minimum(box[:2], boxes[:, :2]), np.maximum(box[2:], boxes[:, 2:])
