@@ -381,6 +381,7 @@ TINY: dict[str, Tiny] = {
     "som": Tiny({"grid": [3, 4]}, **DIGITS),
     "esn": Tiny({"units": 20}, wave, data="mackey-glass", data_init={"train_size": 300}),
     "neural-ode": Tiny({"hidden": [16]}, swings, data="pendulum", data_init={"trajectories": 2}, lr=1e-2),
+    "neural-ode-classifier": Tiny({"width": 8}, **DIGITS, lr=1e-2),
     "kernel-machine": Tiny({"examples": 12, "ridge": 0.01}, images(), data="mnist", data_init={"normalize": False}),
     "rbm": Tiny(
         {"hidden": 8, "chains": 8, "temperatures": 5, "runs": 2}, **DIGITS, overfits=0.99

@@ -75,6 +75,7 @@ ARCHITECTURES = {
     "ncsn": "zoo.models.diffusion.ncsn:NCSN",
     "ncsn-points": "zoo.models.diffusion.ncsn:PointNCSN",
     "neural-ode": "zoo.models.dynamics.neural_ode:NeuralODE",
+    "neural-ode-classifier": "zoo.models.dynamics.neural_ode_classifier:NeuralODEClassifier",
     "nice": "zoo.models.flows.nice:NICE",
     "node-mlp": "zoo.models.graphs.mlp:NodeMLP",
     "noisy-classifier": "zoo.models.diffusion.guidance:NoisyClassifier",

@@ -9,6 +9,7 @@ They are written into the checkpoint's folder; `scripts/cards.py` puts extra.md 
 
 import argparse
 import csv
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +37,13 @@ def histories(name: str, runs: Path, folder: Path) -> list[list[dict[str, float]
         with file.open(encoding="utf-8") as text:
             curves.append([{key: float(v) for key, v in row.items() if v} for row in csv.DictReader(text)])
     return curves
+
+
+def seeds_of(folder: Path) -> int:
+    """Number of seeds that a checkpoint was trained with."""
+    file = folder / "metrics.json"
+    entries = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+    return max((entry.get("n_seeds", 1) for entry in entries), default=1)
 
 
 def curve(name: str, model: Any, curves: list[list[dict[str, float]]], path: Path) -> str:
@@ -102,6 +110,16 @@ def elsewhere(model: Any) -> list[tuple[str, Callable[[], Any]]]:
             ("links of 1.5 kg in place of 1 kg", changed(LINK_MASS_1=1.5, LINK_MASS_2=1.5)),
             ("starts within 0.5 rad in place of 0.1", started(low=-0.5, high=0.5)),
         ],
+        "Pendulum-v1": [
+            ("as trained", made()),
+            ("gravity of the moon, 1.6 m/s²", changed(g=1.6)),
+            ("gravity of Jupiter, 24.8 m/s²", changed(g=24.8)),
+            ("half the mass", changed(m=0.5)),
+            ("twice the mass", changed(m=2.0)),
+        ],
+        "CliffWalking-v1": [("as trained", made()), ("slippery ground", made(is_slippery=True))],
+        "FrozenLake-v1": [("as trained", made()), ("ice that doesn't slip", made(is_slippery=False))],
+        "Taxi-v4": [("as trained", made()), ("rain, in which one move of five goes astray", made(is_rainy=True))],
         "CatMouse-v0": [
             (f"a cat of speed {ratio}, start in the centre", made(ratio=ratio, centre=True))
             for ratio in (2.5, 3.5, 4.0, 4.5)
@@ -197,8 +215,14 @@ def sections(name: str, runs: Path, episodes: int = 20) -> str:
     folder = locate(name)
     model = zoo.load(name)
     command = f"`python scripts/figures/agents.py {name}`"
-    said = curve(name, model, histories(name, runs, folder), folder / "curve.png")
-    parts = [f"## Learning\n\n{said} {command}\n\n![learning curve](curve.png)\n"]
+    curves, parts = histories(name, runs, folder), []
+    drawn = any("train/return" in row for rows in curves for row in rows)  # planning plays no episodes
+    band = (folder / "curve.png").exists() and len(curves) < seeds_of(
+        folder
+    )  # which a line of one seed doesn't replace
+    if drawn and not band:
+        said = curve(name, model, curves, folder / "curve.png")
+        parts.append(f"## Learning\n\n{said} {command}\n\n![learning curve](curve.png)\n")
     if elsewhere(model):
         parts.append(
             f"## Elsewhere\n\n{episodes} greedy episodes each, where one thing differs from what it was trained in. {command}\n\n"

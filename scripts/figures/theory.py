@@ -90,8 +90,9 @@ def processes(path: Path, *, paths: int = 1000, networks: int = 500) -> dict[str
     t = torch.linspace(0, 1, 100)
     motion = kernels.draw(kernels.brownian(t, t), paths, seed=0)
     axes[0].plot(t, motion[:200].T, color="C0", lw=0.3, alpha=0.3)
+    share = (motion.abs() <= 2 * t.sqrt() + 1e-6).double().mean()
     axes[0].plot(t, 2 * t.sqrt(), "k--", t, -2 * t.sqrt(), "k--", lw=1)
-    axes[0].set(title=f"Brownian motion, ±2 √t holds {((motion.abs() <= 2 * t.sqrt() + 1e-6).double().mean()):.1%}")
+    axes[0].set(title=f"Brownian motion; {share:.1%} within ±2 √t")
     x = torch.linspace(-3, 3, 120)[:, None]
     for axis, name, kernel in (
         (axes[1], "RBF", kernels.rbf),
@@ -197,7 +198,7 @@ def written(path: Path) -> dict[str, Any]:
     return {"errors": errors, "area": inside.mean().item()}
 
 
-def planes(path: Path, *, steps: int = 600, every: int = 50) -> dict[str, Any]:
+def planes(path: Path, *, steps: int = 4000, every: int = 100) -> dict[str, Any]:
     """Layers on their way through the information plane, with tanh and with ReLU."""
     figure = _figure(9, 3.6)
     found: dict[str, Any] = {}

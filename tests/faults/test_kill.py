@@ -44,6 +44,38 @@ lr_scheduler:
 card: {summary: a test, paper: none, limits: all}
 """
 
+AGENT = """\
+seed_everything: 0
+model: {{class_path: zoo.models.rl.{model}}}
+data: {{class_path: datamodules.{data}}}
+trainer:
+  max_epochs: 6
+  accelerator: cpu
+  callbacks:
+    - class_path: lightning.pytorch.callbacks.EMAWeightAveraging
+      init_args:
+        decay: 0.9
+card: {{summary: a test, paper: none, limits: all}}
+"""
+AGENTS = {  # the world's state, the replay memory, the window of games: what an agent's next epoch depends on
+    "ppo": (
+        "ppo.PPO, init_args: {epochs: 2, minibatch: 32}",
+        "environment.Environment, init_args: {num_envs: 4, steps: 16, rollouts: 3}",
+    ),
+    "reinforce": (
+        "reinforce.REINFORCE",
+        "environment.Environment, init_args: {num_envs: 4, rollouts: 3, whole_episodes: true}",
+    ),
+    "dqn": (
+        "dqn.DQN, init_args: {hidden: [16], double: true, target_every: 2}",
+        "environment.Replay, init_args: {num_envs: 4, steps: 16, rollouts: 3, updates: 4, capacity: 200, warmup: 64}",
+    ),
+    "alphazero": (
+        "alphazero.AlphaZero, init_args: {game: tictactoe, width: 8, blocks: 1, train_simulations: 8}",
+        "self_play.SelfPlay, init_args: {game: tictactoe, batch_size: 32, games: 16, plies: 4, steps: 4, window: 200}",
+    ),
+}
+
 
 def digest(folder: Path) -> str:
     """One hash over the names and bytes of a folder's files."""
@@ -68,7 +100,7 @@ def kill_within(process, seconds: float) -> bool:
 # Training ----------------------------------------------------------------------------------------------------------------
 
 
-def train(recipe: Path, run: Path) -> None:
+def train(recipe: Path, run: Path, epochs: int = 8) -> None:
     import zoo.train.recipe as training
 
     training.Resume = partial(training.Resume, every_seconds=0.0)  # saves at every epoch, as a long epoch would
@@ -76,7 +108,7 @@ def train(recipe: Path, run: Path) -> None:
     raw = checkpoint.weights_bytes(model)
     (run / "weights.tmp").write_bytes(raw)
     os.replace(run / "weights.tmp", run / "weights")
-    assert cli.trainer.global_step == 48
+    assert cli.trainer.current_epoch == epochs
 
 
 def test_killed_training_ends_with_the_very_same_weights(tmp_path):
@@ -109,6 +141,24 @@ def test_killed_training_ends_with_the_very_same_weights(tmp_path):
         "on the CPU the final weights are those of the uninterrupted run, bit for bit "
         f"({resumed} of {trials} runs had a saved state)",
     )
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_a_killed_agent_ends_with_the_very_same_weights(agent, tmp_path):
+    """What it plays depends on what it has become and where its games stand; all of that comes back."""
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(AGENT.format(model=AGENTS[agent][0], data=AGENTS[agent][1]))
+    started = time.monotonic()
+    forked.run(train, recipe, tmp_path / "whole", 6)
+    duration, chance = time.monotonic() - started, random.Random(0)
+    run, resumed = tmp_path / "killed", False
+    while not resumed:  # until one was killed between its first saved state and its end
+        shutil.rmtree(run, ignore_errors=True)
+        killed = kill_within(forked.start(train, recipe, run, 6), chance.uniform(0.3, 1.0) * duration)
+        resumed = killed and (run / "last.ckpt").exists() and not (run / "weights").exists()
+    forked.run(train, recipe, run, 6)
+    assert (run / "weights").read_bytes() == (tmp_path / "whole" / "weights").read_bytes()
+    assert (run / "history.csv").read_text().count("\n") == 7
 
 
 def test_a_run_killed_after_its_last_epoch_still_ends_with_the_average(tmp_path):

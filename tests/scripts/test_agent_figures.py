@@ -30,6 +30,14 @@ def test_a_card_gets_its_curve_and_what_happens_elsewhere(tmp_path):
     assert "one seed" in text and text.count("\n| ") >= 8 and "Jupiter" in text
 
 
+def test_a_band_over_seeds_is_not_lost_for_the_line_of_one(tmp_path):
+    folder = Path(saved(tmp_path, "ppo-small", "ppo", "CartPole-v1", hidden=[4]))
+    (folder / "metrics.json").write_text('[{"metric": "return", "n_seeds": 5}]')
+    (folder / "curve.png").write_bytes(b"a band")
+    text = script("agents").sections(str(folder), tmp_path / "none", episodes=1)
+    assert "## Learning" not in text and (folder / "curve.png").read_bytes() == b"a band"
+
+
 def test_a_table_is_drawn_as_a_map(tmp_path):
     folder = saved(tmp_path, "q-small", "qlearning", "CliffWalking-v1", states=48, start=-1.0)
     text = script("agents").sections(folder, tmp_path / "none", episodes=1)
