@@ -23,7 +23,7 @@ import zoo
 from datamodules.base import TensorLoader
 from zoo.core.files import write_text
 from zoo.paths import CHECKPOINTS
-from zoo.train.experiment import cpu_name
+from zoo.train.callbacks import cpu_name
 
 README = CHECKPOINTS.parent / "README.md"
 MARKERS = ("<!-- bench -->", "<!-- /bench -->")

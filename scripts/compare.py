@@ -24,7 +24,7 @@ from zoo.index import ModelInfo, models
 from zoo.paths import CHECKPOINTS
 from zoo.store.cards import duration
 from zoo.store.hub import locate
-from zoo.train.experiment import cpu_name
+from zoo.train.callbacks import cpu_name
 
 COLUMNS = 16
 

@@ -90,6 +90,12 @@ class TestCheckpoint:
         command = json.loads((folder.path / "provenance.json").read_text(encoding="utf-8"))["command"].split()
         assert command[:2] == ["python", "scripts/train.py"] and name.startswith(command[2])  # .fcd: another's weights
         assert all(word.startswith("--") for word in command[3:])
+        facts = folder.provenance
+        if parts := facts.get("parts"):
+            assert sum(part["epochs"] for part in parts) == facts["epochs"]
+            assert sum(part["seconds"] for part in parts) == pytest.approx(facts["seconds"], abs=1)
+        base = folder.config["init"].get("base")
+        assert base is None or f"with what it began from, {base}" in cards.card(folder)
 
     def test_every_metric_says_how_and_belongs_to_this_file(self, name):
         folder = cards.Folder(CHECKPOINTS / name)

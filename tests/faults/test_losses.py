@@ -173,6 +173,7 @@ def history(path: Path) -> None:
 
     kept = callbacks.History(path)
     trainer = SimpleNamespace(callback_metrics={}, current_epoch=0, global_step=1, is_global_zero=True)
+    kept.parts = [{"epochs": 0, "seconds": 0.0}]
     kept.on_train_epoch_end(trainer, None)
 
 

@@ -142,6 +142,19 @@ def test_a_run_that_is_cut_ends_with_the_same_weights(averaged, tmp_path):
     assert len(curve("cut")) == 6
 
 
+def test_a_run_that_goes_on_elsewhere_tells_both_machines(tmp_path, monkeypatch):
+    from zoo.train import callbacks
+
+    monkeypatch.setattr(callbacks, "cpu_name", lambda: "first processor")
+    with pytest.raises(RuntimeError, match="power cut"):
+        fit(tmp_path, Stop(2), averaged=False)
+    monkeypatch.setattr(callbacks, "cpu_name", lambda: "second processor")
+    fit(tmp_path, averaged=False)
+    parts = torch.load(tmp_path / "last.ckpt", weights_only=True)["callbacks"]["History"]["parts"]
+    assert [(part["hardware"], part["epochs"]) for part in parts] == [("first processor", 2), ("second processor", 4)]
+    assert all(part["seconds"] > 0 and part["torch"] for part in parts)
+
+
 def test_schedule_warms_up_peaks_and_decays():
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=2.0)
     schedule = WarmupDecay(optimizer, warmup=0.1, shape="linear", final=0.25)

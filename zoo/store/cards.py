@@ -144,8 +144,8 @@ def card(folder: Folder) -> str:
         "weights": f"{weights['dtype']}, {'averaged (EMA)' if weights['averaged'] else 'raw'}, "
         f"{(folder.path / 'model.safetensors').stat().st_size / 2**20:.2f} MiB",
         "command": f"`{facts['command']}`",
-        "time": duration(facts),
-        "hardware": f"{facts['hardware']}, {facts['devices']} {'device' if 'NVIDIA' in facts['hardware'] else 'CPU thread'}(s), {facts['precision']}",
+        "time": duration(facts) + with_ancestors(folder),
+        "hardware": "; then ".join(ran_on(part, several="parts" in facts) for part in facts.get("parts", [facts])),
         "run": f"{facts['epochs']} epochs, {facts['steps']:,} steps, seed {facts['seed']}",
         "versions": f"python {facts['python']}, torch {facts['torch']}, lightning {facts['lightning']}",
     }
@@ -222,6 +222,26 @@ def duration(facts: dict[str, Any]) -> str:
 
     every = facts.get("seconds_all_seeds")
     return text(facts["seconds"]) + (f" (all {len(every)} seeds: {text(sum(every))})" if every else "")
+
+
+def ran_on(part: dict[str, Any], *, several: bool) -> str:
+    """The machine of a run or of one part of it, and with `several` parts its share and its torch."""
+    kind = "device" if "NVIDIA" in part["hardware"] else "CPU thread"
+    share = f"{part['epochs']} epochs, {duration(part)}: " if several else ""
+    return f"{share}{part['hardware']}, {part['devices']} {kind}(s), {part['precision']}" + (
+        f", torch {part['torch']}" if several else ""
+    )
+
+
+def with_ancestors(folder: Folder) -> str:
+    """What the checkpoints took that a run began from, as an addition to its own time."""
+    seconds, names, base = folder.provenance["seconds"], [], folder.config["init"].get("base")
+    while base and (CHECKPOINTS / base / "provenance.json").exists():
+        parent = Folder(CHECKPOINTS / base)
+        seconds += parent.provenance["seconds"]
+        names.append(base)
+        base = parent.config["init"].get("base")
+    return f"; {duration({'seconds': seconds})} with what it began from, {' and '.join(names)}" if names else ""
 
 
 def departures(folder: Folder) -> str:

@@ -1,7 +1,9 @@
 """The callbacks of the recipes: what is saved, what is kept, what bounds a gradient."""
 
+import contextlib
 import csv
 import os
+import platform
 import time
 from io import StringIO
 from pathlib import Path
@@ -57,11 +59,12 @@ class Resume(Callback):
 
 
 class History(Callback):
-    """The training curve, one row an epoch, and the seconds of training, both kept across resumed runs."""
+    """The training curve, one row an epoch, the seconds of training and what it ran on, all kept across resumed runs."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.rows: list[dict[str, float]] = []
+        self.parts: list[dict[str, Any]] = []  # a run that went on on another machine has several
         self.seconds = 0.0
         self.started = time.monotonic()
         self.trained = False  # in this process
@@ -71,8 +74,14 @@ class History(Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.started, self.trained = time.monotonic(), True
+        here = machine(trainer)
+        if not self.parts or {key: self.parts[-1].get(key) for key in here} != here:
+            self.parts.append({"epochs": 0, "seconds": 0.0} | here)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.parts[-1]["epochs"] += 1
+        earlier = sum(part["seconds"] for part in self.parts[:-1])
+        self.parts[-1]["seconds"] = round(self.elapsed() - earlier, 1)
         values = {key: round(float(value), 6) for key, value in sorted(trainer.callback_metrics.items())}
         clock = {"epoch": trainer.current_epoch, "step": trainer.global_step, "seconds": round(self.elapsed(), 1)}
         self.rows.append(clock | values)
@@ -85,10 +94,32 @@ class History(Callback):
             write_text(self.path, text.getvalue())
 
     def state_dict(self) -> dict[str, Any]:
-        return {"rows": self.rows, "seconds": self.elapsed()}
+        return {"rows": self.rows, "seconds": self.elapsed(), "parts": self.parts}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.rows, self.seconds = state["rows"], state["seconds"]
+        self.rows, self.seconds, self.parts = state["rows"], state["seconds"], state.get("parts", [])
+
+
+def machine(trainer: L.Trainer) -> dict[str, Any]:
+    """What a run's numbers depend on beside its recipe: processor, precision, versions."""
+    on_gpu = trainer.strategy.root_device.type == "cuda"
+    return {
+        "hardware": torch.cuda.get_device_name() if on_gpu else cpu_name(),
+        "devices": trainer.world_size if on_gpu else torch.get_num_threads(),
+        "precision": str(trainer.precision),
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "lightning": L.__version__,
+    }
+
+
+def cpu_name() -> str:
+    """The processor's model name where Linux tells it."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
 
 
 class AdaptiveClipping(Callback):

@@ -11,7 +11,6 @@ import importlib
 import inspect
 import json
 import os
-import platform
 import shutil
 import signal
 import statistics
@@ -284,39 +283,23 @@ def _fit_one(name: str, recipe: Path, folder: Path, seed: int, overrides: list[s
         shutil.copyfile(recipe, staged / "recipe.yaml")
         if (folder / "history.csv").exists():
             shutil.copyfile(folder / "history.csv", staged / "history.csv")
-        facts = provenance(cli, history.elapsed(), seed, overrides)
+        command = " ".join(["python scripts/train.py", *([f"--seed_everything={seed}"] if seed else []), *overrides])
+        facts = provenance(cli.trainer, history, seed, command)
         (staged / "provenance.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 
-def provenance(cli: Any, seconds: float, seed: int, overrides: list[str]) -> dict[str, Any]:
-    """Where, when and with what a run was made."""
-    import lightning
-    import torch
+def provenance(trainer: Any, history: Any, seed: int, command: str) -> dict[str, Any]:
+    """Where, when and with what a run was made; each part of it, if it went on on another machine."""
+    from zoo.train.callbacks import machine
 
-    trainer = cli.trainer
-    on_gpu = trainer.strategy.root_device.type == "cuda"
-    return {
-        "command": " ".join(["python scripts/train.py", *([f"--seed_everything={seed}"] if seed else []), *overrides]),
+    facts = {
+        "command": command,
         "seed": seed,
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,
-        "seconds": round(seconds, 1),
-        "hardware": torch.cuda.get_device_name() if on_gpu else cpu_name(),
-        "devices": trainer.world_size if on_gpu else torch.get_num_threads(),
-        "precision": str(trainer.precision),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "lightning": lightning.__version__,
+        "seconds": round(history.elapsed(), 1),
     }
-
-
-def cpu_name() -> str:
-    """The processor's model name where Linux tells it."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+    return facts | machine(trainer) | ({"parts": history.parts} if len(history.parts) > 1 else {})
 
 
 def publish(name: str, folders: list[Path], target: Path) -> Path:

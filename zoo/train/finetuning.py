@@ -19,7 +19,6 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Literal
 
 import lightning as L
@@ -340,7 +339,7 @@ def finetune(
                 shutil.copyfile(history.path, staged / "history.csv")
             recipe = recipe_of(learner, paired, base, command, knobs | {"seed": seed}, sizes, counted(module))
             (staged / "recipe.yaml").write_text(recipe, encoding="utf-8")
-            facts = provenance(SimpleNamespace(trainer=runner), history.elapsed(), seed, []) | {"command": command}
+            facts = provenance(runner, history, seed, command)
             (staged / "provenance.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
             entries = measure(staged, module, others, [work.curve("tuned"), work.curve("scratch")])
             cards.write_card(staged)
