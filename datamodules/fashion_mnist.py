@@ -26,6 +26,11 @@ class FashionMNIST(MNIST):
     hub_id: ClassVar[str] = "zalando-datasets/fashion_mnist"
     licence: ClassVar[str] = "MIT"
     licence_note: ClassVar[str] = "Free to use, change and share; keep the notice (Zalando SE)."
+    photographs: ClassVar[str] = (
+        "A photograph makes sense if it shows one piece of clothing, light on a black even ground, upright, filling an about "
+        "square picture. A picture of a shop, on white, has to be inverted first (`PIL.ImageOps.invert`): of anything else the "
+        "model names a class all the same, often with a high probability."
+    )
     homepage: ClassVar[str] = "https://github.com/zalandoresearch/fashion-mnist"
     folder: ClassVar[str] = "FashionMNIST/raw"
     mirrors: ClassVar[tuple[str, ...]] = (

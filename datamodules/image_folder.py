@@ -23,6 +23,7 @@ from datamodules.base import CLI_KEYS, TensorDataModule, fixed_permutation
 from datamodules.files import DataNotFoundError
 from zoo.core.images import Transform
 from zoo.core.pictures import suffixes
+from zoo.core.progress import track
 from zoo.errors import InputError
 
 PARTS = ("train", "val", "test")
@@ -103,7 +104,7 @@ class ImageFolder(TensorDataModule):
     def _read(self, classes: dict[str, list[Path]]) -> tuple[Tensor, Tensor]:
         items = [(path, self.classes.index(name)) for name, paths in classes.items() for path in paths]
         with ThreadPoolExecutor() as pool:  # Pillow decodes outside the interpreter lock
-            images = list(pool.map(self._pixels, [path for path, _ in items]))
+            images = list(track(pool.map(self._pixels, [path for path, _ in items]), "reading images", len(items)))
         if bad := [path.name for (path, _), image in zip(items, images, strict=True) if image is None]:
             names = ", ".join(bad[:5]) + (", …" if len(bad) > 5 else "")
             warnings.warn(

@@ -28,6 +28,11 @@ class MNIST(TensorDataModule):
     hub_id: ClassVar[str] = "ylecun/mnist"
     licence: ClassVar[str] = "CC BY-SA 3.0"
     licence_note: ClassVar[str] = "Attribution, and adaptations of the images under the same licence."
+    photographs: ClassVar[str] = (
+        "A photograph makes sense if it shows one handwritten digit, light on a dark even ground, upright, in the middle, and "
+        "about square. Ink on paper has to be inverted first (`PIL.ImageOps.invert`), and a number cut into its digits: of "
+        "anything else the model names a digit all the same, often with a high probability."
+    )
     homepage: ClassVar[str] = "http://yann.lecun.com/exdb/mnist/"
     folder: ClassVar[str] = "MNIST/raw"
     mirrors: ClassVar[tuple[str, ...]] = (

@@ -8,7 +8,8 @@ class ResumableLoader:
     """Base of loaders whose batches are a pure function of (seed, epoch, number).
 
     A subclass gives `__len__`, and an `__iter__` that makes the batches whose numbers `remaining` yields. Its `__iter__` is a
-    generator: Lightning makes the iterator before it calls `set_epoch`, so nothing may be read before the first next.
+    generator: Lightning makes the iterator before it calls `set_epoch`, so nothing may be read before the first next. Whoever
+    loops without Lightning gets the next epoch with each pass.
     """
 
     batch_sampler = None  # Lightning looks for it beside `sampler`
@@ -28,6 +29,7 @@ class ResumableLoader:
         for number in range(start, len(self)):
             self._position = number + 1
             yield number
+        self.epoch, self._position = self.epoch + 1, 0  # a second pass outside Lightning is another epoch
 
     @property
     def sampler(self) -> Self:

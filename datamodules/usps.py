@@ -32,6 +32,11 @@ class USPS(TensorDataModule):
     licence_note: ClassVar[str] = (
         "Collected by the US Postal Service, passed on freely with textbooks. Cite Hull (1994)."
     )
+    photographs: ClassVar[str] = (
+        "A photograph makes sense if it shows one handwritten digit, light on a dark even ground, upright, in the middle, and "
+        "about square. Ink on paper has to be inverted first (`PIL.ImageOps.invert`), and a number cut into its digits: of "
+        "anything else the model names a digit all the same, often with a high probability."
+    )
     homepage: ClassVar[str] = "https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/multiclass.html#usps"
     files: ClassVar[dict[str, str]] = {"train": "usps/usps.bz2", "test": "usps/usps.t.bz2"}
 

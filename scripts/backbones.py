@@ -20,6 +20,7 @@ from torch import Tensor
 
 import zoo
 from zoo import registry
+from zoo.cli.main import ended
 from zoo.core.allocator import keep_freed_memory
 from zoo.core.classifier import ImageClassifier
 from zoo.core.module import init_arguments
@@ -144,4 +145,4 @@ def main(argv: list[str] | None = None) -> int:
 
 if __name__ == "__main__":
     keep_freed_memory()
-    sys.exit(main())
+    sys.exit(ended(main))

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import zoo
 from datamodules.base import TensorLoader
+from zoo.cli.main import ended
 from zoo.core.files import write_text
 from zoo.paths import CHECKPOINTS
 from zoo.train.callbacks import cpu_name
@@ -211,4 +212,4 @@ if __name__ == "__main__":
 
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
-    sys.exit(main())
+    sys.exit(ended(main))

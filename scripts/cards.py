@@ -8,7 +8,8 @@ A card's own sections, extra.md, are the work of `scripts/figures/`: those that 
 
 import sys
 
+from zoo.cli.main import ended
 from zoo.store.generate import main
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(ended(lambda: main(sys.argv[1:])))

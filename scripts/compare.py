@@ -17,8 +17,10 @@ from typing import Any
 import torch
 
 import zoo
+from zoo.cli.main import ended
 from zoo.core.files import write_text
 from zoo.core.images import save_grid
+from zoo.core.progress import track
 from zoo.errors import InputError, ZooError
 from zoo.index import ModelInfo, models
 from zoo.paths import CHECKPOINTS
@@ -91,7 +93,7 @@ def main() -> int:
         if options.images < 1:
             raise InputError(f"--images must be at least 1, not {options.images}")
         found = generators(options.task, options.data)
-        measured = [measure(info, options.data, options.images) for info in found]
+        measured = [measure(info, options.data, options.images) for info in track(found, "comparing")]
     except ZooError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -106,4 +108,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ended(main))

@@ -7,7 +7,8 @@ python scripts/evaluate.py gcn-cora gat-cora                                # se
 
 import sys
 
+from zoo.cli.main import ended
 from zoo.store.measure import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ended(main))

@@ -10,7 +10,8 @@ result is measured on them, with a confusion matrix, and is a folder that zoo.lo
 
 import sys
 
+from zoo.cli.main import ended
 from zoo.train.finetuning import main
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(ended(lambda: main(sys.argv[1:])))

@@ -15,6 +15,7 @@ from typing import Any
 
 import zoo
 from datamodules.examples import write_example
+from zoo.cli.main import ended
 from zoo.core.allocator import keep_freed_memory
 from zoo.errors import ZooError
 from zoo.paths import ROOT
@@ -87,4 +88,4 @@ def main(argv: list[str] | None = None) -> int:
 
 if __name__ == "__main__":
     keep_freed_memory()
-    sys.exit(main())
+    sys.exit(ended(main))

@@ -11,7 +11,8 @@ others are still published. Interrupted, the same command goes on; what is uncha
 
 import sys
 
+from zoo.cli.main import ended
 from zoo.store.publishing import main
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(ended(lambda: main(sys.argv[1:])))

@@ -9,7 +9,8 @@ was published, within two per cent of the value, and the output says so). Exit c
 
 import sys
 
+from zoo.cli.main import ended
 from zoo.train.reproduce import main
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(ended(lambda: main(sys.argv[1:])))

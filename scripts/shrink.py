@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 
+from zoo.cli.main import ended
 from zoo.errors import InputError, ZooError
 from zoo.store.atomic import replacing
 from zoo.store.cards import write_card
@@ -81,4 +82,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ended(main))

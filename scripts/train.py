@@ -10,7 +10,8 @@ options below is passed to LightningCLI.
 
 import sys
 
+from zoo.cli.main import ended
 from zoo.train.experiment import main
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(ended(lambda: main(sys.argv[1:])))

@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 import zoo
 from datamodules.subset import Subset
 from zoo import registry
+from zoo.cli.main import ended
 from zoo.core.classifier import ImageClassifier
 from zoo.core.files import plain_name, write_json, writing
 from zoo.core.precision import quick_precision
@@ -190,4 +191,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ended(main))

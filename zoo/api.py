@@ -1,13 +1,18 @@
 """The public functions that need torch: load, create, datamodule, verify, evaluate."""
 
+import inspect
 from pathlib import Path
 from typing import Any, overload
 
+import numpy as np
 import torch
 
 from zoo import registry
+from zoo.core.checks import check_keywords
 from zoo.core.module import ZooModule
+from zoo.core.progress import quiet, track
 from zoo.errors import InputError
+from zoo.index import entries, known_as
 from zoo.paths import CHECKPOINTS, names_in
 from zoo.store import folder as checkpoint
 from zoo.store.hub import locate
@@ -26,6 +31,7 @@ def load(
     token: str | None = None,
     cache_dir: str | Path | None = None,
     local_files_only: bool = False,
+    **unknown: Any,
 ) -> ZooModule:
     """A pretrained model in eval mode; its weights' sha256 is checked and every tensor must fit.
 
@@ -38,8 +44,10 @@ def load(
     Raises:
         UnknownNameError: a LookupError with the nearest names.
         CheckpointError: a ValueError for a file that is damaged, doesn't fit, or isn't ours.
-        InputError: a ValueError for an argument that this model can't take.
+        InputError: a ValueError for an argument that this model can't take, or a device that isn't here.
     """
+    refuse_keywords(unknown, load, name)
+    device = usable_device(device)
     folder = locate(name, revision=revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only)
     model = checkpoint.read(folder)
     if num_classes is not None or in_channels is not None:
@@ -52,6 +60,37 @@ def load(
     return model.to(device=device, dtype=dtype)
 
 
+def refuse_keywords(unknown: dict[str, Any], function: Any, name: str | Path) -> None:
+    """Raises InputError for keywords that a function doesn't have, with what may be meant."""
+    if not unknown:
+        return
+    known = [key for key, p in inspect.signature(function).parameters.items() if p.kind is not p.VAR_KEYWORD]
+    entry = entries().get(known_as(str(name)))
+    if entry is not None and (key := next(iter(unknown))) not in known:
+        taken = inspect.signature(registry.architecture(entry.architecture)).parameters
+        if key in taken:
+            raise InputError(
+                f"{entry.name} is trained with its {key}, which can't change: make a fresh one by "
+                f"zoo.create({entry.architecture!r}, {key}={unknown[key]!r:.40})"
+            )
+    check_keywords(unknown, known, f"zoo.{function.__name__}")
+
+
+def usable_device(device: str | torch.device) -> torch.device:
+    """A device that this machine has.
+
+    Raises:
+        InputError: for one that it hasn't, or that torch doesn't know.
+    """
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError, TypeError, ValueError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f'device={device!r} can\'t be used here ({reason:.150}): take "cpu"') from None
+    return found
+
+
 def create(architecture: str, **init: Any) -> ZooModule:
     """A model of an architecture ("resnet18") with fresh weights; `init` are the arguments of its class.
 
@@ -60,15 +99,16 @@ def create(architecture: str, **init: Any) -> ZooModule:
         CheckpointError: for arguments that the architecture doesn't have.
     """
     registry.architecture(architecture)
+    init = {key: value.item() if isinstance(value, np.generic) else value for key, value in init.items()}
     keys = dict.fromkeys(checkpoint.CONFIG_KEYS) | {"architecture": architecture, "init": init}
     return checkpoint.build(keys)
 
 
 @overload
-def verify(name: str | Path) -> dict[str, float]: ...
+def verify(name: str | Path, *, progress: bool = True) -> dict[str, float]: ...
 @overload
-def verify(name: None = None) -> dict[str, dict[str, float]]: ...
-def verify(name: str | Path | None = None) -> dict[str, float] | dict[str, dict[str, float]]:
+def verify(name: None = None, *, progress: bool = True) -> dict[str, dict[str, float]]: ...
+def verify(name: str | Path | None = None, *, progress: bool = True) -> dict[str, float] | dict[str, dict[str, float]]:
     """Check a checkpoint's sha256 and golden tensors in seconds, without data: {output name: largest deviation}.
 
     Without a name, all checkpoints of this machine: {name: {output name: largest deviation}}.
@@ -77,5 +117,6 @@ def verify(name: str | Path | None = None) -> dict[str, float] | dict[str, dict[
         CheckpointError: if anything isn't what was published.
     """
     if name is None:
-        return {each: checkpoint.verify(locate(each)) for each in names_in(CHECKPOINTS)}
+        with quiet(not progress):
+            return {each: checkpoint.verify(locate(each)) for each in track(names_in(CHECKPOINTS), "verifying")}
     return checkpoint.verify(locate(name))

@@ -1,7 +1,9 @@
 """The list of checkpoints: names, facts and metrics, read from the generated index.json. Imports neither torch nor lightning."""
 
 import fnmatch
+import hashlib
 import json
+import struct
 from base64 import b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -63,6 +65,7 @@ class ModelInfo:
     repo: str | None = None
     revision: str | None = None
     data_licence: str = ""
+    classes: str = ""  # digest of the class names in the order of the outputs, see `digest_of`
     verbs: tuple[str, ...] = ()  # what the model can do, a signature each
     metrics: dict[str, Metric] = field(default_factory=dict)
 
@@ -206,7 +209,7 @@ def entries() -> dict[str, ModelInfo]:
             json.loads(INDEX.read_text(encoding="utf-8"))["models"] if INDEX.exists() else {}
         )
         for name, entry in sorted(raw.items()):
-            metrics = [Metric(**m) for m in entry["metrics"]]
+            metrics = [Metric(**{key: tidy(value) for key, value in m.items()}) for m in entry["metrics"]]
             facts = {"name": name, "metrics": {m.key: m for m in metrics}, "verbs": tuple(entry.get("verbs", ()))}
             found[name] = ModelInfo(**{**entry, **facts})
             _check_types(found[name])
@@ -232,11 +235,24 @@ def _check_types(entry: ModelInfo) -> None:
     texts += [text for m in entry.metrics.values() for text in (m.dataset, m.split, m.metric, m.how, m.better)]
     numbers = [entry.parameters, entry.size, *(m.value for m in entry.metrics.values())]
     numbers += [n for m in entry.metrics.values() for n in (m.std, m.mean, m.n_seeds) if n is not None]
-    optional = [entry.repo, entry.revision]
+    optional = [entry.repo, entry.revision, entry.classes]
     if not all(isinstance(text, str) for text in [*texts, *entry.verbs, *(t for t in optional if t is not None)]):
         raise TypeError(f"the entry {entry.name!r:.60} holds something else where a text belongs")
     if not all(isinstance(n, int | float) and not isinstance(n, bool) for n in numbers):
         raise TypeError(f"the entry {entry.name!r:.60} holds something else where a number belongs")
+
+
+def tidy(value: Any) -> Any:
+    """A number that was measured in float32 with no more digits than that has: 0.995 for 0.9950000047683716."""
+    if not isinstance(value, float) or not abs(value) < 3e38 or struct.unpack("f", struct.pack("f", value))[0] != value:
+        return value
+    short = (float(f"{value:.{digits}g}") for digits in range(1, 10))
+    return next((number for number in short if struct.unpack("f", struct.pack("f", number))[0] == value), value)
+
+
+def digest_of(classes: Iterable[str] | None) -> str:
+    """A short digest of class names in their order, by which `zoo verify` knows them; "" for none."""
+    return hashlib.sha256("\0".join(classes).encode()).hexdigest()[:16] if classes else ""
 
 
 def list_models(pattern: str = "*", *, task: str | None = None, dataset: str | None = None) -> list[str]:

@@ -10,6 +10,7 @@ import argparse
 import importlib
 import pkgutil
 import sys
+from collections.abc import Callable
 from io import TextIOWrapper
 from types import ModuleType
 
@@ -21,24 +22,39 @@ from zoo.version import __version__
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command; returns the exit code."""
-    argv = sys.argv[1:] if argv is None else list(argv)
-    for stream in (sys.stdout, sys.stderr):  # a terminal that knows ASCII alone gets escapes, no traceback
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    return ended(lambda: _run(sys.argv[1:] if argv is None else list(argv)))
+
+
+def ended(command: Callable[[], int]) -> int:
+    """The exit code of a command: one line, whatever ends it early."""
     try:
-        verb = verbs().get(argv[0]) if argv else None
-        if verb is not None and hasattr(verb, "main"):
-            return verb.main(argv[1:])
-        options = parser().parse_args(argv)
-        keep_freed_memory()
-        options.run(options)
+        return command()
     except ZooError as error:
         print(f"zoo: {error}", file=sys.stderr)
         return 2
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "memory" not in str(error):
+            raise
+        print("zoo: that takes more memory than there is: ask for less at once", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
+        print("zoo: interrupted; what was finished before is kept", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `zoo list | head`
         sys.stderr.close()
+        return 0
+
+
+def _run(argv: list[str]) -> int:
+    for stream in (sys.stdout, sys.stderr):  # a terminal that knows ASCII alone gets escapes, no traceback
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    verb = verbs().get(argv[0]) if argv else None
+    if verb is not None and hasattr(verb, "main"):
+        return verb.main(argv[1:])
+    options = parser().parse_args(argv)
+    keep_freed_memory()
+    options.run(options)
     return 0
 
 

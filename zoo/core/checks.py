@@ -2,7 +2,9 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
+import numpy as np
 import torch
 
 from zoo.errors import InputError
@@ -14,18 +16,46 @@ def check_count(n: int, what: str = "n") -> int:
     Raises:
         InputError: otherwise.
     """
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+    if not is_whole(n) or n < 1:
         raise InputError(f"{what} must be a whole number of at least 1, not {n!r}")
-    return n
+    return int(n)
+
+
+def is_whole(n: Any) -> bool:
+    """Whether n is a whole number, of Python or of NumPy."""
+    return isinstance(n, int | np.integer) and not isinstance(n, bool)
+
+
+def as_numbers(x: Any, what: str) -> torch.Tensor:
+    """x as a floating-point tensor: a tensor, an array, or nested lists of numbers.
+
+    Raises:
+        InputError: for what holds no numbers, or rows of different lengths.
+    """
+    try:
+        found = torch.as_tensor(x)
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError(f"{what} are numbers in a tensor, an array or lists of one length, not {x!r:.60}") from None
+    if found.is_complex():
+        raise InputError(f"{what} are real numbers, not {found.dtype}")
+    return found if found.is_floating_point() else found.to(torch.get_default_dtype())
 
 
 def seeded_generator(device: torch.device, seed: int | None) -> torch.Generator:
-    """A generator on the device: with a seed always the same draws there, without one fresh draws."""
+    """A generator on the device: with a seed always the same draws there, without one fresh draws.
+
+    Raises:
+        InputError: for a seed that is no whole number.
+    """
     generator = torch.Generator(device)
     if seed is None:
         generator.seed()
     else:
-        generator.manual_seed(seed)
+        if not is_whole(seed) or not -(2**63) <= seed < 2**63:
+            raise InputError(
+                f"seed must be a whole number of at most 63 bits, or None for fresh draws, not {seed!r:.60}"
+            )
+        generator.manual_seed(int(seed))
     return generator
 
 

@@ -112,7 +112,7 @@ class ImageClassifier(ZooModule):
 
     def reset_head(self, num_classes: int) -> None:
         """A fresh head for another number of classes; the embedding stays."""
-        check_count(num_classes, "num_classes")
+        num_classes = check_count(num_classes, "num_classes")
         if num_classes == self.head.out_features:
             return
         biased = self.head.bias is not None
@@ -127,7 +127,7 @@ class ImageClassifier(ZooModule):
 
         On an image whose channels are equal, the changed layer answers as the old one did to a grey image and back.
         """
-        check_count(in_channels, "in_channels")
+        in_channels = check_count(in_channels, "in_channels")
         before = self.hparams.get("in_channels")
         if before is None:
             raise InputError(f"{type(self).__name__} has no argument in_channels: its input can't be replaced")
@@ -251,6 +251,9 @@ class ImageClassifier(ZooModule):
         shape = (4, len(transform.mean), *transform.size)
         generator = torch.Generator().manual_seed(0)
         return {"image": torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)}
+
+    def example(self) -> Tensor | None:
+        return None if self.transform is None else self.transform(self.golden_inputs()["image"])
 
     def golden_outputs(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """The transformed images and their logits: a changed transform shows as clearly as a changed layer."""

@@ -1,6 +1,7 @@
 """From anything that is an image to the tensor a model takes, and from samples to a picture file."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from numbers import Real
@@ -13,15 +14,19 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from zoo.core.checks import check_count
 from zoo.core.files import check_output, writing
 from zoo.core.pictures import array_pixels, pixels_of, read_picture, tensor_pixels
+from zoo.core.progress import track
 from zoo.errors import InputError
 
 ImageLike = str | Path | Image.Image | np.ndarray | Tensor
+Images = ImageLike | Sequence[ImageLike]
 Labels = Tensor | Sequence[int] | int | None  # of conditional models: a class for each image, or one for all
 CHANNELS = {"L": 1, "RGB": 3}
 INTERPOLATIONS = ("bilinear", "bicubic", "nearest", "nearest-exact", "area")
 LARGEST = 4096  # pixels of a side that a network takes
+STRETCH, SHRINK = 2.0, 4.0  # how far a picture's aspect and size may be from the training's before a warning
 LARGE = 4_000_000  # values of a batch from which on channels are resized one by one, to save memory
 
 
@@ -90,10 +95,28 @@ class Transform:
         if isinstance(image, Sequence) and not isinstance(image, str):
             if not len(image):
                 raise InputError("the list of images is empty")
-            return torch.stack([self(one) for one in image])
-        pixels = self.pixels(image).float() / 255  # [..., C, H, W]
-        mean = torch.tensor(list(self.mean)).reshape(-1, 1, 1)
-        return (pixels - mean) / torch.tensor(list(self.std)).reshape(-1, 1, 1)
+            return torch.stack([self(one) for one in track(image, "reading images")])
+        read = _to_uint8(image)
+        self._doubt(read.shape[-2:])
+        pixels = self.pixels(read).float() / 255  # [..., C, H, W]
+        mean, std = (torch.tensor(list(v), device=pixels.device).reshape(-1, 1, 1) for v in (self.mean, self.std))
+        return (pixels - mean) / std
+
+    def _doubt(self, found: Sequence[int]) -> None:
+        """Warn of pictures whose shape or size is far from that of the training."""
+        (height, width), (h, w) = self.size, found
+        stretched, shrunk = (width / height) / (w / h), max(h / height, w / width)
+        if not 1 / STRETCH < stretched < STRETCH:
+            warnings.warn(
+                f"a picture of {w} × {h} pixels is stretched to {width} × {height}: cut out the part that is meant",
+                stacklevel=4,
+            )
+        elif not 1 / SHRINK < shrunk < SHRINK:
+            warnings.warn(
+                f"a picture of {w} × {h} pixels becomes {width} × {height}, the size that the model learnt: it has to show "
+                "one object that fills it, as in the training",
+                stacklevel=4,
+            )
 
     def pixels(self, image: ImageLike) -> Tensor:
         """The same before scaling: uint8 [C, H, W] or [N, C, H, W] at the model's size and mode."""
@@ -138,16 +161,46 @@ def stretch(x: Tensor, percentiles: Sequence[float]) -> Tensor:
         return torch.stack([stretch(one, percentiles) for one in x])
     below = x.flatten().bincount(minlength=256).cumsum(0)  # pixels up to each grey level: no sorting, whatever the size
     low, high = (int((below > p / 100 * (x.numel() - 1)).nonzero()[0]) for p in percentiles)
-    levels = (torch.arange(256) - low) * (255 / max(1, high - low))
+    levels = (torch.arange(256, device="cpu") - low) * (255 / max(1, high - low))
     return levels.round().clamp(0, 255).to(torch.uint8)[x.cpu().long()].to(x.device)
 
 
-def check_images(x: Tensor, shape: Sequence[int]) -> Tensor:
-    """x if it is images [N, *shape] in [0, 1], as generative models take and give them.
+def as_images(x: Images, shape: Sequence[int]) -> Tensor:
+    """A batch of images in [0, 1] from whatever `predict` takes; a single image is a batch of one.
+
+    Float tensors, and float arrays of the model's shape, are taken as they are. Paths, PIL images, bytes and lists of them
+    get the size and the channels of `shape` (C, H, W).
+
+    Raises:
+        InputError: for what is no image.
+    """
+    shape = tuple(shape)
+    if isinstance(x, np.ndarray) and x.dtype.kind == "f" and x.shape[-len(shape) :] == shape:
+        x = torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32))
+    if isinstance(x, Tensor) and x.is_floating_point():
+        return x[None] if x.ndim == len(shape) else x
+    if len(shape) != 3 or shape[0] not in (1, 3):
+        raise InputError(f"images are float tensors [N, {', '.join(map(str, shape))}], not {type(x).__name__}")
+    if isinstance(x, Sequence) and not isinstance(x, str):
+        if not len(x):
+            raise InputError("the list of images is empty")
+        return torch.cat([as_images(one, shape) for one in track(x, "reading images")])
+    found = Transform(shape[1:], "L" if shape[0] == 1 else "RGB", [0.0] * shape[0], [1.0] * shape[0])(x)
+    return found if found.ndim == 4 else found[None]
+
+
+def several(x: Images) -> bool:
+    """Whether `predict` takes x for several images: a list, or a batch of four dimensions."""
+    return isinstance(x, list | tuple) or getattr(x, "ndim", 3) >= 4
+
+
+def check_images(x: Images, shape: Sequence[int]) -> Tensor:
+    """Images [N, *shape] in [0, 1] of what `as_images` takes, as generative models take and give them.
 
     Raises:
         InputError: for another shape, or values that are not in [0, 1].
     """
+    x = as_images(x, shape)
     _check_batch(x, shape, "images")
     if not torch.isfinite(x).all() or x.min() < 0 or x.max() > 1:
         raise InputError("images hold finite values in 0..1")
@@ -197,17 +250,17 @@ def check_labels(labels: Labels, n: int, num_classes: int) -> Tensor:
     return found.long()
 
 
-def check_ends(a: Tensor, b: Tensor, steps: int) -> Tensor:
-    """The two images [2, C, H, W] between which a path of so many steps is to run.
+def check_ends(a: ImageLike, b: ImageLike, steps: int, shape: Sequence[int]) -> Tensor:
+    """The two images [2, *shape] between which a path of so many steps is to run; each is one image, or a batch of one.
 
     Raises:
-        InputError: for images of different shapes, or steps that are no whole number of at least 1.
+        InputError: for anything else, or steps that are no whole number of at least 1.
     """
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise InputError(f"steps must be a whole number of at least 1, not {steps!r}")
-    if a.shape != b.shape or a.ndim != 3:
-        raise InputError(f"interpolate takes two images [C, H, W] of one shape, not {list(a.shape)}, {list(b.shape)}")
-    return torch.stack([a, b])
+    check_count(steps, "steps")
+    start, end = (check_images(image, shape) for image in (a, b))
+    if len(start) != 1 or len(end) != 1:
+        raise InputError(f"interpolate takes two images, not batches of {len(start)} and {len(end)}: take one of each")
+    return torch.cat([start, end])
 
 
 def great_circle(start: Tensor, end: Tensor, steps: int) -> Tensor:
@@ -232,7 +285,7 @@ def _to_uint8(image: ImageLike) -> Tensor:
 
 
 def _grey(x: Tensor) -> Tensor:
-    weights = torch.tensor([0.299, 0.587, 0.114]).reshape(3, 1, 1)  # ITU-R 601, as Pillow
+    weights = torch.tensor([0.299, 0.587, 0.114], device=x.device).reshape(3, 1, 1)  # ITU-R 601, as Pillow
     return (x.float() * weights).sum(-3, keepdim=True).round().to(torch.uint8)
 
 

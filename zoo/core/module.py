@@ -8,7 +8,9 @@ import inspect
 import json
 import logging
 import threading
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,6 +22,9 @@ from zoo.core.batch import inputs_of
 from zoo.core.images import Transform
 from zoo.core.metric import entry
 from zoo.core.own_data import OwnData
+from zoo.core.progress import watched
+from zoo.core.protocols import protocols
+from zoo.core.verbs import hinting
 from zoo.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,14 +32,19 @@ if TYPE_CHECKING:
     from zoo.store.pin import Published
 
 
+VERBS = frozenset(name for protocol in protocols().values() for name in protocol.methods())
+
+
 class _NoAdvertisement(logging.Filter):
-    """Lightning's tips of other products, which it prints with every trainer."""
+    """Lightning's tips of other products, and its notes on accelerators that aren't there, with every trainer."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return "litlogger" not in str(record.msg) and "TPU" not in str(record.msg)
+        return not any(word in str(record.msg) for word in ("litlogger", "litmodels", "TPU", "HPU"))
 
 
 logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_NoAdvertisement())
+for _deprecated in (".*LeafSpec", "`torch.jit.script.* is deprecated", "`isinstance.treespec"):  # by those we depend on
+    warnings.filterwarnings("ignore", _deprecated)
 
 
 class ZooModule(OwnData, L.LightningModule):
@@ -46,11 +56,23 @@ class ZooModule(OwnData, L.LightningModule):
         transform: the evaluation transform that the weights were trained with, or None.
         classes: names of the classes in the order of the logits, or None.
         data: {"name", "init"} of the paired data module, or None.
+        lr: a learning rate in place of the one that `configure_optimizers` says, which Lightning's Tuner sets, or None.
     """
 
     task: ClassVar[str] = "other"
     use: ClassVar[str] = ""  # lines of the card that use `model`; {name} and {data} are filled in
+    lr: float | None = None  # learning rate in place of the optimiser's own; Lightning's Tuner sets it
     larger_is_better: ClassVar[frozenset[str]] = frozenset({"accuracy"})  # of the values that test_step logs
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name, method in list(vars(cls).items()):
+            if (
+                inspect.isfunction(method)
+                and (name in VERBS or hasattr(method, "is_verb"))
+                and not name.startswith("_")
+            ):
+                setattr(cls, name, hinting(method))
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,6 +90,8 @@ class ZooModule(OwnData, L.LightningModule):
         if stage == "fit":
             self.trained_by = threading.get_ident()
             self.train()  # a loaded model is in eval mode, and Lightning would train it so; what is frozen stays frozen
+            if type(self).lr is None and self.lr is not None and self.automatic_optimization:
+                self.configure_optimizers = partial(at_rate, self.configure_optimizers, self.lr)  # type: ignore[method-assign]
         data = getattr(self.trainer, "datamodule", None)
         preprocess, classes = getattr(data, "preprocess", None), getattr(data, "classes", None)
         if stage == "fit" and preprocess:
@@ -76,6 +100,11 @@ class ZooModule(OwnData, L.LightningModule):
 
     def teardown(self, stage: str) -> None:
         self.trained_by = None
+        if isinstance(configured := self.__dict__.get("configure_optimizers"), partial) and configured.func is at_rate:
+            before = configured.args[0]  # of the class, or what LightningCLI has put there
+            del self.configure_optimizers
+            if getattr(before, "__func__", None) is not type(self).configure_optimizers:
+                self.configure_optimizers = before  # type: ignore[method-assign]
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Train on after a verb such as `predict`, which a callback may have called and which leaves eval mode."""
@@ -114,6 +143,22 @@ class ZooModule(OwnData, L.LightningModule):
         """Outputs for `golden_inputs`, deterministic; `zoo.verify` compares them with the stored ones."""
         return {"output": self(inputs["input"])}
 
+    @property
+    def example_input_array(self) -> Any:
+        """Inputs that `forward` takes, which summaries, loggers of graphs and exporters ask for; None if it isn't known yet."""
+        return self._example_input_array if self._example_input_array is not None else self.example()
+
+    @example_input_array.setter
+    def example_input_array(self, example: Any) -> None:
+        self._example_input_array = example
+
+    def example(self) -> Any:
+        """The example where nobody has set one: the golden inputs, in the order of `forward`'s arguments."""
+        try:
+            return tuple(self.golden_inputs().values())
+        except (InputError, NotImplementedError):
+            return None
+
     def preview(self, path: Path) -> Path | None:
         """Draw the picture that the card shows; None if the architecture has none."""
         return None
@@ -123,7 +168,8 @@ class ZooModule(OwnData, L.LightningModule):
 
         The default runs `test_step` and turns every logged "test/..." value into an entry.
         """
-        trainer = L.Trainer(devices=1, logger=False, enable_checkpointing=False, enable_model_summary=False)
+        quiet = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False}
+        trainer = L.Trainer(devices=1, enable_progress_bar=watched(), **quiet)  # type: ignore[arg-type]
         with torch.inference_mode():
             results = trainer.test(self, datamodule=data, verbose=False)[0]
         how = f"Lightning Trainer.test, whole test split, one device, {str(self.dtype).removeprefix('torch.')}"
@@ -252,7 +298,41 @@ class ZooModule(OwnData, L.LightningModule):
                 yield self.get_submodule(name), name
 
 
+def at_rate(configure: Callable[[], Any], lr: float) -> Any:
+    """What `configure` gives to Lightning, with the highest of all learning rates at `lr` and the others in proportion."""
+    found = configure()
+    parts = found if isinstance(found, tuple | list) else [found]
+    flat = [item for part in parts for item in (part if isinstance(part, tuple | list) else [part])]
+    optimizers: list[Any] = []
+    schedulers: list[Any] = []
+    for item in flat:
+        for value in item.values() if isinstance(item, dict) else [item]:
+            inner = value.get("scheduler") if isinstance(value, dict) else value
+            if isinstance(inner, torch.optim.Optimizer):
+                optimizers.append(inner)
+            elif hasattr(inner, "base_lrs"):
+                schedulers.append(inner)
+    factor = lr / max(
+        group.get("initial_lr", group["lr"]) for optimizer in optimizers for group in optimizer.param_groups
+    )
+    for group in (group for optimizer in optimizers for group in optimizer.param_groups):
+        group["lr"] *= factor
+        if "initial_lr" in group:
+            group["initial_lr"] *= factor
+    for scheduler in schedulers:
+        scheduler.base_lrs = [base * factor for base in scheduler.base_lrs]
+    return found
+
+
 def init_arguments(module: Any) -> dict[str, Any]:
     """The arguments a module was made with, as plain JSON values; LightningCLI adds keys of its own to hparams."""
     known = inspect.signature(type(module)).parameters
-    return json.loads(json.dumps({key: value for key, value in module.hparams.items() if key in known}))
+    found = {key: value for key, value in module.hparams.items() if key in known}
+    return json.loads(json.dumps(found, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    """A number of NumPy or of a tensor as Python's own."""
+    if not hasattr(value, "item"):
+        raise TypeError(f"{type(value).__name__} can't stand in config.json")
+    return value.item()

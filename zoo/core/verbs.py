@@ -6,6 +6,7 @@ disturbed, since a copy answers.
 """
 
 import functools
+import inspect
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -14,6 +15,8 @@ from typing import Any, ParamSpec, TypeVar, cast
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+
+from zoo.core.checks import check_keywords
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -50,12 +53,38 @@ def looking(model: nn.Module) -> Iterator[torch.dtype]:
     for module in training:
         module.training = False
     dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+    odd = {dtype, torch.get_default_dtype()} != {torch.float32}
     try:
-        with torch.no_grad(), Follow(dtype) if {dtype, torch.get_default_dtype()} != {torch.float32} else nullcontext():
+        with torch.no_grad(), _usual_device(), Follow(dtype) if odd else nullcontext():
             yield dtype
     finally:
         for module in training:
             module.training = True
+
+
+def _usual_device() -> Any:
+    """The CPU as torch's default device, wherever a program has put it: models say where else their tensors go."""
+    return nullcontext() if torch.get_default_device().type == "cpu" else torch.device("cpu")
+
+
+def hinting(method: Callable[P, R]) -> Callable[P, R]:
+    """A method that answers a mistyped keyword, or one of another library, with the one that is meant.
+
+    Raises:
+        InputError: in place of Python's TypeError for a keyword that the method doesn't have.
+    """
+
+    @functools.wraps(method)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(*args, **kwargs)
+        except TypeError:
+            taken = list(inspect.signature(method).parameters.values())[1:]
+            if not any(p.kind is p.VAR_KEYWORD for p in taken):
+                check_keywords(kwargs, [p.name for p in taken], f"{type(args[0]).__name__}.{method.__name__}")
+            raise
+
+    return run
 
 
 class Follow(TorchFunctionMode):

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zoo.core.checks import is_whole
 from zoo.core.module import ZooModule
 from zoo.errors import InputError
 from zoo.explain import cams, counterfactual, gradients, lime, occlusion, shapley
@@ -129,7 +130,7 @@ def explain(
         MissingExtraError: without captum.
     """
     name, chosen = method_named(method)
-    if samples is not None and (isinstance(samples, bool) or not isinstance(samples, int) or samples < 1):
+    if samples is not None and (not is_whole(samples) or samples < 1):
         raise InputError(f"samples must be a whole number of at least 1, not {samples!r}")
     if (several := _several(model, x)) is not None:
         targets = target if isinstance(target, list | tuple | Tensor) else [target] * len(several)

@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.nn import functional as F
 
+from zoo.core.checks import is_whole
 from zoo.errors import InputError
 from zoo.explain.explanation import check_output, encoded, paint, write_whole
 from zoo.explain.gradients import captum, quietly
@@ -110,7 +111,7 @@ def attack(
         raise InputError(f"there is no attack {method!r}: choose one of {', '.join(METHODS)}")
     if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 < epsilon <= 255:
         raise InputError(f"epsilon is in 255ths, above 0 and at most 255, not {epsilon!r}")
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+    if not is_whole(steps) or steps < 1:
         raise InputError(f"steps must be a whole number of at least 1, not {steps!r}")
     found = image_subject(model, image)
     if method != "one-pixel" and not found.differentiable:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zoo.core.checks import is_whole
 from zoo.errors import InputError, MissingExtraError
 
 Predict = Callable[[np.ndarray], Any]
@@ -181,8 +182,6 @@ def check_rows(data: Any, feature: int | None = None) -> np.ndarray:
         raise InputError(f"data is rows of numbers [N, F] with at least one row, not {list(rows.shape)}")
     if not np.isfinite(rows).all():
         raise InputError("the data hold NaN or infinite values: clean them before the call")
-    if feature is not None and (
-        isinstance(feature, bool) or not isinstance(feature, int) or not 0 <= feature < rows.shape[1]
-    ):
+    if feature is not None and (not is_whole(feature) or not 0 <= feature < rows.shape[1]):
         raise InputError(f"feature must be a whole number in 0..{rows.shape[1] - 1}, not {feature!r}")
     return rows

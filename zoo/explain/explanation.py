@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from zoo.core.checks import is_whole
 from zoo.errors import InputError
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
@@ -92,7 +93,7 @@ class Explanation:
         Raises:
             InputError: if k is no whole number of at least 1.
         """
-        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+        if not is_whole(k) or k < 1:
             raise InputError(f"k must be a whole number of at least 1, not {k!r}")
         flat, names = self._parts()
         order = flat.abs().argsort(descending=True, stable=True)[:k].tolist()

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from zoo.core.checks import is_whole
 from zoo.errors import IncompleteError, InputError, MissingExtraError
 
 Function = Callable[[Tensor], Tensor]
@@ -89,7 +90,7 @@ def integrated_gradients(
     """
     if rule not in RULES:
         raise InputError(f"rule is one of {', '.join(RULES)}, not {rule!r}")
-    if steps is not None and (isinstance(steps, bool) or not isinstance(steps, int) or steps < 1):
+    if steps is not None and (not is_whole(steps) or steps < 1):
         raise InputError(f"the number of steps must be a whole number of at least 1, not {steps!r}")
     tool = captum().IntegratedGradients(f)
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from zoo.core.classifier import ImageClassifier
+from zoo.core.progress import track
 from zoo.errors import InputError
 
 
@@ -63,5 +64,5 @@ def check_features(features: Tensor, *, least: int = 2) -> Tensor:
 def _batches(model: ImageClassifier, images: Tensor, batch_size: int):
     if model.transform is None:
         raise InputError(f"{model.name or type(model).__name__} has no transform: load it with zoo.load")
-    for x in images.split(batch_size):
+    for x in track(images.split(batch_size), "measuring"):
         yield model.transform(x.cpu()).to(model.device)

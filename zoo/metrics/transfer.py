@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from zoo.core.checks import is_whole
 from zoo.core.classifier import ImageClassifier
 from zoo.core.metric import entry
 from zoo.core.precision import quick_autocast
@@ -53,7 +54,7 @@ def knn(z: Any, y: Any, test_z: Any, test_y: Any, *, k: int = NEIGHBOURS) -> flo
         InputError: as `linear_probe`, or for a k that isn't in 1..N.
     """
     z, y, test_z, test_y = _checked(z, y, test_z, test_y)
-    if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= len(z):
+    if not is_whole(k) or not 1 <= k <= len(z):
         raise InputError(f"k must be a whole number from 1 to the {len(z)} embeddings, not {k!r}")
     z, found = F.normalize(z, dim=1), []
     for queries in F.normalize(test_z, dim=1).split(500):

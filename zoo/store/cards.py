@@ -18,7 +18,7 @@ from zoo import registry
 from zoo.core.files import write_text
 from zoo.core.protocols import verbs_of
 from zoo.errors import CheckpointError
-from zoo.index import INDEX
+from zoo.index import INDEX, digest_of
 from zoo.paths import CHECKPOINTS, names_in
 from zoo.store.folder import read_config
 from zoo.store.hub import locate
@@ -71,6 +71,7 @@ class Folder:
             "verbs": verbs_of(registry.architecture(self.config["architecture"])),
             "paper": self.words.get("paper", ""),
             "summary": self.words.get("summary", ""),
+            **({"classes": digest_of(self.config["classes"])} if self.config["classes"] else {}),
             "metrics": [{key: metric[key] for key in keys if key in metric} for metric in self.metrics],
             **read_pin(self.path, self.config["weights"]["sha256"]),
         }
@@ -131,6 +132,10 @@ def card(folder: Folder) -> str:
         parts.append("![preview](preview.png)\n")
     parts.append(f"{folder.words.get('summary', '').strip()}\n")
     parts.append(f"## Use\n\n```python\n{snippet(folder)}\n```\n")
+    if folder.config["task"] == "image-classification" and (
+        fit := getattr(_data_class(folder.dataset), "photographs", "")
+    ):
+        parts.append(f"{fit}\n")
     parts.append(f"## Measured\n\n{metric_table(folder.metrics)}\n")
     root = " --root FOLDER" if folder.dataset == "image-folder" else ""
     parts.append(

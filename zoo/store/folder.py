@@ -32,6 +32,7 @@ from zoo.core.files import is_plain, parse_json, plain_name, read_bounded
 from zoo.core.images import Transform
 from zoo.core.module import ZooModule, init_arguments
 from zoo.errors import CheckpointError, InputError, ZooError
+from zoo.index import digest_of, entries
 from zoo.store import int8
 from zoo.store.atomic import check_writable, replacing, settle
 from zoo.store.guard import bounded
@@ -330,13 +331,26 @@ def run_golden(model: ZooModule, inputs: dict[str, Tensor]) -> dict[str, Tensor]
     return {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
 
 
+def _check_classes(folder: Path, config: dict[str, Any]) -> None:
+    entry = entries().get(config["name"] or "")
+    if entry is None or not entry.classes or entry.sha256 != config["weights"]["sha256"]:
+        return
+    if digest_of(config["classes"]) != entry.classes:
+        raise CheckpointError(
+            f"{folder.name}: config.json names the classes otherwise, or in another order, than the published {entry.name}: "
+            "its answers would bear wrong names"
+        )
+
+
 def verify(folder: Path) -> dict[str, float]:
     """Largest deviation of each golden output from the stored one, relative to the output's scale.
 
     Raises:
-        CheckpointError: if the weights' hash is wrong or an output deviates by more than `GOLDEN_TOLERANCE`.
+        CheckpointError: if the weights' hash is wrong, an output deviates by more than `GOLDEN_TOLERANCE`, or the weights are
+            those of a published model whose classes have other names.
     """
     model = read(folder)
+    _check_classes(folder, read_config(folder))
     stored = read_tensors(folder / "golden.safetensors")
     inputs = {key.removeprefix("in/"): value for key, value in stored.items() if key.startswith("in/")}
     try:

@@ -18,6 +18,7 @@ from zoo import registry
 from zoo.core.allocator import keep_freed_memory
 from zoo.core.checks import check_keywords
 from zoo.core.files import write_json
+from zoo.core.progress import quiet
 from zoo.errors import InputError, UnknownNameError, ZooError
 from zoo.store import folder as checkpoint
 from zoo.store.hub import locate
@@ -66,12 +67,20 @@ def _made(name: str, init: dict[str, Any]) -> L.LightningDataModule:
         raise InputError(f"the data module {name} can't be made with {values}: {error}") from None
 
 
-def evaluate(name: str | Path, data: L.LightningDataModule | None = None) -> list[dict[str, Any]]:
-    """Measure the published metrics again, on the full test split: a list of metric entries as in metrics.json."""
+def evaluate(
+    name: str | Path, data: L.LightningDataModule | None = None, *, progress: bool = True
+) -> list[dict[str, Any]]:
+    """Measure the published metrics again, on the full test split: a list of metric entries as in metrics.json.
+
+    Args:
+        data: in place of the data module that the weights were trained with.
+        progress: show how far it is, on standard error.
+    """
     folder = locate(name)
     model = checkpoint.read(folder)
     data = data if data is not None else datamodule(str(name))
-    return model.measure(data) if getattr(data, "own", False) else model.evaluate(data)
+    with quiet(not progress):
+        return model.measure(data) if getattr(data, "own", False) else model.evaluate(data)
 
 
 def main(argv: list[str] | None = None) -> int:

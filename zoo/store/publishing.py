@@ -30,13 +30,14 @@ def main(argv: list[str]) -> int:
     if bool(options.names) == options.all:
         parser.error("name the checkpoints to publish, or --all of them")
 
+    from zoo.core.progress import track
     from zoo.paths import CHECKPOINTS, names_in
     from zoo.store.pin import write_pin
     from zoo.store.publish import publish
 
     known = names_in(CHECKPOINTS)
     failed = 0
-    for name in options.names or known:
+    for name in track(options.names or known, "publishing"):
         try:
             if name not in known and "/" not in name:
                 raise UnknownNameError("checkpoint", name, known)

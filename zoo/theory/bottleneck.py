@@ -17,6 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from zoo.core.checks import is_whole
 from zoo.errors import InputError
 from zoo.theory.arrays import Numbers, distribution
 
@@ -75,7 +76,7 @@ def trace(
     kept = p.sum(1) > 0
     joint = p[kept][:, p.sum(0) > 0]
     count = len(p) if clusters is None else clusters
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+    if not is_whole(count) or count < 1:
         raise InputError(f"clusters must be a whole number of at least 1, not {clusters!r}")
     px, py = joint.sum(1), joint.sum(0)
     y_given_x = joint / px[:, None]

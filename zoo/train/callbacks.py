@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import math
 import os
 import platform
 import time
@@ -11,10 +12,11 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, ProgressBar, TQDMProgressBar
 from torch.optim import Optimizer
 
 from zoo.core.files import sync, write_text
+from zoo.core.progress import bar, watched
 from zoo.errors import InputError
 
 
@@ -120,6 +122,36 @@ def cpu_name() -> str:
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
+
+
+class LogLines(ProgressBar):
+    """The progress of a training whose output goes to a file: one plain line a minute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown: Any = None
+
+    def disable(self) -> None: ...
+
+    def enable(self) -> None: ...
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        steps = trainer.estimated_stepping_batches
+        if trainer.is_global_zero:
+            self.shown = bar("training", int(steps) if math.isfinite(steps) else None)
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any, **__: Any) -> None:
+        if self.shown is not None:
+            self.shown.update(trainer.global_step - self.shown.n)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self.shown is not None:
+            self.shown.close()
+
+
+def training_bar(refresh_rate: int) -> ProgressBar:
+    """Lightning's bar where somebody looks, lines in a log."""
+    return TQDMProgressBar(refresh_rate=refresh_rate) if watched() else LogLines()
 
 
 class AdaptiveClipping(Callback):

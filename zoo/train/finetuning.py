@@ -24,7 +24,7 @@ from typing import Any, Literal
 import lightning as L
 import torch
 import yaml
-from lightning.pytorch.callbacks import BaseFinetuning, TQDMProgressBar
+from lightning.pytorch.callbacks import BaseFinetuning
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 from torch.optim import Optimizer
@@ -40,7 +40,7 @@ from zoo.core.module import ZooModule, init_arguments
 from zoo.errors import InputError, MissingExtraError, ZooError
 from zoo.store import atomic, cards
 from zoo.store import folder as checkpoint
-from zoo.train.callbacks import History, KeepBest, Resume
+from zoo.train.callbacks import History, KeepBest, Resume, training_bar
 from zoo.train.experiment import provenance
 from zoo.train.schedule import WarmupDecay
 
@@ -173,7 +173,7 @@ def fit(
     if mode == "head":
         zoo_module(model).freeze("backbone")
     shown = (trainer or {}).get("enable_progress_bar", True)
-    bars = [TQDMProgressBar(refresh_rate=5)] if shown else []
+    bars = [training_bar(5)] if shown else []
     if model.automatic_optimization:
         if not lr > 0 or not 0 < layer_decay <= 1:
             raise InputError(f"lr must be above 0 and layer_decay in (0, 1], not {lr!r} and {layer_decay!r}")

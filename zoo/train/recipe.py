@@ -11,7 +11,7 @@ from typing import Any, Literal
 import lightning as L
 from lightning.fabric.utilities.cloud_io import _load as read_saved
 from lightning.pytorch.accelerators import CPUAccelerator
-from lightning.pytorch.callbacks import Callback, ProgressBar, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_info
 from torch.optim import Optimizer
@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 from zoo.core.module import ZooModule
 from zoo.core.precision import bfloat16_is_slow
 from zoo.errors import InputError
-from zoo.train.callbacks import History, Resume
+from zoo.train.callbacks import History, Resume, training_bar
 from zoo.train.schedule import WarmupDecay
 
 
@@ -79,7 +79,7 @@ class RecipeCLI(LightningCLI):
                 "num_sanity_val_steps": 0,
                 "log_every_n_steps": 50,
                 "use_distributed_sampler": False,  # the loaders shard themselves
-                "callbacks": [TQDMProgressBar(refresh_rate=20), *callbacks],
+                "callbacks": [training_bar(20), *callbacks],
             },
         )
 

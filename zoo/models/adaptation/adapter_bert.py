@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from datamodules.formats.words import pad
-from zoo.core.checks import check_count
+from zoo.core.checks import check_count, is_whole
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.core.verbs import verb
@@ -78,7 +78,7 @@ class AdapterBERT(ZooModule):
         super().__init__()
         self.save_hyperparameters()
         check_count(num_classes, "num_classes")
-        if isinstance(bottleneck, bool) or not isinstance(bottleneck, int) or bottleneck < 0:
+        if not is_whole(bottleneck) or bottleneck < 0:
             raise InputError(f"bottleneck is a whole number of at least 0, not {bottleneck!r}")
         self.base, self.context = base, context
         self.bert = BERT(vocab_size, context, layers=layers, heads=heads, width=width, tokenizer=tokenizer)
@@ -182,10 +182,16 @@ class AdapterBERT(ZooModule):
         """Let a person's own texts be cut into this model's pieces, with a fresh read-out where the classes are others."""
         self.bring_pieces(data)
         if self.head.out_features != len(data.classes):
-            self.take_fresh(num_classes=len(data.classes))
+            self.reset_head(len(data.classes))
         elif self.classes is not None and self.classes != list(data.classes):
             self.head.reset_parameters()
         self.classes = list(data.classes)
+
+    def reset_head(self, num_classes: int) -> None:
+        """A fresh read-out for another number of classes."""
+        if check_count(num_classes, "num_classes") != self.head.out_features:
+            self.take_fresh(num_classes=int(num_classes))
+            self.classes = None
 
     def from_scratch(self) -> None:
         """A language model with random weights learns along."""

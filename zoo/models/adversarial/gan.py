@@ -24,9 +24,10 @@ from torch.nn import functional as F
 
 from zoo.core.batch import images_of, labelled
 from zoo.core.checks import check_count, seeded_generator
-from zoo.core.images import Labels, check_labels, save_grid
+from zoo.core.images import Images, Labels, check_images, check_labels, save_grid
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
+from zoo.core.progress import track
 from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.adversarial.networks import MLPDiscriminator, MLPGenerator
@@ -131,16 +132,15 @@ class GAN(ZooModule):
             raise InputError("the codes hold NaN or infinite values")
         labels = self._checked(labels, len(z))
         images = []
-        for start in range(0, len(z), batch_size):
+        for start in track(range(0, len(z), batch_size), "drawing"):
             part = None if labels is None else labels[start : start + batch_size]
             images.append(self(z[start : start + batch_size].to(self.device), part))
         return ((torch.cat(images).float() + 1) / 2).clamp(0, 1)
 
     @verb
-    def discriminate(self, x: Tensor, *, labels: Labels = None) -> Tensor:
+    def discriminate(self, x: Images, *, labels: Labels = None) -> Tensor:
         """What the discriminator says of images x [N, C, H, W] in [0, 1], [N]: larger is more real."""
-        if x.ndim != 4 or tuple(x.shape[1:]) != self.image_shape:
-            raise InputError(f"images are [N, {', '.join(map(str, self.image_shape))}], not {list(x.shape)}")
+        x = check_images(x, self.image_shape)
         return self.discriminator(2 * x.to(self.device) - 1, self._told(self._checked(labels, len(x))))
 
     # The game: what a subclass changes -------------------------------------------------------------------------------
@@ -191,6 +191,18 @@ class GAN(ZooModule):
             self.untoggle_optimizer(generator)
             self.update_average()
         self.log_train(**found)
+
+    @torch.no_grad()
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """What the discriminator says of real images and of the averaged generator's; the noise is the same in every epoch."""
+        real, told = 2 * images_of(batch) - 1, self._told(labelled(batch)[1] if self.num_classes else None)
+        z = torch.randn(len(real), self.latent_dim, generator=torch.Generator().manual_seed(batch_idx)).to(self.device)
+        of_real, of_fake = (
+            self.discriminator(real, told).float(),
+            self.discriminator(self.average(z, told), told).float(),
+        )
+        found = {"critic_loss": self.critic_loss(of_real, of_fake), "real": of_real.mean(), "fake": of_fake.mean()}
+        self.log_dict({f"val/{key}": value for key, value in found.items()}, batch_size=len(real))
 
     def after_critic_step(self) -> None:
         """What happens to the discriminator's weights after each of its steps."""

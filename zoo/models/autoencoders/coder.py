@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zoo.core.checks import check_count
-from zoo.core.images import Labels, save_grid
+from zoo.core.images import Images, Labels, as_images, save_grid, several
 from zoo.core.module import ZooModule
 from zoo.core.verbs import verb
 from zoo.errors import InputError
@@ -61,9 +61,9 @@ class Coder(ZooModule):
     # Verbs -----------------------------------------------------------------------------------------------------------
 
     @verb
-    def encode(self, x: Tensor) -> Tensor:
-        """Codes [N, latent_dim] of images [N, C, H, W] in [0, 1]."""
-        self.check_images(x)
+    def encode(self, x: Images) -> Tensor:
+        """Codes [N, latent_dim] of images [N, C, H, W] in [0, 1], or of whatever `predict` takes: paths, PIL images, arrays."""
+        x = self.check_images(x)
         return self.codes(x.to(self.device))
 
     @verb
@@ -72,30 +72,38 @@ class Coder(ZooModule):
         self.check_codes(z)
         return self.pixels(z.to(self.device)).clamp(0, 1)
 
-    def reconstruct(self, x: Tensor) -> Tensor:
+    def reconstruct(self, x: Images) -> Tensor:
         """Images after a round through their codes."""
         return self.decode(self.encode(x))
 
-    def interpolate(self, a: Tensor, b: Tensor, *, steps: int = 8) -> Tensor:
+    def interpolate(self, a: Images, b: Images, *, steps: int = 8) -> Tensor:
         """A path from image a to image b on the straight line between their codes, both ends included.
 
-        Two images [C, H, W] give [steps, C, H, W]; two batches of one length give [N, steps, C, H, W].
+        Two images, such as [C, H, W], give [steps, C, H, W]; two batches of one length give [N, steps, C, H, W].
 
         Raises:
             InputError: for images or batches of different shapes.
         """
-        check_count(steps, "steps")
-        if a.shape != b.shape or a.ndim not in (3, 4):
-            raise InputError(
-                "interpolate takes two images [C, H, W] or two batches [N, C, H, W] of one length, "
-                f"not {list(a.shape)} and {list(b.shape)}"
-            )
-        pairs = (a[None], b[None]) if a.ndim == 3 else (a, b)
+        pairs = self.check_pairs(a, b, steps)
         start, end = self.encode(pairs[0]), self.encode(pairs[1])
         share = torch.linspace(0, 1, steps, device=start.device)[:, None]
         path = start[:, None] * (1 - share) + end[:, None] * share  # [N, steps, latent_dim]
         images = self.decode(path.flatten(0, 1)).reshape(len(path), steps, *self.image_shape)
-        return images[0] if a.ndim == 3 else images
+        return images if several(a) else images[0]
+
+    def check_pairs(self, a: Images, b: Images, steps: int) -> tuple[Tensor, Tensor]:
+        """The beginnings and the ends [N, C, H, W] of paths of so many steps.
+
+        Raises:
+            InputError: for images of another shape, batches of different lengths, or steps below 1.
+        """
+        check_count(steps, "steps")
+        start, end = self.check_images(a), self.check_images(b)
+        if len(start) != len(end) or several(a) != several(b):
+            raise InputError(
+                f"interpolate takes two images or two batches of one length, not {len(start)} and {len(end)} images"
+            )
+        return start, end
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
@@ -121,12 +129,14 @@ class Coder(ZooModule):
             return torch.rand(n, *self.image_shape, generator=torch.Generator().manual_seed(0))
         return sample_split(dataset)[0][:n].float() / 255
 
-    def check_images(self, x: Tensor) -> None:
-        """Raise InputError for what isn't a batch of images of this model."""
+    def check_images(self, x: Images) -> Tensor:
+        """Images [N, C, H, W] of what `as_images` takes; raises InputError for what isn't images of this model."""
+        x = as_images(x, self.image_shape)
         if x.ndim != 4 or tuple(x.shape[1:]) != self.image_shape:
             raise InputError(f"images are [N, {', '.join(map(str, self.image_shape))}], not {list(x.shape)}")
         if not x.is_floating_point() or not torch.isfinite(x).all() or (len(x) and (x.min() < 0 or x.max() > 1)):
             raise InputError("images hold finite floating-point values in 0..1: divide bytes by 255")
+        return x
 
     def check_codes(self, z: Tensor) -> None:
         """Raise InputError for codes of another width or with values that aren't finite."""

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from zoo.blocks.dense import Activation, activation_of
 from zoo.core.checks import check_count, seeded_generator
-from zoo.core.images import Labels, check_ends, check_labels
+from zoo.core.images import ImageLike, Images, Labels, check_ends, check_labels
 from zoo.core.protocols import REQUIRED
 from zoo.core.verbs import verb
 from zoo.errors import InputError
@@ -81,9 +81,9 @@ class CVAE(VAE):
     # Verbs: those of VAE, with labels --------------------------------------------------------------------------------
 
     @verb
-    def encode(self, x: Tensor, *, labels: Labels = REQUIRED) -> Tensor:  # type: ignore[override]
+    def encode(self, x: Images, *, labels: Labels = REQUIRED) -> Tensor:  # type: ignore[override]
         """Posterior means [N, latent_dim] of images of these classes."""
-        self.check_images(x)
+        x = self.check_images(x)
         return self.posterior(x.to(self.device), self._checked(labels, len(x)))[0]
 
     @verb
@@ -92,19 +92,19 @@ class CVAE(VAE):
         self.check_codes(z)
         return self._decoded(z.to(self.device), self._checked(labels, len(z)))
 
-    def reconstruct(self, x: Tensor, *, labels: Labels = REQUIRED) -> Tensor:  # type: ignore[override]
+    def reconstruct(self, x: Images, *, labels: Labels = REQUIRED) -> Tensor:  # type: ignore[override]
         """Images of these classes after a round through their codes."""
         return self.decode(self.encode(x, labels=labels), labels=labels)
 
     def interpolate(  # type: ignore[override]
-        self, a: Tensor, b: Tensor, *, steps: int = 8, labels: tuple[int, int] | None = None
+        self, a: ImageLike, b: ImageLike, *, steps: int = 8, labels: tuple[int, int] | None = None
     ) -> Tensor:
         """A path [steps, C, H, W] between images a and b [C, H, W] of one class, through their codes.
 
         Args:
             labels: (class, class) of a and b, which must be equal: there is nothing between two classes.
         """
-        images = check_ends(a, b, steps)
+        images = check_ends(a, b, steps, self.image_shape)
         if labels is None or len(labels) != 2 or labels[0] != labels[1]:
             raise InputError(f"interpolate takes labels=(k, k), the one class of both images, not {labels!r}")
         y = torch.full((2,), int(labels[0]))

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from zoo.core.batch import images_of
 from zoo.core.checks import check_count, seeded_generator
-from zoo.core.images import save_grid
+from zoo.core.images import Images, save_grid
 from zoo.core.metric import entry
 from zoo.core.verbs import verb
 from zoo.errors import InputError
@@ -105,9 +105,9 @@ class PPCA(Coder):
         return (self.pixels(z) + self.variance.sqrt() * noise).clamp(0, 1)
 
     @verb
-    def log_prob(self, x: Tensor) -> Tensor:
+    def log_prob(self, x: Images) -> Tensor:
         """Exact log density of images [N, C, H, W] in nats, float64 [N]."""
-        self.check_images(x)
+        x = self.check_images(x)
         return self.log_density(x.to(self.device).flatten(1).double())
 
     def log_density(self, x: Tensor) -> Tensor:

@@ -27,9 +27,10 @@ from torch.nn import functional as F
 from zoo.blocks.dense import Activation, dense
 from zoo.core.batch import images_of, labelled
 from zoo.core.checks import check_count, seeded_generator
-from zoo.core.images import save_grid
+from zoo.core.images import Images, save_grid
 from zoo.core.metric import entry
 from zoo.core.precision import quick_autocast
+from zoo.core.progress import track
 from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.autoencoders.coder import Coder, importance_weighted, refuse_labels, split_images
@@ -129,15 +130,15 @@ class VAE(Coder):
         return torch.randn(check_count(n), self.latent_dim, device=self.device, generator=generator)
 
     @verb
-    def elbo(self, x: Tensor, *, seed: int | None = None, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def elbo(self, x: Images, *, seed: int | None = None, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The bound's two terms for images x, each [N] in nats: log-likelihood (one draw of z) and KL; their difference
         is below log p(x) if x is binary."""
-        self.check_images(x)
+        x = self.check_images(x)
         return self.terms(x.to(self.device), self._checked(labels, len(x)), seeded_generator(self.device, seed))
 
     @verb
     def log_prob(
-        self, x: Tensor, *, samples: int = 5000, seed: int | None = None, labels: Tensor | None = None
+        self, x: Images, *, samples: int = 5000, seed: int | None = None, labels: Tensor | None = None
     ) -> Tensor:
         """Importance-weighted lower bound on log p(x) of binary images x, [N] in nats.
 
@@ -146,13 +147,13 @@ class VAE(Coder):
         Raises:
             InputError: for images that aren't binary (see `binarize`), or `samples` below 1.
         """
-        self.check_images(x)
+        x = self.check_images(x)
         if ((x != 0) & (x != 1)).any():
             raise InputError("this is a likelihood of binary images: draw them by model.binarize(x, seed=…)")
         labels = self._checked(labels, len(x))
         generator = seeded_generator(self.device, seed)
         bounds = []
-        for start in range(0, len(x), 64):
+        for start in track(range(0, len(x), 64), "measuring"):
             part = x[start : start + 64].to(self.device)
             told = None if labels is None else labels[start : start + 64]
             mean, log_var = self.posterior(part, told)
@@ -160,9 +161,9 @@ class VAE(Coder):
             bounds.append(importance_weighted(draw, samples, max(1, 2048 // len(part))))
         return torch.cat(bounds) if bounds else x.new_zeros(0)
 
-    def binarize(self, x: Tensor, *, seed: int | None = None) -> Tensor:
+    def binarize(self, x: Images, *, seed: int | None = None) -> Tensor:
         """Draw binary pixels with the grey values' probabilities; the same seed gives the same ones."""
-        self.check_images(x)
+        x = self.check_images(x)
         return self._coins(x, seeded_generator(x.device, seed))
 
     # Training --------------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from zoo.blocks.dense import Activation, dense
 from zoo.core.batch import labelled
 from zoo.core.checks import check_count
 from zoo.core.classifier import ImageClassifier
+from zoo.core.images import Images
 from zoo.core.metric import entry
 from zoo.core.verbs import verb
 from zoo.errors import InputError
@@ -78,8 +79,11 @@ class VIB(ImageClassifier):
         return {"mean": mean, "log_var": log_var, "embedding": z}
 
     @verb
-    def encode(self, x: Tensor) -> Tensor:
-        """Mean codes [N, latent_dim] of transformed images."""
+    def encode(self, x: Images) -> Tensor:
+        """Mean codes [N, latent_dim] of transformed images, or of whatever else `predict` takes: paths, PIL images, bytes."""
+        if not isinstance(x, Tensor) or not x.is_floating_point():
+            x = self._ready_transform()(x)
+        x = x if x.ndim == 4 else x[None]
         return self.posterior(x.to(self.device))[0]
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:

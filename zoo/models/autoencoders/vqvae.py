@@ -24,8 +24,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from zoo.blocks.dense import Activation, dense
 from zoo.core.batch import images_of
 from zoo.core.checks import check_count, seeded_generator
-from zoo.core.images import save_grid
+from zoo.core.images import Images, save_grid, several
 from zoo.core.metric import Better, entry
+from zoo.core.progress import track
 from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.autoencoders.coder import Coder, refuse_labels, split_images
@@ -160,26 +161,18 @@ class VQVAE(Coder):
         if not temperature > 0:
             raise InputError(f"temperature must be above 0, not {temperature!r}")
         generator = seeded_generator(self.device, seed)
-        parts = [min(1000, n - start) for start in range(0, n, 1000)]
+        parts = track([min(1000, n - start) for start in range(0, n, 1000)], "drawing")
         return torch.cat([self.decode(self.prior.draw(part, generator, temperature)) for part in parts])
 
     @verb
-    def interpolate(self, a: Tensor, b: Tensor, *, steps: int = 8) -> Tensor:
+    def interpolate(self, a: Images, b: Images, *, steps: int = 8) -> Tensor:
         """As in Coder, on the line between the encoder's vectors, rounded to the codebook at each step."""
-        check_count(steps, "steps")
-        if a.shape != b.shape or a.ndim not in (3, 4):
-            raise InputError(
-                "interpolate takes two images [C, H, W] or two batches [N, C, H, W] of one length, "
-                f"not {list(a.shape)} and {list(b.shape)}"
-            )
-        pairs = (a[None], b[None]) if a.ndim == 3 else (a, b)
-        for side in pairs:
-            self.check_images(side)
+        pairs = self.check_pairs(a, b, steps)
         start, end = (self.encoder(side.to(self.device)) for side in pairs)  # [N, L, D]
         share = torch.linspace(0, 1, steps, device=start.device)[:, None, None]
         path = self.codebook.nearest(start[:, None].lerp(end[:, None], share))  # [N, steps, L]
         images = self.decode(path.flatten(0, 1)).reshape(len(path), steps, *self.image_shape)
-        return images[0] if a.ndim == 3 else images
+        return images if several(a) else images[0]
 
     def check_codes(self, z: Tensor) -> None:
         if z.ndim != 2 or z.shape[1] != self.latent_dim or z.is_floating_point():
@@ -283,7 +276,7 @@ class Prior(nn.Module):
     def draw(self, n: int, generator: torch.Generator, temperature: float) -> Tensor:
         """n sentences, word by word."""
         words = torch.zeros(n, len(self.places), dtype=torch.long, device=self.places.device)
-        for place in range(len(self.places)):
+        for place in track(range(len(self.places)), "drawing"):
             logits = self(words)[:, place].float() / temperature
             words[:, place] = torch.multinomial(logits.softmax(1), 1, generator=generator)[:, 0]
         return words

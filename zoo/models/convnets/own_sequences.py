@@ -3,6 +3,7 @@
 from statistics import fmean
 from typing import Any
 
+from zoo.core.checks import check_count
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 
@@ -13,10 +14,16 @@ class LearnsOwnSequences(ZooModule):
     def adapt_to(self, data: Any) -> None:
         """A fresh last layer where the factors are others."""
         if self.hparams["num_classes"] != len(data.classes):
-            self.take_fresh(num_classes=len(data.classes))
+            self.reset_head(len(data.classes))
         elif self.classes != list(data.classes):
             self.head.reset_parameters()  # type: ignore[operator, union-attr]
         self.classes = list(data.classes)
+
+    def reset_head(self, num_classes: int) -> None:
+        """A fresh last layer for another number of factors."""
+        if check_count(num_classes, "num_classes") != self.hparams["num_classes"]:
+            self.take_fresh(num_classes=int(num_classes))
+            self.classes = None
 
     def measure(self, data: Any) -> list[dict[str, Any]]:
         """Area under the ROC curve on held-out sequences and their shuffles, mean over the factors, and the loss."""

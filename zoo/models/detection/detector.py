@@ -199,6 +199,10 @@ class Detector(ZooModule):
         smooth = F.interpolate(coarse, (height, width), mode="bilinear", align_corners=False)
         return {"input": smooth} if self.transform is None else {"image": (smooth * 255).round().to(torch.uint8)}
 
+    def example(self) -> Tensor:
+        inputs = self.golden_inputs()
+        return inputs["input"] if "input" in inputs else self._ready_transform()(inputs["image"])
+
     def golden_outputs(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """The transformed images and the maps: a changed transform shows as clearly as a changed layer."""
         x = inputs["input"] if "input" in inputs else self._ready_transform()(inputs["image"])

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from zoo.core.batch import labelled
 from zoo.core.checks import check_count, seeded_generator
 from zoo.core.images import check_labels, save_grid
+from zoo.core.progress import track
 from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.diffusion.ddpm import DDPM
@@ -163,7 +164,7 @@ class ConditionalDDPM(DDPM):
             raise InputError(f"eta lies in 0..1, not {eta!r}")
         generator = seeded_generator(self.device, seed)
         images = []
-        for start in range(0, n, batch_size):
+        for start in track(range(0, n, batch_size), "drawing"):
             part = None if wanted is None else wanted[start : start + batch_size]
             x = torch.randn(min(batch_size, n - start), *self.image_shape, device=self.device, generator=generator)
             *_, x = self.trajectory(
@@ -205,7 +206,8 @@ class ConditionalDDPM(DDPM):
         """All states of the reverse process from noise x [N, C, H, W], first to last, in the scale [-1, 1]."""
         generator = generator or seeded_generator(self.device, None)
         denoise = self._denoise_at(labels, guidance)
-        return list(named_sampler(sampler)(denoise, x, self.schedule, steps, eta, generator))
+        states = named_sampler(sampler)(denoise, x, self.schedule, steps, eta, generator)
+        return list(track(states, "drawing", steps))
 
     # Training --------------------------------------------------------------------------------------------------------
 

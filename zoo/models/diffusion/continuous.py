@@ -13,8 +13,9 @@ from torch import Tensor
 
 from zoo.blocks.ode import CALLS, hutchinson, integrate, integrate_density, solver
 from zoo.core.checks import check_count, seeded_generator
-from zoo.core.images import check_codes, check_ends, great_circle
+from zoo.core.images import ImageLike, Images, check_codes, check_ends, great_circle
 from zoo.core.metric import entry
+from zoo.core.progress import track
 from zoo.core.verbs import verb
 from zoo.models.diffusion.image_generator import ImageGenerator
 
@@ -68,26 +69,26 @@ class ContinuousModel(ImageGenerator):
     def trajectory(self, z: Tensor, *, steps: int = 25, method: str = "heun") -> list[Tensor]:
         """The states of the ODE from noise z to data, in the scale [-1, 1]."""
         z = check_codes(z, self.image_shape).to(self.device)
-        return list(integrate(self.velocity, z, self.times(steps), method))
+        return list(track(integrate(self.velocity, z, self.times(steps), method), "drawing", steps))
 
     def decode(self, z: Tensor, *, steps: int = 25, method: str = "heun") -> Tensor:
         """Images [N, C, H, W] in [0, 1] of codes z."""
         return ((self.trajectory(z, steps=steps, method=method)[-1] + 1) / 2).clamp(0, 1)
 
     @verb
-    def encode(self, x: Tensor, *, steps: int = 25, method: str = "heun") -> Tensor:
+    def encode(self, x: Images, *, steps: int = 25, method: str = "heun") -> Tensor:
         """The noise that the ODE turns into images x in [0, 1]."""
         state = 2 * self.check_images(x) - 1
         *_, z = integrate(self.velocity, state, self.times(steps, backwards=True), method)
         return z
 
-    def interpolate(self, a: Tensor, b: Tensor, *, steps: int = 8) -> Tensor:
-        """A path [steps, C, H, W] from image a to image b [C, H, W], along the great circle between their codes."""
-        start, end = self.encode(check_ends(a, b, steps)).flatten(1)
+    def interpolate(self, a: ImageLike, b: ImageLike, *, steps: int = 8) -> Tensor:
+        """A path [steps, C, H, W] from image a to image b, along the great circle between their codes."""
+        start, end = self.encode(check_ends(a, b, steps, self.image_shape)).flatten(1)
         return self.decode(great_circle(start, end, steps).reshape(steps, *self.image_shape))
 
     @verb
-    def log_prob(self, x: Tensor, *, steps: int = 25, method: str = "rk4", seed: int = 0) -> Tensor:
+    def log_prob(self, x: Images, *, steps: int = 25, method: str = "rk4", seed: int = 0) -> Tensor:
         """A bound on the log-probability of 8-bit images x in [0, 1], [N], in nats, estimated with one draw each.
 
         Two draws are behind it, the dequantisation and the probe of the divergence: its mean over images is what to quote.
@@ -106,16 +107,18 @@ class ContinuousModel(ImageGenerator):
         log_noise = -0.5 * (z.square() + math.log(2 * math.pi)).flatten(1).sum(1)
         return log_noise + integral + x[0].numel() * (math.log(2) - math.log(LEVELS))
 
-    def bits_per_dim(self, x: Tensor, *, steps: int = 25, method: str = "rk4", seed: int = 0) -> Tensor:
+    def bits_per_dim(self, x: Images, *, steps: int = 25, method: str = "rk4", seed: int = 0) -> Tensor:
         """−log₂ P(x)/D of the same bound, [N]."""
-        return -self.log_prob(x, steps=steps, method=method, seed=seed) / (x[0].numel() * math.log(2))
+        return -self.log_prob(x, steps=steps, method=method, seed=seed) / (math.prod(self.image_shape) * math.log(2))
 
     def evaluate(self, data: Any) -> list[dict[str, Any]]:
         """Sample quality of the default sampler, and bits per dimension along the ODE."""
         entries = super().evaluate(data)
         x = data.tensors("test")[0][:EVALUATED].float() / 255
         steps, method = 25, "rk4"
-        bits = torch.cat([self.bits_per_dim(part, steps=steps, method=method).cpu() for part in x.split(125)]).double()
+        bits = torch.cat(
+            [self.bits_per_dim(part, steps=steps, method=method).cpu() for part in track(x.split(125), "measuring")]
+        ).double()
         error = (bits.std() / len(bits) ** 0.5).item()
         how = (
             f"upper bound: first {EVALUATED:,} 8-bit test images, standard error over them {error:.2g}, uniform "
@@ -126,6 +129,9 @@ class ContinuousModel(ImageGenerator):
 
     def golden_inputs(self) -> dict[str, Tensor]:
         return {"z": torch.randn(2, *self.image_shape, generator=torch.Generator().manual_seed(0))}
+
+    def example(self) -> tuple[Tensor, Tensor]:
+        return self.golden_inputs()["z"], torch.full((2,), (self.noise_time + self.data_time) / 2)
 
     def golden_outputs(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """The field halfway, and what two steps make of noise."""

@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from zoo.core.checks import check_count, seeded_generator
 from zoo.core.images import save_grid
 from zoo.core.metric import entry
+from zoo.core.progress import track
 from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.diffusion.cfg import ConditionalDDPM
@@ -199,7 +200,7 @@ class ControlNet(ConditionalDDPM):
         hints = self.check_control(control, n)
         generator = seeded_generator(self.device, seed)
         images = []
-        for start in range(0, n, batch_size):
+        for start in track(range(0, n, batch_size), "drawing"):
             part = slice(start, start + batch_size)
             hint, told = hints[part], None if wanted is None else wanted[part]
             x = torch.randn(len(hint), *self.image_shape, device=self.device, generator=generator)
@@ -209,7 +210,8 @@ class ControlNet(ConditionalDDPM):
                 return self.denoise_controlled(x, at, hint, told, weight)
 
             with torch.no_grad():
-                *_, x = named_sampler(sampler)(denoise, x, self.schedule, steps, eta, generator)
+                states = named_sampler(sampler)(denoise, x, self.schedule, steps, eta, generator)
+                *_, x = track(states, "drawing", steps)
             images.append(x)
         return ((torch.cat(images) + 1) / 2).clamp(0, 1)
 

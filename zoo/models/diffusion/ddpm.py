@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from zoo.core.checks import seeded_generator
-from zoo.core.images import check_codes, check_ends, great_circle
+from zoo.core.images import ImageLike, Images, check_codes, check_ends, great_circle
+from zoo.core.progress import track
 from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.diffusion.image_generator import ImageGenerator
@@ -141,10 +142,11 @@ class DDPM(ImageGenerator):
     ) -> list[Tensor]:
         """All states of the reverse process from noise x [N, C, H, W], first to last, in the scale [-1, 1]."""
         generator = generator or seeded_generator(self.device, None)
-        return list(named_sampler(sampler)(self._denoise_at(), x, self.schedule, steps, eta, generator))
+        states = named_sampler(sampler)(self._denoise_at(), x, self.schedule, steps, eta, generator)
+        return list(track(states, "drawing", steps))
 
     @verb
-    def encode(self, x: Tensor, *, steps: int = 100) -> Tensor:
+    def encode(self, x: Images, *, steps: int = 100) -> Tensor:
         """The noise that deterministic DDIM would turn into images x [N, C, H, W] in [0, 1]: DDIM run backwards."""
         z = 2 * self.check_images(x) - 1
         times = self.schedule.steps(steps)[::-1]
@@ -159,9 +161,9 @@ class DDPM(ImageGenerator):
         z = check_codes(z, self.image_shape).to(self.device)
         return ((self.trajectory(z, sampler="ddim", steps=steps)[-1] + 1) / 2).clamp(0, 1)
 
-    def interpolate(self, a: Tensor, b: Tensor, *, steps: int = 8) -> Tensor:
-        """A path [steps, C, H, W] from image a to image b [C, H, W], along the great circle between their codes."""
-        start, end = self.encode(check_ends(a, b, steps)).flatten(1)
+    def interpolate(self, a: ImageLike, b: ImageLike, *, steps: int = 8) -> Tensor:
+        """A path [steps, C, H, W] from image a to image b, along the great circle between their codes."""
+        start, end = self.encode(check_ends(a, b, steps, self.image_shape)).flatten(1)
         return self.decode(great_circle(start, end, steps).reshape(steps, *self.image_shape))
 
     # Training --------------------------------------------------------------------------------------------------------

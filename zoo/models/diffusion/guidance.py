@@ -23,6 +23,7 @@ from zoo.core.checks import check_count, seeded_generator
 from zoo.core.images import check_labels
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
+from zoo.core.progress import track
 from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.diffusion.ddpm import DDPM
@@ -206,10 +207,11 @@ def sample_guided(
     model.eval()
     classifier.eval()
     generator, images = seeded_generator(model.device, seed), []
-    for part in labels.to(model.device).split(batch_size):
+    for part in track(labels.to(model.device).split(batch_size), "drawing"):
         x = torch.randn(len(part), *model.image_shape, device=model.device, generator=generator)
         with torch.no_grad():
             denoise = guided_denoise(model, classifier, part, strength)
-            *_, x = named_sampler(sampler)(denoise, x, model.schedule, steps, 0.0, generator)
+            states = named_sampler(sampler)(denoise, x, model.schedule, steps, 0.0, generator)
+            *_, x = track(states, "drawing", steps)
         images.append(x)
     return ((torch.cat(images) + 1) / 2).clamp(0, 1)

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from zoo.core.batch import images_of
 from zoo.core.checks import check_count, seeded_generator
-from zoo.core.images import check_images, save_grid
+from zoo.core.images import Images, check_images, save_grid
 from zoo.core.module import ZooModule
 from zoo.core.precision import quick_autocast
+from zoo.core.progress import track
 from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.diffusion.unet import UNet
@@ -76,15 +77,16 @@ class ImageGenerator(ZooModule):
         if labels is not None:
             raise InputError(f"{self.name or 'this model'} is unconditional: it takes no labels")
         generator = seeded_generator(self.device, seed)
-        images = [draw(min(batch_size, n - start), generator) for start in range(0, n, batch_size)]
+        starts = track(range(0, n, batch_size), "drawing")
+        images = [draw(min(batch_size, n - start), generator) for start in starts]
         return ((torch.cat(images) + 1) / 2).clamp(0, 1)
 
     def noise(self, count: int, generator: torch.Generator | None) -> Tensor:
         """Standard normal noise in the shape of images."""
         return torch.randn(count, *self.image_shape, device=self.device, generator=generator)
 
-    def check_images(self, x: Tensor) -> Tensor:
-        """Images on the model's device.
+    def check_images(self, x: Images) -> Tensor:
+        """Images on the model's device, of what `as_images` takes.
 
         Raises:
             InputError: for another shape, or values that are not in [0, 1].

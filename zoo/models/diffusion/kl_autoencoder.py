@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from zoo.core.batch import images_of
 from zoo.core.checks import seeded_generator
-from zoo.core.images import check_codes, check_images, save_grid
+from zoo.core.images import Images, check_codes, check_images, save_grid
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.core.verbs import verb
@@ -109,7 +109,7 @@ class KLAutoencoder(ZooModule):
         return mu, log_var.clamp(-20, 10)
 
     @verb
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Images) -> Tensor:
         """Mean codes of images in [0, 1]."""
         return self.posterior(2 * check_images(x, self.image_shape).to(self.device) - 1)[0].float()
 
@@ -119,7 +119,7 @@ class KLAutoencoder(ZooModule):
         z = check_codes(z, self.latent_shape)
         return ((self.decoder(z.to(self.device)).float() + 1) / 2).clamp(0, 1)
 
-    def reconstruct(self, x: Tensor) -> Tensor:
+    def reconstruct(self, x: Images) -> Tensor:
         """Images in [0, 1] through the code and back."""
         return self.decode(self.encode(x))
 

@@ -22,6 +22,9 @@ import math
 import torch
 from torch import Tensor, nn
 
+from zoo.core.checks import is_whole
+from zoo.core.images import Images
+from zoo.core.progress import track
 from zoo.errors import InputError
 from zoo.models.diffusion.image_generator import ImageGenerator
 from zoo.models.diffusion.kl_autoencoder import KLAutoencoder
@@ -66,7 +69,7 @@ class LatentDiffusion(ImageGenerator):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        if isinstance(clusters, bool) or not isinstance(clusters, int) or clusters < 0:
+        if not is_whole(clusters) or clusters < 0:
             raise InputError(f"clusters is a whole number from 0 on, not {clusters!r}")
         self.image_shape, self.source = tuple(image_shape), autoencoder
         self.autoencoder = KLAutoencoder(image_shape, autoencoder_width, latent_channels=latent_channels)
@@ -124,7 +127,7 @@ class LatentDiffusion(ImageGenerator):
 
     # Verbs -----------------------------------------------------------------------------------------------------------
 
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Images) -> Tensor:
         """Codes of variance one of images [N, C, H, W] in [0, 1]."""
         return self.autoencoder.encode(self.check_images(x)) / self.scale
 
@@ -162,7 +165,7 @@ class LatentDiffusion(ImageGenerator):
                 return self.denoise(z, torch.full((len(z),), t, device=z.device), cluster)
 
             with torch.no_grad():
-                *_, z = run(denoise_at, z, self.schedule, steps, eta, generator)
+                *_, z = track(run(denoise_at, z, self.schedule, steps, eta, generator), "drawing", steps)
                 return 2 * self.decode(z) - 1
 
         return self.draw_images(n, seed, labels, batch_size, draw)

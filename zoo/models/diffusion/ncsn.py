@@ -26,6 +26,7 @@ from zoo.core.batch import inputs_of
 from zoo.core.checks import check_count, seeded_generator
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
+from zoo.core.progress import track
 from zoo.core.verbs import verb
 from zoo.models.diffusion.image_generator import ImageGenerator, steps_of
 from zoo.models.diffusion.schedule import spread_times
@@ -65,7 +66,8 @@ class ScoreModel(ZooModule):
     def trajectory(self, x: Tensor, *, steps: int, generator: torch.Generator | None = None) -> list[Tensor]:
         """The states of annealed Langevin dynamics from x at the end of each level, and the last one denoised."""
         generator = generator or seeded_generator(self.device, None)
-        states = list(annealed_langevin(self.score, x, self.sigmas, steps, generator))
+        levels = annealed_langevin(self.score, x, self.sigmas, steps, generator)
+        states = list(track(levels, "drawing", len(self.sigmas)))
         clean = states[-1] + self.sigmas[-1] ** 2 * self.score(states[-1], len(self.sigmas) - 1)
         return [*states, clean]
 

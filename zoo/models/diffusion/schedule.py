@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from zoo.core.checks import is_whole
 from zoo.errors import InputError
 
 Shape = Literal["linear", "cosine"]
@@ -69,7 +70,7 @@ class NoiseSchedule(nn.Module):
         Raises:
             InputError: unless 1 <= count <= T.
         """
-        if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= len(self):
+        if not is_whole(count) or not 1 <= count <= len(self):
             raise InputError(f"steps must be a whole number from 1 to {len(self)}, not {count!r}")
         return [round(len(self) * (1 - i / count)) - 1 for i in range(count)]
 

@@ -17,6 +17,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from zoo.core.checks import is_whole
 from zoo.errors import InputError
 
 Score = Callable[[Tensor], Tensor]
@@ -98,7 +99,7 @@ def annealed_langevin(
         score: the score of points at a level, the number of an entry of sigmas.
         steps: Langevin steps at each level; their size follows σ² by `step_ratio`.
     """
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+    if not is_whole(steps) or steps < 1:
         raise InputError(f"steps, at each noise level, must be a whole number of at least 1, not {steps!r}")
     ratio = step_ratio(sigmas, steps)
     for level, sigma in enumerate(sigmas.tolist()):

@@ -30,8 +30,9 @@ import torch
 from torch import Tensor
 
 from zoo.blocks.ode import integrate
-from zoo.core.checks import check_count
+from zoo.core.checks import check_count, is_whole
 from zoo.core.images import check_codes
+from zoo.core.progress import track
 from zoo.core.verbs import verb
 from zoo.errors import InputError, UnknownNameError
 from zoo.models.diffusion.continuous import ContinuousModel
@@ -173,7 +174,7 @@ class ScoreSDE(ContinuousModel):
         """
         if sampler not in self.samplers:
             raise UnknownNameError("sampler", sampler, self.samplers)
-        if not isinstance(corrections, int) or corrections < 0 or not 0 < snr < math.inf:
+        if not is_whole(corrections) or corrections < 0 or not 0 < snr < math.inf:
             raise InputError(
                 f"corrections is a whole number from 0 on and snr above 0, not {corrections!r} and {snr!r}"
             )
@@ -183,7 +184,8 @@ class ScoreSDE(ContinuousModel):
             z = self.noise(count, generator)
             if sampler == "ode":
                 return self.trajectory(z, steps=steps)[-1]
-            *_, x = self.reverse_sde(z, steps, generator, corrections=corrections if sampler == "pc" else 0, snr=snr)
+            states = self.reverse_sde(z, steps, generator, corrections=corrections if sampler == "pc" else 0, snr=snr)
+            *_, x = track(states, "drawing", steps)
             return x
 
         return self.draw_images(n, seed, labels, batch_size, draw)

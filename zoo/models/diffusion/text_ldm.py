@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from zoo.core.checks import check_count, seeded_generator
 from zoo.core.images import save_grid
 from zoo.core.metric import entry
+from zoo.core.progress import track
 from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.diffusion.captions import DIGITS, LENGTH, PAD, VOCABULARY, adjectives, describe, shorten, tokens_of
@@ -178,7 +179,7 @@ class TextLatentDiffusion(LatentDiffusion):
     ) -> Tensor:
         """The same for ids [n, LENGTH]."""
         run, generator, images = named_sampler(sampler), seeded_generator(self.device, seed), []
-        for start in range(0, n, batch_size):
+        for start in track(range(0, n, batch_size), "drawing"):
             part = None if tokens is None else tokens[start : start + batch_size]
 
             def denoise(z: Tensor, t: int, part: Tensor | None = part) -> Tensor:
@@ -188,7 +189,7 @@ class TextLatentDiffusion(LatentDiffusion):
 
             count = min(batch_size, n - start)
             z = torch.randn(count, *self.latent_shape, device=self.device, generator=generator)
-            *_, z = run(denoise, z, self.schedule, steps, eta, generator)
+            *_, z = track(run(denoise, z, self.schedule, steps, eta, generator), "drawing", steps)
             images.append(self.decode(z))
         return torch.cat(images)
 

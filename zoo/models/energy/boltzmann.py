@@ -19,11 +19,12 @@ from typing import Any, ClassVar
 
 import lightning as L
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from zoo.core.batch import inputs_of
-from zoo.core.checks import check_count, seeded_generator
-from zoo.core.images import Labels, save_grid
+from zoo.core.checks import check_count, is_whole, seeded_generator
+from zoo.core.images import Labels, as_images, save_grid
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.core.verbs import verb
@@ -84,7 +85,7 @@ class Boltzmann(ZooModule):
         self.save_hyperparameters()
         self.image_shape = tuple(check_count(size, "each of image_shape") for size in image_shape)
         self.visible = math.prod(self.image_shape)
-        if isinstance(hidden, bool) or not isinstance(hidden, int) or hidden < 0:
+        if not is_whole(hidden) or hidden < 0:
             raise InputError(f"hidden must be a whole number of at least 0, not {hidden!r}")
         units = self.visible + hidden
         if units > LARGEST:
@@ -126,9 +127,11 @@ class Boltzmann(ZooModule):
     # Verbs -----------------------------------------------------------------------------------------------------------
 
     @verb
-    def log_prob(self, x: Tensor) -> Tensor:
-        """Exact log p(x) [N] in nats of binary images."""
-        return self(x)
+    def log_prob(self, x: Any) -> Tensor:
+        """Exact log p(x) [N] in nats of binary images [N, C, H, W] or [N, pixels], or of pictures of so many pixels."""
+        if isinstance(x, Tensor) or not isinstance(x, str | Path | Image.Image):
+            return self(x)
+        return self(as_images(x, self.image_shape))
 
     @verb
     def energy(self, s: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from torch.nn import functional as F
 
 from zoo.core.batch import images_of
 from zoo.core.checks import check_count, seeded_generator
+from zoo.core.images import Images
 from zoo.core.metric import entry
 from zoo.core.verbs import verb
 from zoo.errors import InputError
@@ -85,7 +86,7 @@ class DBN(Coder):
     # Verbs -----------------------------------------------------------------------------------------------------------
 
     @verb
-    def elbo(self, x: Tensor, *, samples: int = 10, seed: int | None = None) -> Tensor:
+    def elbo(self, x: Images, *, samples: int = 10, seed: int | None = None) -> Tensor:
         """The variational bound on log p(x) [N] in nats of binary images, its mean over `samples` upward passes.
 
         The bound holds for the stored log Z of the top machine, which is itself an estimate.
@@ -93,7 +94,7 @@ class DBN(Coder):
         Raises:
             InputError: for images that aren't binary, or a model whose log Z was never estimated.
         """
-        self.check_images(x)
+        x = self.check_images(x)
         if ((x != 0) & (x != 1)).any():
             raise InputError("this is a likelihood of binary images: round them, or draw pixels by their grey value")
         if not self.log_partition[1].isfinite():

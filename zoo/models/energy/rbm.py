@@ -25,8 +25,9 @@ from torch.nn import functional as F
 
 from zoo.core.batch import images_of
 from zoo.core.checks import check_count, seeded_generator
-from zoo.core.images import save_grid
+from zoo.core.images import Images, save_grid
 from zoo.core.metric import entry
+from zoo.core.progress import track
 from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.autoencoders.coder import Coder, refuse_labels, split_images
@@ -129,8 +130,9 @@ class RBM(Coder):
         return self.machine.gibbs(start, check_count(steps, "steps"), generator)[1].reshape(-1, *self.image_shape)
 
     @verb
-    def free_energy(self, x: Tensor) -> Tensor:
+    def free_energy(self, x: Images) -> Tensor:
         """F(x) [N] in nats of binary images [N, C, H, W] (or [N, pixels]): −log p(x) up to log Z."""
+        x = x if isinstance(x, Tensor) and x.ndim == 2 else self.check_images(x)
         x = x.reshape(len(x), -1).to(self.device, self.dtype)
         if x.shape[1] != self.num_pixels:
             raise InputError(f"images have {self.num_pixels} pixels, not {x.shape[1]}")
@@ -139,7 +141,7 @@ class RBM(Coder):
         return self.machine.free_energy(x)
 
     @verb
-    def log_prob(self, x: Tensor) -> Tensor:
+    def log_prob(self, x: Images) -> Tensor:
         """log p(x) [N] in nats of binary images, with the stored AIS estimate of log Z: an estimate, not a bound.
 
         Raises:
@@ -149,9 +151,9 @@ class RBM(Coder):
             raise InputError("log Z is unknown: estimate it once by model.estimate_log_partition()")
         return -self.free_energy(x) - self.log_partition[0]
 
-    def binarize(self, x: Tensor, *, seed: int | None = None) -> Tensor:
+    def binarize(self, x: Images, *, seed: int | None = None) -> Tensor:
         """Draw binary pixels with the grey values' probabilities; the same seed gives the same ones."""
-        self.check_images(x)
+        x = self.check_images(x)
         return coins(x, seeded_generator(x.device, seed))
 
     def estimate_log_partition(
@@ -241,7 +243,7 @@ class RBM(Coder):
         """Pixel means of `times` states of each chain, `apart` sweeps from each other: [chains · times, C, H, W]."""
         generator, found = seeded_generator(self.device, 0), []
         v = coins(self.base_rate.sigmoid().expand(chains, -1), generator)
-        for time in range(times):
+        for time in track(range(times), "drawing"):
             v, mean = self.machine.gibbs(v, apart if time else burn_in, generator)
             found.append(mean)
         return torch.cat(found).reshape(-1, *self.image_shape)

@@ -18,9 +18,10 @@ from torch import Tensor
 
 from zoo.core.batch import images_of
 from zoo.core.checks import check_count, seeded_generator
-from zoo.core.images import check_codes, check_ends, check_images, great_circle, save_grid
+from zoo.core.images import ImageLike, Images, check_codes, check_ends, check_images, great_circle, save_grid
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
+from zoo.core.progress import track
 from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.flows.bijections import Bijection, standard_normal
@@ -83,19 +84,19 @@ class ImageFlow(ZooModule):
     # Verbs -----------------------------------------------------------------------------------------------------------
 
     @verb
-    def log_prob(self, x: Tensor, *, samples: int = 1) -> Tensor:
+    def log_prob(self, x: Images, *, samples: int = 1) -> Tensor:
         """A lower bound on the log-probability of 8-bit images in nats, [N], from `samples` draws of u; it tightens."""
         check_count(samples, "samples")
         x = self._check(x)
         draws = torch.stack([self.estimate(x) for _ in range(samples)])  # [samples, N]
         return draws.logsumexp(0) - math.log(samples) - self.dim * math.log(LEVELS)
 
-    def bits_per_dim(self, x: Tensor, *, samples: int = 1) -> Tensor:
+    def bits_per_dim(self, x: Images, *, samples: int = 1) -> Tensor:
         """An upper bound on −log₂ P(x)/D, [N]."""
         return -self.log_prob(x, samples=samples) / (self.dim * math.log(2))
 
     @verb
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Images) -> Tensor:
         """Codes z [N, D] of images, from the middle of each grey level."""
         x = self._check(x)
         return self(self.dequantise(x, 0.5)[0])[0]
@@ -130,11 +131,11 @@ class ImageFlow(ZooModule):
             raise InputError(f"temperature must be 0 or more, not {temperature!r}")
         generator = seeded_generator(self.device, seed)
         z = temperature * self.prior_sample(n, generator)
-        return torch.cat([self.decode(part) for part in z.split(batch_size)])
+        return torch.cat([self.decode(part) for part in track(z.split(batch_size), "drawing")])
 
-    def interpolate(self, a: Tensor, b: Tensor, *, steps: int = 8) -> Tensor:
+    def interpolate(self, a: ImageLike, b: ImageLike, *, steps: int = 8) -> Tensor:
         """A path [steps, C, H, W] from image a to image b [C, H, W] that turns and grows evenly among the codes."""
-        start, end = self.encode(check_ends(a, b, steps))
+        start, end = self.encode(check_ends(a, b, steps, self.image_shape))
         return self.decode(great_circle(start, end, steps))
 
     # Training --------------------------------------------------------------------------------------------------------
@@ -166,7 +167,7 @@ class ImageFlow(ZooModule):
 
         torch.manual_seed(0)  # of u
         x = data.tensors("test")[0].float() / 255
-        bits = torch.cat([self.bits_per_dim(part) for part in x.split(500)]).double().mean()
+        bits = torch.cat([self.bits_per_dim(part) for part in track(x.split(500), "measuring")]).double().mean()
         few = (
             torch.cat([self.bits_per_dim(part, samples=IMPORTANCE) for part in x[:EVALUATED].split(500)])
             .double()
@@ -190,6 +191,9 @@ class ImageFlow(ZooModule):
         y = torch.rand(2, *self.image_shape, generator=generator) * 0.1 + 0.02
         return {"y": y, "z": 0.5 * torch.randn(2, self.dim, generator=generator)}
 
+    def example(self) -> Tensor:
+        return self.golden_inputs()["y"]
+
     def golden_outputs(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         z, log_prob = self(inputs["y"])
         return {"z": z, "log_prob": log_prob, "decoded": self.flow.inverse(inputs["z"])}  # type: ignore[operator]
@@ -197,5 +201,5 @@ class ImageFlow(ZooModule):
     def preview(self, path: Path) -> Path:
         return save_grid(self.sample(64, seed=0), path, columns=16)
 
-    def _check(self, x: Tensor) -> Tensor:
+    def _check(self, x: Images) -> Tensor:
         return check_images(x, self.image_shape).to(self.device)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from zoo.core.batch import inputs_of
-from zoo.core.checks import check_count, seeded_generator
+from zoo.core.checks import as_numbers, check_count, seeded_generator
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.core.verbs import verb
@@ -67,9 +67,10 @@ class PointFlow(ZooModule):
     def interpolate(self, a: Tensor, b: Tensor, *, steps: int = 8) -> Tensor:
         """The path [steps, dim] from point a to point b [dim] that is straight among the codes."""
         check_count(steps, "steps")
-        if a.shape != b.shape or a.ndim != 1:
+        a, b = (as_numbers(point, "points") for point in (a, b))
+        if a.numel() != self.dim or b.numel() != self.dim:
             raise InputError(f"interpolate takes two points [{self.dim}], not {list(a.shape)} and {list(b.shape)}")
-        start, end = self.encode(torch.stack([a, b]))
+        start, end = self.encode(torch.stack([a.flatten(), b.flatten()]))
         return self.decode(start + torch.linspace(0, 1, steps, device=self.device)[:, None] * (end - start))
 
     # Training --------------------------------------------------------------------------------------------------------
@@ -145,7 +146,8 @@ class PointFlow(ZooModule):
         figure.savefig(path, dpi=90)
         return path
 
-    def _check(self, x: Tensor) -> Tensor:
+    def _check(self, x: Any) -> Tensor:
+        x = as_numbers(x, "points")
         if x.ndim != 2 or x.shape[1] != self.dim:
             raise InputError(f"points are [N, {self.dim}], not {list(x.shape)}")
         if not torch.isfinite(x).all():

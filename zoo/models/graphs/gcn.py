@@ -11,7 +11,10 @@ Departures from the paper: the epoch is chosen by validation accuracy out of all
 validation loss.
 """
 
+from typing import ClassVar
+
 from torch import Tensor, nn
+from torch_geometric.data import Data
 from torch_geometric.nn import GCNConv
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 
@@ -31,6 +34,8 @@ class GCN(NodeClassifier):
     Shapes:
         x: [N, in_channels], dense or sparse CSR; edge_index: [2, E]; edge_weight: [E] or None; logits: [N, num_classes].
     """
+
+    reads: ClassVar[tuple[str, ...]] = ("edge_weight",)
 
     def __init__(
         self,
@@ -68,6 +73,12 @@ class GCN(NodeClassifier):
         edges, weight = self.average(x, edge_index, edge_weight)
         h = self._hidden(x, edges, weight)  # [N, hidden_dim]
         return self.head(dropout(h, self.dropout, self.training), edges, weight)
+
+    def logits(self, data: Data) -> Tensor:
+        return self(data.x, data.edge_index, data.edge_weight)
+
+    def states(self, data: Data) -> Tensor:
+        return self.features(data.x, data.edge_index, data.edge_weight)
 
     def _hidden(self, x: Tensor, edges: Tensor, weight: Tensor) -> Tensor:
         h = self.input(dropout(x, self.dropout, self.training), edges, weight).relu()

@@ -17,6 +17,7 @@ from torch_geometric import EdgeIndex
 from torch_geometric.data import Data
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 
+from zoo.models.graphs.inputs import own_mask
 from zoo.models.graphs.node import NodeClassifier, dropout
 
 
@@ -93,8 +94,8 @@ class GRAND(NodeClassifier):
 
     def loss(self, data: Data) -> Tensor:
         logits = self.view_logits(data.x, data.edge_index)  # [S, N, C]
-        labelled = logits[:, data.train_mask].flatten(0, 1)
-        supervised = F.cross_entropy(labelled, data.y[data.train_mask].repeat(self.views))
+        mask = own_mask(data.train_mask, data)
+        supervised = F.cross_entropy(logits[:, mask].flatten(0, 1), data.y[mask].repeat(self.views))
         p = logits.softmax(2)
         agreed = p.mean(0).detach() ** (1 / self.temperature)
         agreed = agreed / agreed.sum(1, keepdim=True)

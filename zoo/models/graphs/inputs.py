@@ -1,21 +1,73 @@
 """What every graph network asks of a PyG `Data` before it computes: one sentence for whatever can't work."""
 
+import copy
 import warnings
 
 import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data
-from torch_geometric.utils import is_undirected
+from torch_geometric.utils import is_undirected, to_edge_index
 
 from zoo.errors import InputError
 
 
-def check_graph(data: Data, in_channels: int, *, directed: bool = False) -> Data:
-    """The same `data` if a network with `in_channels` features per node can take it.
+def with_edges(data: Data) -> Data:
+    """The same graph with `edge_index`, where `ToSparseTensor` has put its edges into `adj_t`."""
+    if not isinstance(data, Data) or data.edge_index is not None or data.get("adj_t") is None:
+        return data
+    (target, source), weight = to_edge_index(data.adj_t)
+    data = copy.copy(data)
+    data.edge_index = torch.stack([source, target])
+    if weight is not None and (weight != 1).any():
+        data.edge_weight = weight
+    del data.adj_t
+    return data
 
-    Isolated nodes are fine: they see themselves alone.
+
+def own_nodes(data: Data) -> slice:
+    """The nodes that a graph is about: all, or of a batch of PyG's `NeighborLoader` the first ones, the rest are neighbours."""
+    size = None if isinstance(data, Batch) else data.get("batch_size")
+    return slice(int(size)) if size is not None else slice(None)
+
+
+def own_mask(mask: Tensor, data: Data) -> Tensor:
+    """A mask of nodes [N] that leaves out the neighbours of a `NeighborLoader`'s batch."""
+    own = torch.zeros_like(mask)
+    own[own_nodes(data)] = True
+    return mask & own
+
+
+def check_weights(data: Data, reads: tuple[str, ...]) -> None:
+    """Refuse weights of edges that a network would ignore.
 
     Args:
+        reads: what the network reads of each edge, of "edge_weight" and "edge_attr".
+
+    Raises:
+        InputError: for weights that it doesn't read, that aren't one for each edge, or that are negative or not finite.
+    """
+    for key in ("edge_weight", "edge_attr"):
+        weight = data.get(key)
+        if weight is None or (key in reads and key == "edge_attr"):
+            continue
+        if key == "edge_attr" and (not weight.is_floating_point() or weight.numel() != data.num_edges):
+            continue  # features of edges, which networks of nodes and whole graphs learn without
+        if weight.numel() != data.num_edges or not torch.isfinite(weight).all() or (weight < 0).any():
+            raise InputError(f"data.{key} holds a finite number of at least 0 for each of the {data.num_edges} edges")
+        if key not in reads and (weight != 1).any():
+            other = (
+                f"set data.edge_weight = data.{key}.flatten()" if "edge_weight" in reads else "take a gcn, which does"
+            )
+            raise InputError(f"this network doesn't read data.{key}, the weights of the edges: {other}, or remove them")
+
+
+def check_graph(data: Data, in_channels: int, *, directed: bool = False, reads: tuple[str, ...] = ()) -> Data:
+    """The same `data` if a network with `in_channels` features per node can take it.
+
+    Isolated nodes are fine: they see themselves alone. An edge that stands twice counts twice, with a warning.
+
+    Args:
+        reads: what the network reads of each edge beside its ends, see `check_weights`.
         directed: the network tells the two directions of an edge apart; otherwise a graph with an edge in one
             direction only gets a warning.
 
@@ -24,9 +76,16 @@ def check_graph(data: Data, in_channels: int, *, directed: bool = False) -> Data
     """
     if not isinstance(data, Data):
         raise InputError(f"a graph is a torch_geometric.data.Data, not {type(data).__name__}")
+    data = with_edges(data)
     check_features(data.x, in_channels)
     check_edges(data.edge_index, data.x.shape[0])
+    check_weights(data, reads)
     check_batch(data)
+    if (twice := data.num_edges - torch.unique(data.edge_index, dim=1).shape[1]) > 0:
+        warnings.warn(
+            f"{twice} of {data.num_edges} edges stand twice and count twice; data.coalesce() keeps one of each",
+            stacklevel=3,
+        )
     if not directed and not is_undirected(data.edge_index, num_nodes=data.x.shape[0]):
         warnings.warn(
             "some edges have one direction only and this network means undirected graphs: nodes hear along the arrows "
@@ -57,7 +116,9 @@ def check_features(x: Tensor | None, in_channels: int) -> None:
 def check_edges(edge_index: Tensor | None, nodes: int) -> None:
     """Raises InputError unless edge_index is an integer tensor [2, E] with values in 0..nodes-1."""
     if edge_index is None:
-        raise InputError("the graph has no edges: set data.edge_index, an int64 tensor [2, edges] (it may be empty)")
+        raise InputError(
+            "the graph has no edges: set data.edge_index, an int64 tensor [2, edges] (it may be empty), or data.adj_t"
+        )
     if edge_index.ndim != 2 or edge_index.shape[0] != 2:
         raise InputError(f"edge_index is [2, edges], sources above targets, not {list(edge_index.shape)}")
     if edge_index.dtype != torch.int64:

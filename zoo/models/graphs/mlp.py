@@ -7,6 +7,8 @@ Whatever a graph network gains over it, it gains from the edges.
 Departures from the papers that use it as a baseline: none.
 """
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from zoo.models.graphs.node import NodeClassifier, dropout
@@ -24,6 +26,8 @@ class NodeMLP(NodeClassifier):
     Shapes:
         x: [N, in_channels], dense or sparse CSR; edge_index: [2, E]; logits: [N, num_classes].
     """
+
+    reads: ClassVar[tuple[str, ...]] = ("edge_weight", "edge_attr")  # it ignores edges, and these with them
 
     def __init__(
         self,

@@ -18,7 +18,7 @@ from zoo.core.metric import Better, entry
 from zoo.core.module import ZooModule, init_arguments
 from zoo.core.verbs import verb
 from zoo.errors import InputError
-from zoo.models.graphs.inputs import check_classes, check_graph
+from zoo.models.graphs.inputs import check_classes, check_graph, own_nodes
 
 
 class GraphModel(ZooModule):
@@ -26,6 +26,7 @@ class GraphModel(ZooModule):
 
     task: ClassVar[str] = "graph-ml"
     directed: ClassVar[bool] = False
+    reads: ClassVar[tuple[str, ...]] = ()  # of each edge, beside its ends: "edge_weight", "edge_attr"
     in_channels: int
 
     def setup(self, stage: str) -> None:
@@ -39,7 +40,7 @@ class GraphModel(ZooModule):
 
     def prepare(self, data: Data) -> Data:
         """The graph as `forward` takes it: checked, on the model's device, features scaled as in training."""
-        return check_graph(data, self.in_channels, directed=self.directed).to(str(self.device))
+        return check_graph(data, self.in_channels, directed=self.directed, reads=self.reads).to(str(self.device))
 
     def states(self, data: Data) -> Tensor:
         """Last hidden state of every node of a prepared graph, [nodes, D]."""
@@ -117,6 +118,7 @@ class LabelModel(GraphModel):
     """Base of the graph networks that give classes, to nodes or to graphs."""
 
     num_classes: int
+    of_nodes: ClassVar[bool] = False  # a class for each node, not for each graph
 
     def logits(self, data: Data) -> Tensor:
         """Logits of a prepared graph: [nodes, num_classes] or [graphs, num_classes]."""
@@ -124,8 +126,17 @@ class LabelModel(GraphModel):
 
     @verb
     def predict_proba(self, data: Data) -> Tensor:
-        """Class probabilities [nodes or graphs, num_classes]."""
-        return self.logits(self.prepare(data)).softmax(1)
+        """Class probabilities [nodes or graphs, num_classes]; of a batch of PyG's NeighborLoader, of the nodes it is about."""
+        return self.own_logits(data).softmax(1)
+
+    def predict_step(self, batch: Data, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
+        """What `trainer.predict` collects: logits [nodes or graphs, num_classes]."""
+        return self.own_logits(batch)
+
+    def own_logits(self, data: Data) -> Tensor:
+        """Logits of a graph that isn't prepared yet."""
+        data = self.prepare(data)
+        return self.logits(data)[own_nodes(data) if self.of_nodes else slice(None)]
 
     def predict(self, data: Data, top: int = 1) -> list[list[tuple[str, float]]]:
         """The `top` classes with their probabilities for every node (or every graph, in a model of whole graphs)."""

@@ -65,6 +65,8 @@ class MPNN(GraphModel):
     target_mean: Tensor
     target_scale: Tensor
 
+    reads: ClassVar[tuple[str, ...]] = ("edge_attr",)
+
     def __init__(
         self,
         in_channels: int = ATOM_FEATURES,
@@ -113,6 +115,10 @@ class MPNN(GraphModel):
             found = None if data.edge_attr is None else list(data.edge_attr.shape)
             raise InputError(f"data.edge_attr is [{data.num_edges}, {self.edge_channels}], a row per edge, not {found}")
         return data
+
+    def predict_step(self, batch: Data, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
+        """What `trainer.predict` collects: the number of every graph, in the target's own unit."""
+        return self.predict(batch)
 
     @verb
     def predict(self, data: Data | str | list[str]) -> Tensor:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from zoo.blocks.kernels import KERNELS, kernel
 from zoo.core.batch import labelled
-from zoo.core.checks import check_count
+from zoo.core.checks import check_count, is_whole
 from zoo.core.classifier import ImageClassifier
 from zoo.core.metric import entry
 from zoo.core.verbs import verb
@@ -62,7 +62,7 @@ class KernelMachine(ImageClassifier):
         self.save_hyperparameters()
         if kernel not in KERNELS:
             raise UnknownNameError("kernel", kernel, KERNELS)
-        if isinstance(layers, bool) or not isinstance(layers, int) or layers < 0:
+        if not is_whole(layers) or layers < 0:
             raise InputError(f"layers must be a whole number of at least 0, not {layers!r}")
         if not scale > 0 or not ridge >= 0:
             raise InputError(f"scale must be above 0 and ridge at least 0, not {scale!r} and {ridge!r}")

@@ -15,10 +15,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zoo.core.batch import images_of
-from zoo.core.checks import check_count, seeded_generator
-from zoo.core.images import check_images, save_grid
+from zoo.core.checks import check_count, is_whole, seeded_generator
+from zoo.core.images import Images, check_images, save_grid
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
+from zoo.core.progress import track
 from zoo.core.verbs import verb
 from zoo.errors import InputError
 
@@ -60,12 +61,12 @@ class PixelModel(ZooModule):
     # Verbs -----------------------------------------------------------------------------------------------------------
 
     @verb
-    def log_prob(self, x: Tensor) -> Tensor:
+    def log_prob(self, x: Images) -> Tensor:
         """log p(x) in nats, [N]: exact."""
         x = self._check(x)
         return -self._surprise(x).reshape(len(x), -1).sum(1)
 
-    def bits_per_dim(self, x: Tensor) -> Tensor:
+    def bits_per_dim(self, x: Images) -> Tensor:
         """−log₂ p(x)/D, [N]: exact."""
         return -self.log_prob(x) / (self.dim * math.log(2))
 
@@ -90,11 +91,13 @@ class PixelModel(ZooModule):
             raise InputError(f"{self.name or 'this model'} is unconditional: it takes no labels")
         generator = seeded_generator(self.device, seed)
         empty = torch.zeros(n, *self.image_shape, device=self.device)
-        return torch.cat([self._fill(part, 0, temperature, generator) for part in empty.split(batch_size)])
+        return torch.cat(
+            [self._fill(part, 0, temperature, generator) for part in track(empty.split(batch_size), "drawing")]
+        )
 
-    def complete(self, x: Tensor, rows: int, *, seed: int | None = None, temperature: float = 1.0) -> Tensor:
+    def complete(self, x: Images, rows: int, *, seed: int | None = None, temperature: float = 1.0) -> Tensor:
         """Images [N, 1, H, W] whose first `rows` rows are those of x, and the rest drawn."""
-        if isinstance(rows, bool) or not isinstance(rows, int) or not 0 <= rows <= self.image_shape[1]:
+        if not is_whole(rows) or not 0 <= rows <= self.image_shape[1]:
             raise InputError(f"rows must be a whole number from 0 to {self.image_shape[1]}, not {rows!r}")
         return self._fill(self._check(x).clone(), rows, temperature, seeded_generator(self.device, seed))
 
@@ -104,7 +107,7 @@ class PixelModel(ZooModule):
         if not temperature >= 0:
             raise InputError(f"temperature must be 0 or more, not {temperature!r}")
         x, memory = x.clone(), None
-        for row in range(x.shape[2]):
+        for row in track(range(x.shape[2]), "drawing"):
             memory = self.remember(x, row, memory)
             for column in range(x.shape[3] if row >= start else 0):
                 logits = self.pixel_logits(x, row, column, memory).float()
@@ -158,7 +161,12 @@ class PixelModel(ZooModule):
         if torch.cuda.is_available():
             self.to("cuda")  # 784 passes for every sample
         x = data.tensors("test")[0].float() / 255
-        bits = torch.cat([self.bits_per_dim(part).cpu() for part in x.split(250)]).double().mean().item()
+        bits = (
+            torch.cat([self.bits_per_dim(part).cpu() for part in track(x.split(250), "measuring")])
+            .double()
+            .mean()
+            .item()
+        )
         how = f"exact, {len(x):,} test images of {self.levels} grey levels, float32"
         return [
             entry(data, "test", "bits_per_dim", bits, how, better="lower", n=len(x)),
@@ -175,5 +183,5 @@ class PixelModel(ZooModule):
     def preview(self, path: Path) -> Path:
         return save_grid(self.sample(48, seed=0), path, columns=16)
 
-    def _check(self, x: Tensor) -> Tensor:
+    def _check(self, x: Images) -> Tensor:
         return check_images(x, self.image_shape).to(self.device)

@@ -25,6 +25,7 @@ from datamodules.formats.words import FIRST, PADDING, UNKNOWN, index_of, pad, sp
 from zoo.core.checks import check_count
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
+from zoo.core.progress import track
 from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.recurrent.char_rnn import LAYERS
@@ -137,7 +138,8 @@ class RecurrentClassifier(LearnsOwnTexts, ZooModule):
             raise InputError("there is no text: give one, or a list of texts")
         tokens, lengths = pad([self.encode(text) for text in texts])
         # a packed batch needs memory for its longest text
-        rows = [self(t.to(self.device), n) for t, n in zip(tokens.split(256), lengths.split(256), strict=True)]
+        parts = track(list(zip(tokens.split(256), lengths.split(256), strict=True)), "reading")
+        rows = [self(t.to(self.device), n) for t, n in parts]
         return torch.cat(rows).float().softmax(1).cpu()
 
     def predict(self, x: str | Sequence[str], top: int = 3) -> Any:

@@ -11,7 +11,7 @@ Departures from the paper: LSTM for the plain cell, no conditional RBM or NADE o
 other keys.
 """
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -84,14 +84,14 @@ class PianoRollRNN(RollModel):
         self,
         n: int,
         *,
-        primer: Tensor | None = None,
+        primer: Any = None,
         temperature: float = 1.0,
         seed: int | None = None,
     ) -> Tensor:
         """A piano roll, bool [n, 88], that goes on from a primer [T, 88]; `write_midi` makes it a file.
 
         Args:
-            primer: what precedes; None begins with the chord of C major. It isn't repeated.
+            primer: what precedes, a roll or the path of a MIDI file; None begins with the chord of C major. It isn't repeated.
             temperature: 0 takes what is likelier for each key, 1 throws the model's coins.
 
         Raises:

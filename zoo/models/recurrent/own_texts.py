@@ -52,5 +52,5 @@ class LearnsOwnTexts(ZooModule):
     def reset_head(self, num_classes: int) -> None:
         """A fresh read-out for another number of classes."""
         if check_count(num_classes, "num_classes") != self.hparams["num_classes"]:
-            self.take_fresh(num_classes=num_classes)
+            self.take_fresh(num_classes=int(num_classes))
             self.classes = None

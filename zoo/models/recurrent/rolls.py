@@ -12,7 +12,8 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from datamodules.formats.midi import KEYS
+from datamodules.formats.midi import KEYS, read_midi
+from zoo.core.checks import as_numbers
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.errors import InputError
@@ -48,18 +49,17 @@ class RollModel(ZooModule):
         """Sum of −log p over all steps but the first of each roll, and their number."""
         raise NotImplementedError
 
-    def compose(
-        self, n: int, *, primer: Tensor | None = None, temperature: float = 1.0, seed: int | None = None
-    ) -> Tensor:
-        """A piano roll, bool [n, 88], that goes on from a primer [T, 88]."""
+    def compose(self, n: int, *, primer: Any = None, temperature: float = 1.0, seed: int | None = None) -> Tensor:
+        """A piano roll, bool [n, 88], that goes on from a primer: a roll [T, 88] or the path of a MIDI file."""
         raise NotImplementedError
 
-    def checked(self, roll: Tensor, what: str = "a piano roll", *, least: int = 2) -> Tensor:
-        """A roll as float32 on the model's device.
+    def checked(self, roll: Any, what: str = "a piano roll", *, least: int = 2) -> Tensor:
+        """A roll as float32 on the model's device: a tensor, an array, lists, or the path of a MIDI file.
 
         Raises:
             InputError: for another shape, fewer than `least` steps, or values other than 0 and 1.
         """
+        roll = read_midi(roll) if isinstance(roll, str | Path) else as_numbers(roll, "the keys of a roll")
         if roll.ndim != 2 or roll.shape[1] != KEYS or len(roll) < least:
             steps = {1: "one or more", 2: "two or more"}[least]
             raise InputError(f"{what} is [{steps} steps, {KEYS}], not {list(roll.shape)}")
@@ -68,7 +68,7 @@ class RollModel(ZooModule):
             raise InputError(f"{what} holds 0 and 1 alone: threshold it first")
         return x
 
-    def opening(self, primer: Tensor | None) -> Tensor:
+    def opening(self, primer: Any) -> Tensor:
         """The primer, or the chord of C major without one, float32 [T, 88].
 
         Raises:

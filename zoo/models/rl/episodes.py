@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zoo.core.checks import check_count
+from zoo.core.progress import track
 from zoo.errors import InputError
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def play_episodes(
     copies = [first, *(make_one() for _ in range(0 if own else min(episodes, SIDE_BY_SIDE) - 1))]
     returns, lengths = np.zeros(episodes), np.zeros(episodes, dtype=np.int64)
     try:
-        for start in range(0, episodes, len(copies)):
+        for start in track(range(0, episodes, len(copies)), "playing"):
             numbers = range(start, min(start + len(copies), episodes))
             _side_by_side(agent, copies, numbers, seed, greedy, returns, lengths, drawn if start == 0 else None)
     finally:

@@ -309,6 +309,12 @@ class Segmenter(ZooModule):
         smooth = F.interpolate(coarse, (64, 64), mode="bilinear", align_corners=False)
         return {"input": smooth} if self.transform is None else {"image": (smooth * 255).round().to(torch.uint8)}
 
+    def example(self) -> Tensor:
+        inputs = self.golden_inputs()
+        if "input" in inputs:
+            return inputs["input"]
+        return replace(self._ready_transform(), size=inputs["image"].shape[-2:])(inputs["image"])
+
     def golden_outputs(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """The transformed images and their logits: a changed transform shows as clearly as a changed layer."""
         if "input" in inputs:

@@ -25,6 +25,7 @@ from datamodules.gutenberg_pieces import MASK, SPECIAL
 from zoo.core.checks import check_count
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
+from zoo.core.progress import track
 from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.text.causal import draw_text
@@ -161,7 +162,7 @@ class MaskedLM(ZooModule):
     def _means(self, texts: Sequence[Tensor]) -> Tensor:
         """Means of the last states of texts that fit, [N, width]."""
         rows = []
-        for start in range(0, len(texts), 64):
+        for start in track(range(0, len(texts), 64), "reading"):
             tokens, lengths = pad(texts[start : start + 64])
             real = (torch.arange(tokens.shape[1]) < lengths[:, None]).to(self.device)
             states = self.states(tokens.to(self.device), real).float()
@@ -203,7 +204,7 @@ class MaskedLM(ZooModule):
         places = torch.arange(len(tokens))
         starts = (places - length // 2).clamp(0, len(tokens) - length)
         found = []
-        for chunk in places.split(256):
+        for chunk in track(places.split(256), "reading"):
             rows = tokens[starts[chunk, None] + torch.arange(length)].to(self.device)  # a window around each place
             at = (chunk - starts[chunk])[:, None].to(self.device)
             logits = self(rows.scatter(1, at, MASK), at=at)[:, 0].float()

@@ -13,7 +13,6 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from datamodules.formats.pieces import tokenizer_of
 from datamodules.formats.words import PADDING
@@ -21,6 +20,7 @@ from datamodules.multi30k import BEGIN, END, LANGUAGES
 from zoo.core.checks import check_count
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
+from zoo.core.progress import track
 from zoo.core.verbs import verb
 from zoo.errors import InputError, MissingExtraError
 from zoo.models.text.beam import beam_searches
@@ -134,7 +134,7 @@ class Translator(ZooModule):
         found: dict[int, list[int]] = {}
         together = max(1, ROWS // check_count(beams, "beams"))
         parts = [order[i : i + together] for i in range(0, len(order), together)]
-        for part in tqdm(parts, "translating", leave=False, disable=None if len(parts) > 1 else True):
+        for part in track(parts, "translating"):
             found |= zip(part, self._translate([sources[i] for i in part], beams, penalty), strict=True)
         return [(sources[i], found[i]) for i in range(len(texts))]
 

@@ -160,13 +160,11 @@ class MusicTransformer(RollModel):
         return torch.zeros(len(roll), device=each.device).index_add(0, step[0], each[0])[1:].cpu()
 
     @verb
-    def compose(
-        self, n: int, *, primer: Tensor | None = None, temperature: float = 1.0, seed: int | None = None
-    ) -> Tensor:
+    def compose(self, n: int, *, primer: Any = None, temperature: float = 1.0, seed: int | None = None) -> Tensor:
         """A piano roll, bool [n, 88], that goes on from a primer [T, 88]; `write_midi` makes it a file.
 
         Args:
-            primer: what precedes; None begins with the chord of C major. It isn't repeated.
+            primer: what precedes, a roll or the path of a MIDI file; None begins with the chord of C major. It isn't repeated.
             temperature: 0 takes the likeliest event each time, 1 samples from the model as it is.
 
         Raises:
@@ -191,7 +189,7 @@ class MusicTransformer(RollModel):
         n: int,
         count: int,
         *,
-        primer: Tensor | None = None,
+        primer: Any = None,
         temperature: float = 1.0,
         seed: int | None = None,
     ) -> list[tuple[Tensor, float]]:
@@ -223,7 +221,7 @@ class MusicTransformer(RollModel):
         )
         return [(roll_of(torch.tensor(events)), value) for events, value in found]
 
-    def _start(self, primer: Tensor | None) -> Tensor:
+    def _start(self, primer: Any) -> Tensor:
         """NEXT, which begins every piece, and the events of a primer."""
         events = events_of(self.opening(primer))
         return F.pad(events, (1, 0), value=NEXT)
@@ -251,6 +249,9 @@ class MusicTransformer(RollModel):
         each, step = self._terms(events)
         scored = (step > 0) & (events != PADDING)
         return -(each * scored).sum(), (scored & (events == NEXT)).sum()
+
+    def example(self) -> Tensor:
+        return F.pad(events_of(self.golden_inputs()["rolls"][0]), (1, 0), value=NEXT)[None]
 
     def golden_outputs(self, inputs: dict[str, Tensor]) -> dict[str, Any]:
         """−log p of each step, and of the events one by one, with what was computed for those before kept."""

@@ -1,0 +1,203 @@
+"""Lightning as people use it, with every architecture: callbacks, the Tuner, prediction, tracing, copies, dtypes, devices."""
+
+import copy
+import pickle
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch.callbacks import LearningRateFinder, ModelCheckpoint, StochasticWeightAveraging
+from lightning.pytorch.tuner import Tuner
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.model_summary import ModelSummary
+from torch.nn.utils import parameters_to_vector
+from torch.utils.data import DataLoader
+
+import zoo
+from tests.test_registry import ARCHITECTURES, build, with_transform
+from tests.tiny import TINY
+from zoo.core import protocols
+from zoo.core.module import ZooModule
+
+each = pytest.mark.parametrize("name", ARCHITECTURES)
+QUIET: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+
+
+def loader(name: str, n: int = 4) -> DataLoader:
+    return DataLoader([TINY[name].batch() for _ in range(n)], batch_size=None)
+
+
+def trainer(folder: Path, **options: Any) -> L.Trainer:
+    options = {"max_epochs": 2, "accelerator": "cpu", "enable_checkpointing": False, **QUIET, **options}
+    return L.Trainer(default_root_dir=folder, **options)
+
+
+def learner(name: str) -> ZooModule:
+    """A tiny model that learns by gradients and one optimiser, else the test has nothing to say."""
+    model = build(name)
+    if not model.automatic_optimization or TINY[name].data in ("environment", "replay", "self-play"):
+        pytest.skip("it learns in a way of its own")
+    return model
+
+
+@each
+def test_averaging_accumulation_clipping_and_what_checkpoints_watch(name, tmp_path):
+    model = learner(name)
+    watch = ModelCheckpoint(tmp_path, monitor=None, save_last=True)
+    swa = StochasticWeightAveraging(swa_lrs=1e-3, swa_epoch_start=1)
+    run = trainer(
+        tmp_path,
+        callbacks=[watch, swa],
+        enable_checkpointing=True,
+        accumulate_grad_batches=2,
+        gradient_clip_val=0.5,
+        limit_val_batches=0,
+        log_every_n_steps=1,
+    )
+    run.fit(model, loader(name))
+    assert (tmp_path / "last.ckpt").is_file()
+    assert all(p.isfinite().all() for p in model.parameters())
+    logged = [key for key in run.callback_metrics if key.startswith("train/")]
+    assert logged, "nothing of the training is logged that a ModelCheckpoint could watch"
+    best = ModelCheckpoint(tmp_path / "best", monitor=logged[0], save_weights_only=True)
+    fresh = build(name)
+    trainer(tmp_path, callbacks=[best], enable_checkpointing=True, limit_val_batches=0).fit(fresh, loader(name))
+    assert best.best_model_path
+
+
+@each
+def test_the_tuner_sets_a_rate_that_the_next_fit_uses(name, tmp_path):
+    model = learner(name)
+    with torch.random.fork_rng():
+        found = Tuner(trainer(tmp_path, max_epochs=1)).lr_find(
+            model, loader(name, 10), num_training=8, update_attr=True
+        )
+    assert found is not None
+    model.lr = 0.0123
+    seen = []
+
+    class Look(L.Callback):
+        def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+            seen.extend(group["lr"] for group in trainer.optimizers[0].param_groups)
+
+    for _ in range(2):  # the second fit starts from the same rate
+        seen.clear()
+        trainer(tmp_path, callbacks=[Look()], max_steps=1, limit_val_batches=0).fit(model, loader(name))
+        assert max(seen) == pytest.approx(0.0123)
+
+
+def test_the_learning_rate_finder_as_a_callback(tmp_path):
+    model = build("lenet5")
+    finder = LearningRateFinder(num_training_steps=6)
+    trainer(tmp_path, callbacks=[finder], max_epochs=1, limit_val_batches=0).fit(model, loader("lenet5", 8))
+    assert finder.optimal_lr is not None
+
+
+@pytest.mark.parametrize("name", ["gan", "wgan", "lsgan", "fgan", "dcgan", "point-gan"])
+def test_a_game_of_two_networks_is_validated_and_says_what_it_can_not_do(name, tmp_path):
+    batches = loader(name)
+    found = trainer(tmp_path).validate(build(name), batches, verbose=False)[0]
+    assert {"val/critic_loss", "val/real", "val/fake"} <= found.keys()
+    assert found == trainer(tmp_path).validate(build(name), batches, verbose=False)[0]  # the noise is the same
+    for option in ({"gradient_clip_val": 0.5}, {"accumulate_grad_batches": 2}):
+        with pytest.raises(MisconfigurationException, match="manual optimization"):
+            trainer(tmp_path, **option).fit(build(name), batches)
+
+
+@each
+def test_example_inputs_are_what_forward_takes(name, tmp_path):
+    model = with_transform(build(name)).eval()
+    example = model.example_input_array
+    assert example is not None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ModelSummary(model, max_depth=1)  # which calls forward with them
+    model.example_input_array = None
+    assert model.example_input_array is not None
+
+
+@each
+def test_copies_and_pickles_answer_alike(name):
+    """`deepcopy`, and what a spawned process gets."""
+    model = with_transform(build(name)).eval()
+    inputs = model.golden_inputs()
+    with torch.no_grad():
+        expected = model.golden_outputs(inputs)
+        copies = [copy.deepcopy(model)]
+        if not any(
+            torch.nn.utils.parametrize.is_parametrized(module) for module in model.modules()
+        ):  # PyTorch refuses those
+            copies.append(pickle.loads(pickle.dumps(model)))
+        for again in copies:
+            for key, value in again.golden_outputs(inputs).items():
+                torch.testing.assert_close(value, expected[key], rtol=0, atol=0, equal_nan=True)
+
+
+@each
+def test_weights_in_channels_last_flatten(name):
+    model = build(name).to(memory_format=torch.channels_last)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    if trained:
+        parameters_to_vector(trained)
+
+
+@each
+def test_another_default_device_and_dtype_change_nothing(name, tmp_path):
+    """ "meta" stands for a device that isn't the model's: a tensor that forgot to say where it belongs has no values there."""
+    model = with_transform(build(name)).eval()
+    folder = model.save_pretrained(tmp_path / name)
+    expected = answers(model)
+    torch.set_default_dtype(torch.float64)
+    torch.set_default_device("meta")
+    try:
+        loaded = zoo.load(folder)
+        zoo.verify(folder)
+        found = answers(loaded)
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
+    assert all(value.dtype == loaded.state_dict()[key].dtype for key, value in model.state_dict().items())
+    for before, after in zip(expected, found, strict=True):
+        torch.testing.assert_close(after.float(), before.float(), rtol=1e-3, atol=1e-3)
+
+
+def answers(model: ZooModule) -> list[torch.Tensor]:
+    """What a model answers to a few calls that need nothing but itself."""
+    found = []
+    if isinstance(model, protocols.Samples):
+        found.append(model.sample(2, seed=3))
+    if isinstance(model, protocols.SamplesPoints):
+        found.append(model.sample_points(2, seed=3))
+    if model.task == "image-classification":
+        pixels = np.arange(28 * 28, dtype=np.uint8).reshape(28, 28)
+        found.append(model.predict_proba(pixels))
+    return found
+
+
+@each
+def test_numbers_of_numpy_are_numbers(name, tmp_path):
+    init = {k: np.int64(v) if type(v) is int else v for k, v in TINY[name].init.items()}
+    model = with_transform(zoo.create(name, **init)).eval()
+    zoo.load(model.save_pretrained(tmp_path / "model"))
+    if isinstance(model, protocols.Samples):
+        torch.testing.assert_close(model.sample(np.int64(2), seed=np.int64(3)), model.sample(2, seed=3))
+    if model.task == "image-classification":
+        x = torch.randint(0, 256, (2, *TINY[name].batch()[0].shape[1:]), dtype=torch.uint8)
+        assert len(model.predict(x, top=np.int64(2))[0]) == 2
+        model.reset_head(np.int64(4))
+        assert model.predict_proba(x).shape == (2, 4)
+        model.save_pretrained(tmp_path / "other")
+
+
+@pytest.mark.parametrize("name", ["lenet5", "resnet-cifar", "mlp", "vit"])
+def test_classifiers_are_traced(name):
+    model = with_transform(build(name)).eval()
+    x = model.example_input_array
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(model, x)
+        torch.testing.assert_close(traced(x), model(x))
