@@ -5,14 +5,17 @@ python -m datamodules.examples text-csv reviews/        # writes reviews/text.cs
 
 import argparse
 import csv
+import json
 import sys
+import wave
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from zoo.core.samples import SAMPLES, sample_split
+from zoo.core.samples import SAMPLES, picture_sample, sample_split
 from zoo.errors import InputError, ZooError
 
 GERMAN = ("null", "eins", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun")
@@ -141,6 +144,57 @@ def _music(folder: Path) -> Path:
     return folder
 
 
+def _masks(folder: Path) -> Path:
+    """Pictures of cell nuclei with a mask of two values each (the packaged part of BBBC038)."""
+    pictures, instances = picture_sample("nuclei")
+    for part, pixels in (("images", pictures), ("masks", (instances > 0)[:, None].to(torch.uint8) * 255)):
+        (folder / part).mkdir(exist_ok=True)
+        for i, picture in enumerate(pixels):
+            _save(picture, folder / part / f"{i}.png")
+    return folder
+
+
+def _boxes(folder: Path) -> Path:
+    """Pictures of blood cells with COCO's annotations.json (the packaged part of BCCD)."""
+    pictures, marked = picture_sample("bccd")
+    names = sorted({name for boxes in marked for name, _ in boxes})
+    (folder / "images").mkdir(exist_ok=True)
+    images: list[dict[str, Any]] = []
+    boxes: list[dict[str, Any]] = []
+    for i, picture in enumerate(pictures):
+        _save(picture, folder / "images" / f"{i}.png")
+        images.append({"id": i, "file_name": f"{i}.png", "height": picture.shape[1], "width": picture.shape[2]})
+        for name, (x0, y0, x1, y1) in marked[i]:
+            box = {"id": len(boxes), "image_id": i, "category_id": names.index(name), "iscrowd": 0}
+            boxes.append({**box, "bbox": [x0, y0, x1 - x0, y1 - y0], "area": (x1 - x0) * (y1 - y0)})
+    kinds = [{"id": i, "name": name} for i, name in enumerate(names)]
+    text = json.dumps({"images": images, "annotations": boxes, "categories": kinds})
+    (folder / "annotations.json").write_text(text, encoding="utf-8")
+    return folder
+
+
+def _save(pixels: Tensor, path: Path) -> None:
+    """Write uint8 [C, H, W] as a picture."""
+    from PIL import Image
+
+    array = pixels.permute(1, 2, 0).numpy()
+    Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array).save(path)
+
+
+def _voices(folder: Path) -> Path:
+    """A second of spoken digits in each of sixteen files, in two sub-folders (the packaged part of FSDD)."""
+    from safetensors.torch import load_file
+
+    voices = load_file(SAMPLES / "fsdd-mixtures.safetensors")["voices"]  # int16 [8, 2, 8192]
+    for place, name in enumerate(("first", "second")):
+        (folder / name).mkdir(exist_ok=True)
+        for i, samples in enumerate(voices[:, place]):
+            with wave.open(str(folder / name / f"{i}.wav"), "wb") as file:
+                file.setparams((1, 2, 8000, len(samples), "NONE", ""))
+                file.writeframes(samples.numpy().tobytes())
+    return folder
+
+
 EXAMPLES: dict[str, Callable[[Path], Path]] = {
     "image-folder": _images,
     "unlabelled-folder": _images,
@@ -153,6 +207,9 @@ EXAMPLES: dict[str, Callable[[Path], Path]] = {
     "table-csv": _flowers,
     "dna-fasta": _sequences,
     "midi-folder": _music,
+    "mask-folder": _masks,
+    "box-folder": _boxes,
+    "wav-folder": _voices,
 }
 
 

@@ -182,8 +182,7 @@ class TextFile(TextFolder):
 
     Args:
         path: the file; it is taken below `root` if that is given too. `root` alone may name the file as well.
-        test_share: by default a tenth where `root` names the file, and none where `path` does.
-        batch_size, vocabulary, tokenizer, context, reading, val_share, seed: see `TextFolder`.
+        batch_size, vocabulary, tokenizer, context, reading, val_share, test_share, seed: see `TextFolder`.
     """
 
     name = "text-file"
@@ -198,14 +197,13 @@ class TextFile(TextFolder):
         context: int = 128,
         reading: Reading = "windows",
         val_share: float = 0.1,
-        test_share: float | None = None,
+        test_share: float = 0.1,
         seed: int = 0,
         root: str | None = None,
     ) -> None:
         if path is None and root is None:
             raise InputError("text-file needs the file: root=… or path=…")
         place = Path(root or "") / Path(path).expanduser() if path is not None else Path(str(root)).expanduser()
-        share = (0.1 if path is None else 0.0) if test_share is None else test_share
         super().__init__(
             str(place),
             batch_size,
@@ -214,10 +212,10 @@ class TextFile(TextFolder):
             context=context,
             reading=reading,
             val_share=val_share,
-            test_share=share,
+            test_share=test_share,
             seed=seed,
         )
-        self.hparams.update(path=path, root=root, test_share=share)
+        self.hparams.update(path=path, root=root)
 
     def files(self) -> list[Path]:
         path = Path(str(self.root))
