@@ -8,6 +8,7 @@ Boxes without area are left out, and so are COCO's crowds. What isn't split by i
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -31,6 +32,7 @@ class BoxFolder(Own, DenseDataModule):
         root: the folder.
         batch_size: pictures per batch and process.
         size: (height, width) that everything is scaled to; the transform's, else 256 x 256.
+        classes: names in the order of a model's; they are kept where all names of the folder are among them.
         one_based: VOC files count pixels from 1, as VOC does; false for tools that count from 0.
         transform: a network's transform or its settings; decides mode, mean and std.
         val_share, test_share: parts of the pictures to hold out where the folder isn't split.
@@ -47,6 +49,7 @@ class BoxFolder(Own, DenseDataModule):
         batch_size: int = 8,
         *,
         size: tuple[int, int] | None = None,
+        classes: Sequence[str] | None = None,
         one_based: bool = True,
         transform: Transform | dict[str, Any] | None = None,
         val_share: float = 0.15,
@@ -64,13 +67,13 @@ class BoxFolder(Own, DenseDataModule):
         names = sorted({box[0] for part in self._marked.values() for one, _ in part for box in one.boxes})
         if not names:
             raise InputError(f"no box is marked in {folder}: there is nothing to learn.")
-        self.classes = tuple(names)
+        self.classes = tuple(classes) if classes and set(names) <= set(classes) else tuple(names)
         self.image_shape = (len(self._transform.mean), *self._transform.size)  # type: ignore[assignment]
         self.mean, self.std = tuple(self._transform.mean), tuple(self._transform.std)
         self.val_share, self.test_share = val_share, test_share
         super().__init__(batch_size, augment=augment, normalize=normalize, seed=seed, root=str(folder))
         self.save_hyperparameters(ignore=CLI_KEYS)
-        self.hparams.update(root=str(folder), transform=settings)
+        self.hparams.update(root=str(folder), transform=settings, classes=list(self.classes))
 
     @property
     def preprocess(self) -> dict[str, Any]:

@@ -182,14 +182,16 @@ def _save(pixels: Tensor, path: Path) -> None:
 
 
 def _voices(folder: Path) -> Path:
-    """A second of spoken digits in each of sixteen files, in two sub-folders (the packaged part of FSDD)."""
+    """A second of spoken digits in each of sixteen files (the packaged part of FSDD), split so that the two voices of the
+    validation and of the test are different people."""
     from safetensors.torch import load_file
 
     voices = load_file(SAMPLES / "fsdd-mixtures.safetensors")["voices"]  # int16 [8, 2, 8192]
-    for place, name in enumerate(("first", "second")):
-        (folder / name).mkdir(exist_ok=True)
-        for i, samples in enumerate(voices[:, place]):
-            with wave.open(str(folder / name / f"{i}.wav"), "wb") as file:
+    for i, pair in enumerate(voices):
+        part = "test" if i == len(voices) - 1 else "val" if i == len(voices) - 2 else "train"
+        for samples, name in zip(pair, ("first", "second"), strict=True):
+            (folder / part / name).mkdir(parents=True, exist_ok=True)
+            with wave.open(str(folder / part / name / f"{i}.wav"), "wb") as file:
                 file.setparams((1, 2, 8000, len(samples), "NONE", ""))
                 file.writeframes(samples.numpy().tobytes())
     return folder

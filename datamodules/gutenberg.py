@@ -115,6 +115,7 @@ class Gutenberg(lightning.LightningDataModule):
     """
 
     name = "gutenberg"
+    languages: ClassVar[tuple[str, ...]] = ("en",)
     licence: ClassVar[str] = "public domain (in the USA)"
     licence_note: ClassVar[str] = "Project Gutenberg's texts without their trademark headers."
     homepage: ClassVar[str] = "https://www.gutenberg.org"

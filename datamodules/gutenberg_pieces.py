@@ -41,6 +41,7 @@ class GutenbergPieces(lightning.LightningDataModule):
 
     name = "gutenberg-pieces"
     offers: ClassVar[tuple[str, ...]] = ("pieces",)
+    languages: ClassVar[tuple[str, ...]] = ("en",)
     licence: ClassVar[str] = "public domain (in the USA)"
     licence_note: ClassVar[str] = "Project Gutenberg's texts without their trademark headers."
     homepage: ClassVar[str] = "https://www.gutenberg.org"

@@ -25,6 +25,7 @@ class MobyDick(CharacterText):
     name = "moby-dick"
     classes = tuple(CHARACTERS)
     counts: ClassVar[dict[str, int]] = {"train": 1_097_080, "val": 121_898}
+    languages: ClassVar[tuple[str, ...]] = ("en",)
     licence: ClassVar[str] = "public domain (in the USA)"
     licence_note: ClassVar[str] = "Project Gutenberg's text without its trademark header."
     homepage: ClassVar[str] = "https://www.gutenberg.org/ebooks/2701"

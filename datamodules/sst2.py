@@ -23,6 +23,7 @@ class SST2(LabelledText):
     classes = ("negative", "positive")
     unit = "word"
     counts: ClassVar[dict[str, int]] = {"train": 67_349, "val": 872, "test": 1_821}
+    languages: ClassVar[tuple[str, ...]] = ("en",)
     licence: ClassVar[str] = "none stated"
     licence_note: ClassVar[str] = "Distributed by Stanford for research; the sentences come from Rotten Tomatoes."
     homepage: ClassVar[str] = "https://nlp.stanford.edu/sentiment"

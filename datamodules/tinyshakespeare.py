@@ -25,6 +25,7 @@ class TinyShakespeare(CharacterText):
     classes = tuple(CHARACTERS)
     counts: ClassVar[dict[str, int]] = {"train": 1_003_854, "val": 111_540}
     hub_id: ClassVar[str] = "karpathy/tiny_shakespeare"
+    languages: ClassVar[tuple[str, ...]] = ("en",)
     licence: ClassVar[str] = "public domain (the repository: MIT)"
     licence_note: ClassVar[str] = "The plays are in the public domain."
     homepage: ClassVar[str] = "https://github.com/karpathy/char-rnn"

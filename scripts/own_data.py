@@ -22,7 +22,7 @@ from zoo.paths import ROOT
 
 ROWS: dict[str, tuple[str, dict[str, Any]]] = {  # of model: kind of data, settings of the run
     "lenet5-mnist": ("image-folder", {"epochs": 5}),
-    "simclr-cifar10": ("image-folder", {"epochs": 5}),
+    "simclr-cifar10": ("image-folder", {"epochs": 20}),
     "vae-fashion-mnist": ("unlabelled-folder", {"epochs": 10}),
     "gru-shakespeare": ("text-file", {"epochs": 2}),
     "gpt-shakespeare": ("text-folder", {"epochs": 2}),

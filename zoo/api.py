@@ -14,6 +14,7 @@ from zoo.core.progress import quiet, track
 from zoo.errors import InputError
 from zoo.index import entries, known_as
 from zoo.paths import CHECKPOINTS, names_in
+from zoo.store import ckpt
 from zoo.store import folder as checkpoint
 from zoo.store.hub import locate
 from zoo.store.measure import datamodule as datamodule
@@ -25,6 +26,8 @@ def load(
     *,
     num_classes: int | None = None,
     in_channels: int | None = None,
+    image_size: int | tuple[int, int] | None = None,
+    block_size: int | None = None,
     device: str | torch.device = "cpu",
     dtype: torch.dtype | None = None,
     revision: str | None = None,
@@ -36,9 +39,13 @@ def load(
     """A pretrained model in eval mode; its weights' sha256 is checked and every tensor must fit.
 
     Args:
-        name: a name of `zoo.list_models()`, "hf://owner/name[@revision]", or a checkpoint folder.
+        name: a name of `zoo.list_models()`, also with "@revision" for earlier weights, "hf://owner/name[@revision]", a
+            checkpoint folder, or a `.ckpt` that Lightning wrote of a zoo model.
         num_classes: put a new head with so many classes on a classifier; all other tensors load as usual.
         in_channels: adapt the first layer: its weights are summed for one channel, spread for more.
+        image_size: take images of another size, a side or (height, width): positions of a ViT are interpolated; networks with
+            dense layers on pixels can't.
+        block_size: cut the context of a GPT to so many tokens.
         revision, token, cache_dir, local_files_only: as in huggingface_hub, for a model that isn't on this machine.
 
     Raises:
@@ -48,15 +55,22 @@ def load(
     """
     refuse_keywords(unknown, load, name)
     device = usable_device(device)
-    folder = locate(name, revision=revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only)
-    model = checkpoint.read(folder)
-    if num_classes is not None or in_channels is not None:
-        for method, value in (("reset_head", num_classes), ("reset_input", in_channels)):
-            if value is not None and not hasattr(model, method):
-                raise InputError(f"{model.name} is made for {model.task}: it has no classes or channels to replace")
-            if value is not None:
-                getattr(model, method)(value)
-        model.eval()
+    if str(name).endswith(ckpt.SUFFIX) and Path(name).is_file():
+        model = ckpt.read(Path(name))
+    else:
+        options: dict[str, Any] = {"token": token, "cache_dir": cache_dir, "local_files_only": local_files_only}
+        model = checkpoint.read(locate(name, revision=revision, **options))
+    for method, value, what in (
+        ("reset_head", num_classes, "classes"),
+        ("reset_input", in_channels, "channels"),
+        ("reset_image_size", image_size, "size of images"),
+        ("reset_context", block_size, "context"),
+    ):
+        if value is not None and not hasattr(model, method):
+            raise InputError(f"{model.name} is made for {model.task}: it has no {what} to replace")
+        if value is not None:
+            getattr(model, method)(value)
+    model.eval()
     return model.to(device=device, dtype=dtype)
 
 

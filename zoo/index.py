@@ -4,6 +4,7 @@ import fnmatch
 import hashlib
 import json
 import struct
+import warnings
 from base64 import b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from typing import Any, SupportsIndex, overload
 
 from zoo.errors import CheckpointError, InputError, UnknownNameError
 from zoo.paths import whereabouts
-from zoo.registry import ARCHITECTURES, DATAMODULES
+from zoo.registry import ARCHITECTURES, DATAMODULES, RENAMED
 
 INDEX = Path(__file__).with_name("index.json")
 
@@ -49,6 +50,21 @@ class Metric:
 
 
 @dataclass(frozen=True)
+class Version:
+    """Earlier weights of a checkpoint that were published: `zoo.load("NAME@REVISION")` loads them."""
+
+    repo: str
+    revision: str
+    sha256: str
+    tag: str | None = None
+    metrics: dict[str, float] = field(default_factory=dict)  # by their full keys, as they were measured then
+
+    def called(self, revision: str) -> bool:
+        """Whether a revision names these weights: the commit, at least seven letters of it, or the tag."""
+        return revision in (self.revision, self.tag) or (len(revision) >= 7 and self.revision.startswith(revision))
+
+
+@dataclass(frozen=True)
 class ModelInfo:
     """What is known of a checkpoint without loading it. `size` is in bytes."""
 
@@ -68,6 +84,7 @@ class ModelInfo:
     classes: str = ""  # digest of the class names in the order of the outputs, see `digest_of`
     verbs: tuple[str, ...] = ()  # what the model can do, a signature each
     metrics: dict[str, Metric] = field(default_factory=dict)
+    earlier: tuple[Version, ...] = ()  # weights that these replaced, oldest first
 
     def claim(self, name: str) -> Metric | None:
         """A metric by its full key ("mnist/test/accuracy") or its last part ("accuracy"); None if it wasn't measured."""
@@ -121,6 +138,11 @@ class ModelInfo:
         width = max((len(key) for key in self.metrics), default=0)
         lines += [f"{key:{width}}  {metric.spread}" for key, metric in self.metrics.items()]
         lines += ["", *(f"model.{verb}" for verb in self.verbs)]
+        if self.earlier:
+            lines += ["", "earlier weights:"]
+        for old in self.earlier:
+            values = ", ".join(f"{key} {value:.5g}" for key, value in old.metrics.items())
+            lines.append(f"  {self.name}@{old.tag or old.revision[:12]}  sha256 {old.sha256[:16]}  {values}")
         return "\n".join(lines).rstrip()
 
     def _repr_html_(self) -> str:
@@ -211,6 +233,7 @@ def entries() -> dict[str, ModelInfo]:
         for name, entry in sorted(raw.items()):
             metrics = [Metric(**{key: tidy(value) for key, value in m.items()}) for m in entry["metrics"]]
             facts = {"name": name, "metrics": {m.key: m for m in metrics}, "verbs": tuple(entry.get("verbs", ()))}
+            facts["earlier"] = tuple(Version(**version) for version in entry.get("earlier", ()))
             found[name] = ModelInfo(**{**entry, **facts})
             _check_types(found[name])
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OSError) as error:
@@ -235,7 +258,9 @@ def _check_types(entry: ModelInfo) -> None:
     texts += [text for m in entry.metrics.values() for text in (m.dataset, m.split, m.metric, m.how, m.better)]
     numbers = [entry.parameters, entry.size, *(m.value for m in entry.metrics.values())]
     numbers += [n for m in entry.metrics.values() for n in (m.std, m.mean, m.n_seeds) if n is not None]
-    optional = [entry.repo, entry.revision, entry.classes]
+    optional = [entry.repo, entry.revision, entry.classes, *(version.tag for version in entry.earlier)]
+    texts += [text for v in entry.earlier for text in (v.repo, v.revision, v.sha256, *v.metrics)]
+    numbers += [value for v in entry.earlier for value in v.metrics.values()]
     if not all(isinstance(text, str) for text in [*texts, *entry.verbs, *(t for t in optional if t is not None)]):
         raise TypeError(f"the entry {entry.name!r:.60} holds something else where a text belongs")
     if not all(isinstance(n, int | float) and not isinstance(n, bool) for n in numbers):
@@ -313,8 +338,15 @@ def info(name: str) -> ModelInfo:
 
 
 def known_as(name: str) -> str:
-    """The name of the index that differs from `name` in upper and lower case alone, else `name` as it is."""
+    """The name of the index that differs from `name` in upper and lower case alone, else `name` as it is.
+
+    An earlier name of a checkpoint warns and gives the present one.
+    """
     lower = str(name).strip().lower()
+    if lower not in entries() and lower in RENAMED:
+        new = RENAMED[lower]
+        warnings.warn(f"{lower} is called {new} now: write zoo.load({new!r})", FutureWarning, stacklevel=3)
+        return new
     return lower if lower in entries() else str(name)
 
 

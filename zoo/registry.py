@@ -195,6 +195,10 @@ DATAMODULES = {
     "xor": "datamodules.xor:XOR",
 }
 
+RENAMED: dict[
+    str, str
+] = {}  # checkpoints by the names that earlier versions gave them: {old: new}; the old ones warn and load
+
 
 def architecture(name: str) -> type:
     """The LightningModule class of an architecture name; LookupError with the nearest names if there is none."""

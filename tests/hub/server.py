@@ -189,6 +189,7 @@ class HubServer:
         self.faults: list[Fault] = []
         self.errors: list[str] = []  # bugs of this server
         self.repos: dict[str, Repo] = {}
+        self.collections: dict[str, dict[str, Any]] = {}
         config = uvicorn.Config(
             self.asgi, host="127.0.0.1", port=0, log_level="critical", lifespan="off", ws="none", interface="asgi3"
         )
@@ -335,6 +336,41 @@ class HubServer:
         errors = card_errors(json.loads(body)["content"])
         answer = {"errors": [{"message": e} for e in errors], "warnings": []}
         return JSONResponse(answer, 400 if errors else 200)
+
+    def collect(self, request: Request, body: bytes) -> Response:
+        user, asked = self.user(request, needed=True), json.loads(body)
+        if asked["namespace"] != user:
+            raise HubError(403, "", "You don't have the rights to create a collection under this namespace")
+        slug = f"{user}/{asked['title'].lower().replace(' ', '-')}-{len(asked['title']):024x}"
+        if slug in self.collections:
+            error = HubError(409, "", "This collection already exists")
+            error.body = {"slug": slug}  # type: ignore[attr-defined]
+            raise error
+        page = {
+            "slug": slug,
+            "title": asked["title"],
+            "owner": {"name": user},
+            "items": [],
+            "position": 0,
+            "upvotes": 0,
+        }
+        page |= {"lastUpdated": "2026-01-01T00:00:00.000Z", "private": bool(asked["private"]), "theme": "blue"}
+        self.collections[slug] = page | {"description": asked.get("description")}
+        return JSONResponse(self.collections[slug])
+
+    def collection(self, request: Request, body: bytes, slug: str) -> Response:
+        if slug not in self.collections:
+            raise HubError(404, "", "Collection not found")
+        return JSONResponse(self.collections[slug])
+
+    def collect_item(self, request: Request, body: bytes, slug: str) -> Response:
+        item = json.loads(body)["item"]
+        self.repo(request, item["id"], write=True)
+        items = self.collections[slug]["items"]
+        if any(one["id"] == item["id"] for one in items):
+            raise HubError(409, "", "Item already exists in collection")
+        items.append({"_id": f"{len(items):024x}", "id": item["id"], "type": item["type"], "position": len(items)})
+        return JSONResponse(self.collections[slug])
 
     # Reading ---------------------------------------------------------------------------------------------------------
 
@@ -614,6 +650,9 @@ ROUTES: list[tuple[str, str, Callable[..., Response]]] = [
     ("GET", r"/api/whoami-v2", HubServer.whoami),
     ("POST", r"/api/repos/create", HubServer.create),
     ("POST", r"/api/validate-yaml", HubServer.validate_yaml),
+    ("POST", r"/api/collections", HubServer.collect),
+    ("GET", r"/api/collections/(.+)", HubServer.collection),
+    ("POST", r"/api/collections/(.+)/items", HubServer.collect_item),
     ("GET HEAD", rf"/api/resolve-cache/models/{R}/([0-9a-f]{{40}})/(.+)", HubServer.resolve_cache),
     ("GET", rf"/api/models/{R}", HubServer.info),
     ("GET", rf"/api/models/{R}/revision/([^/]+)", HubServer.info),

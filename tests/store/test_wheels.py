@@ -1,6 +1,7 @@
 """Weights travel without the checkout: in the package's own wheel, and in wheels of weights."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,18 @@ def test_every_checkpoint_is_in_one_wheel_of_bearable_size():
     for names in planned.values():
         assert sum(f.stat().st_size for name in names for f in wheels._files(CHECKPOINTS / name)) <= wheels.LIMIT
     assert len(wheels.plan(limit=5 * 10**6)) > len(planned)
+
+
+def test_an_extra_of_each_family_names_its_wheels():
+    import tomllib
+
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        extras = tomllib.load(file)["project"]["optional-dependencies"]
+    families: dict[str, list[str]] = {}
+    for wheel in wheels.plan():
+        families.setdefault(re.sub(r"-\d+$", "", wheel), []).append(f"{wheels.PREFIX}-{wheel}")
+    found = {name.removeprefix("weights-"): names for name, names in extras.items() if name.startswith("weights-")}
+    assert found == families
 
 
 def test_the_package_carries_small_checkpoints(monkeypatch):

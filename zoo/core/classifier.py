@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from zoo.core.batch import labelled
 from zoo.core.checks import check_count
-from zoo.core.images import ImageLike, Transform
+from zoo.core.images import ImageLike, Transform, resize_input
 from zoo.core.module import ZooModule
 from zoo.core.verbs import verb
 from zoo.errors import InputError
@@ -96,6 +96,18 @@ class ImageClassifier(ZooModule):
             logits = logits / 2
         return logits
 
+    @classmethod
+    def other_libraries(cls, init: dict[str, Any]) -> list[tuple[str, str]]:
+        return [
+            (
+                "captum attributes a class to pixels; integrated over enough steps, what it gives adds up to the difference "
+                "between the image's logit and that of the baseline, up to `error`:",
+                "from captum.attr import IntegratedGradients\n\n"
+                'x = model.transform(model.golden_inputs()["image"])[:1]\n'
+                "attribution, error = IntegratedGradients(model).attribute(x, target=0, return_convergence_delta=True)",
+            )
+        ]
+
     def predict(
         self, images: ImageLike | list[ImageLike], top: int = 3
     ) -> list[tuple[str, float]] | list[list[tuple[str, float]]]:
@@ -147,6 +159,10 @@ class ImageClassifier(ZooModule):
         self.hparams["in_channels"] = in_channels
         self.transform = with_channels(self.transform, in_channels)
         print(f"{self.name or type(self).__name__}: {name}.weight now takes {in_channels} channel(s), was {before}")
+
+    def reset_image_size(self, size: int | tuple[int, int]) -> None:
+        """Take images of another size, see `zoo.core.images.resize_input`."""
+        resize_input(self, size)
 
     # A person's own images -------------------------------------------------------------------------------------------
 

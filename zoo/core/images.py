@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -309,3 +309,28 @@ def save_grid(images: Tensor, path: str | Path, *, columns: int | None = None, s
     with writing(path) as file:
         Image.fromarray(pixels if images.shape[1] == 3 else pixels[..., 0]).save(file, optimize=True)
     return Path(path)
+
+
+def resize_input(model: Any, size: int | tuple[int, int]) -> None:
+    """Let a network take images of another size (a side, or height and width), if its layers can.
+
+    Raises:
+        InputError: for a size that the layers can't take; the model is as it was then.
+    """
+    sides = [size, size] if isinstance(size, int) else list(size)
+    before = model.transform
+    if before is None:
+        raise InputError(
+            f"this {type(model).__name__} doesn't know yet how its images are prepared: load a trained one"
+        )
+    wanted = replace(before, size=sides)
+    name, training = model.name or type(model).__name__, model.training
+    try:
+        with torch.no_grad():
+            model.eval()(torch.zeros(1, len(wanted.mean), *sides, device=model.device, dtype=model.dtype))
+    except (RuntimeError, ValueError, AssertionError, IndexError) as error:
+        said = f"{name} can't take images of {sides}: its layers are made for {list(before.size)}"
+        raise InputError(said) from error
+    finally:
+        model.train(training)
+    model.transform = wanted

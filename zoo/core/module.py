@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import lightning as L
 import torch
@@ -26,6 +26,7 @@ from zoo.core.progress import watched
 from zoo.core.protocols import protocols
 from zoo.core.verbs import hinting
 from zoo.errors import InputError
+from zoo.registry import ARCHITECTURES
 
 if TYPE_CHECKING:
     from zoo.index import ModelInfo
@@ -114,7 +115,9 @@ class ZooModule(OwnData, L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """What travels with the weights travels with Lightning's `.ckpt` files too."""
         transform = self.transform.to_dict() if self.transform else None
+        path = f"{type(self).__module__}:{type(self).__name__}"
         checkpoint["zoo"] = {"name": self.name, "classes": self.classes, "data": self.data, "transform": transform}
+        checkpoint["zoo"]["architecture"] = next((a for a, target in ARCHITECTURES.items() if target == path), None)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         travels = checkpoint.get("zoo", {})
@@ -186,6 +189,28 @@ class ZooModule(OwnData, L.LightningModule):
 
         return info(self.name or "unpublished")
 
+    @classmethod
+    def from_pretrained(cls, name: str | Path, **options: Any) -> Self:
+        """What `zoo.load` reads, if it is a model of this class; a name with a slash is a folder, or "owner/name" on the Hub.
+
+        Args:
+            name: a name of `zoo.list_models()`, "hf://owner/name[@revision]", "owner/name", or a folder.
+            options: revision, token, cache_dir, local_files_only, as in huggingface_hub.
+
+        Raises:
+            InputError: for a model of another class.
+            CheckpointError, UnknownNameError: as `zoo.load`.
+        """
+        from zoo.store.folder import read
+        from zoo.store.hub import locate
+
+        text = str(name)
+        hub = text.count("/") == 1 and not text.startswith(("hf://", ".", "/")) and not Path(text).exists()
+        model = read(locate(f"hf://{text}" if hub else name, **options))
+        if not isinstance(model, cls):
+            raise InputError(f"{text} holds a {type(model).__name__}, no {cls.__name__}: take zoo.load")
+        return model
+
     def save_pretrained(self, folder: str | Path, *, base_model: str | None = None, overwrite: bool = False) -> Path:
         """Write config.json, model.safetensors and golden.safetensors to a folder that `zoo.load` reads.
 
@@ -245,6 +270,14 @@ class ZooModule(OwnData, L.LightningModule):
             revision=revision,
             create_pr=create_pr,
         )
+
+    @classmethod
+    def other_libraries(cls, init: dict[str, Any]) -> list[tuple[str, str]]:
+        """What the card says of other libraries: sentences, each with lines that use `model`, for a model of these arguments.
+
+        A test runs the lines of every card.
+        """
+        return []
 
     # Logging ---------------------------------------------------------------------------------------------------------
 

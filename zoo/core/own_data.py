@@ -71,17 +71,23 @@ class OwnData:
     def from_scratch(self) -> None:
         """What has to be done with fresh weights before they learn, such as to unfreeze what is frozen by design."""
 
-    def take_fresh(self, **changed: Any) -> None:
+    def take_fresh(self, *, as_if: dict[str, Any] | None = None, **changed: Any) -> None:
         """Change some of the arguments that the model was made with: tensors whose shapes depend on them are fresh, all others
-        stay. Says in one line which are fresh."""
+        stay. Says in one line which are fresh.
+
+        Args:
+            as_if: arguments that aren't changed, but whose tensors are fresh all the same.
+        """
         from zoo.core.module import init_arguments
 
         fresh = type(self)(**{**init_arguments(self), **changed})
+        other = type(self)(**{**init_arguments(self), **changed, **as_if}) if as_if else fresh
         replaced: list[str] = []
         for path, module in fresh.named_modules():  # type: ignore[attr-defined]
             mine = self.get_submodule(path)  # type: ignore[attr-defined]
             own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
-            if all(getattr(mine, name).shape == tensor.shape for name, tensor in own if tensor is not None):
+            shaped = other.get_submodule(path)  # type: ignore[attr-defined]
+            if all(getattr(mine, name).shape == getattr(shaped, name).shape for name, _ in own):
                 continue
             names = [name for name, tensor in own if tensor is not None]
             replaced += [f"{path}.{name}".lstrip(".") for name in names]

@@ -20,7 +20,8 @@ from zoo.core.protocols import verbs_of
 from zoo.errors import CheckpointError
 from zoo.index import INDEX, digest_of
 from zoo.paths import CHECKPOINTS, names_in
-from zoo.store.folder import read_config
+from zoo.store import int8
+from zoo.store.folder import TOKENIZER, TOKENIZER_CONFIG, read_config, tokenizer_config
 from zoo.store.hub import locate
 from zoo.store.pin import read_pin
 
@@ -143,6 +144,8 @@ def card(folder: Folder) -> str:
     )
     if (folder.path / "extra.md").exists():
         parts.append((folder.path / "extra.md").read_text(encoding="utf-8").rstrip() + "\n")
+    if others := other_libraries(folder):
+        parts.append(f"## With other libraries\n\n{others}\n")
     weights = config["weights"]
     rows = {
         "architecture": f"`{registry.ARCHITECTURES[config['architecture']].replace(':', '.')}`, {weights['parameters']:,} parameters",
@@ -163,11 +166,12 @@ def card(folder: Folder) -> str:
 
 def front_matter(folder: Folder) -> str:
     """The YAML block the Hub reads."""
-    hub_dataset = getattr(_data_class(folder.dataset), "hub_id", None)
+    data_class = _data_class(folder.dataset)
+    hub_dataset = getattr(data_class, "hub_id", None)
     results = [
         EvalResult(
             task_type=folder.config["task"],
-            dataset_type=metric["dataset"],
+            dataset_type=getattr(_data_class(metric["dataset"]), "hub_id", metric["dataset"]),
             dataset_name=metric["dataset"],
             dataset_split=metric["split"],
             metric_type=metric["metric"],
@@ -176,6 +180,7 @@ def front_matter(folder: Folder) -> str:
         for metric in folder.metrics
     ]
     data = ModelCardData(
+        language=languages(data_class, folder.config["init"]),
         license=weights_licence(folder.dataset),
         library_name="lightning-model-zoo",
         pipeline_tag=folder.config["task"],
@@ -187,6 +192,12 @@ def front_matter(folder: Folder) -> str:
         eval_results=results,
     )
     return data.to_yaml()
+
+
+def languages(data: Any, init: dict[str, Any]) -> list[str] | None:
+    """Languages that a model reads and writes, as the Hub names them: its own arguments', else those of its data."""
+    told = [init[key] for key in ("source", "target") if isinstance(init.get(key), str)]
+    return told or list(getattr(data, "languages", ())) or None
 
 
 def snippet(folder: Folder) -> str:
@@ -204,6 +215,23 @@ def snippet(folder: Folder) -> str:
     imports = [line for line in lines if line.startswith(("import ", "from "))]
     rest = "\n".join(line for line in lines if line not in imports).strip("\n")
     return "\n".join(["import zoo", *imports, "", f'model = zoo.load("{folder.name}")', *([rest] if rest else [])])
+
+
+def other_libraries(folder: Folder) -> str:
+    """The card's lines for other libraries, as Markdown; a test runs them in the folder."""
+    architecture: Any = registry.architecture(folder.config["architecture"])
+    told = architecture.other_libraries(folder.config["init"])
+    if folder.config["weights"]["dtype"] == "int8":
+        said = "`model.safetensors` holds whole numbers and a scale for every 64 of them; a plain reader makes float32 of them so:"
+        told = [*told, (said, int8.LINES)]
+    texts = []
+    for said, lines in told:
+        if lines and "model" in lines.replace("model.safetensors", "").replace("zoo.models", ""):
+            imports = [line for line in lines.splitlines() if line.startswith(("import ", "from "))]
+            rest = "\n".join(line for line in lines.splitlines() if line not in imports).strip("\n")
+            lines = "\n".join(["import zoo", *imports, "", f'model = zoo.load("{folder.name}")', rest])
+        texts.append(f"{said}\n\n```python\n{lines}\n```" if lines else said)
+    return "\n\n".join(texts)
 
 
 def _data_class(dataset: str) -> Any:
@@ -311,6 +339,10 @@ def generated() -> dict[Path, str]:
     found = folders()
     index = {"models": {folder.name: folder.entry for folder in found}}
     texts = {folder.path / "README.md": card(folder) for folder in found}
+    for folder in found:
+        if (folder.path / TOKENIZER).is_file():
+            pieces = (folder.path / TOKENIZER).read_text(encoding="utf-8")
+            texts[folder.path / TOKENIZER_CONFIG] = tokenizer_config(pieces, folder.config["init"])
     texts[CHECKPOINTS.parent / "MODEL_CARDS.md"] = model_cards(found)
     texts[INDEX] = json.dumps(index, indent=1, ensure_ascii=False) + "\n"
     return texts

@@ -4,7 +4,7 @@
     recipe.yaml          what trained it                                   metrics.json         what it was measured at
     provenance.json      where, when, with what                            history.csv          the training curve
     golden.safetensors   fixed inputs and their outputs                    preview.png, README.md
-    tokenizer.json       word pieces or byte pairs, where a model has them
+    tokenizer.json       word pieces or byte pairs, where a model has them; tokenizer_config.json for transformers
 
 Reading checks the sha256 of the very bytes that are parsed, looks the architecture up in our registry, and accepts a tensor
 only under its name and shape. Nothing is ever unpickled.
@@ -36,10 +36,17 @@ from zoo.index import digest_of, entries
 from zoo.store import int8
 from zoo.store.atomic import check_writable, replacing, settle
 from zoo.store.guard import bounded
+from zoo.store.migrations import FORMAT, migrated
 
-FORMAT = 1
 FILES = ("config.json", "model.safetensors", "recipe.yaml", "metrics.json", "provenance.json", "golden.safetensors")
-TOKENIZER = "tokenizer.json"
+TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
+SPECIAL = {
+    "pad": "pad",
+    "unk": "unk",
+    "mask": "mask",
+    "begin": "bos",
+    "end": "eos",
+}  # our tokens in brackets, and their roles
 CONFIG_KEYS = {"zoo_format", "name", "architecture", "init", "task", "preprocess", "classes", "data", "weights"}
 OPTIONAL_KEYS = {"base_model"}
 LARGEST_FILE = 2**31  # bytes of weights; ours hold a few million
@@ -65,10 +72,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} is damaged: {type(error).__name__}: {error}") from None
     if not isinstance(config, dict):
         raise CheckpointError(f"{path} must hold a JSON object, not {type(config).__name__}")
-    if config.get("zoo_format") != FORMAT:
-        raise CheckpointError(
-            f"{path} has zoo_format {config.get('zoo_format')!r}, this version reads {FORMAT}: update the package"
-        )
+    config = migrated(config, str(path))
     missing, unknown = CONFIG_KEYS - config.keys(), config.keys() - CONFIG_KEYS - OPTIONAL_KEYS
     if missing or unknown:
         raise CheckpointError(f"{path}: missing keys {sorted(missing)}, unknown keys {sorted(unknown)}")
@@ -258,7 +262,9 @@ def weights_bytes(model: nn.Module, dtype: torch.dtype = torch.float32) -> bytes
         seen.add(id(tensor))
         value = tensor.detach().cpu().contiguous()
         tensors[name] = value.to(dtype) if value.is_floating_point() and dtype != torch.int8 else value
-    return to_safetensors(int8.pack(tensors) if dtype == torch.int8 else tensors, metadata={"format": "pt"})
+    if dtype == torch.int8:
+        return to_safetensors(int8.pack(tensors), metadata={"format": "pt", **int8.METADATA})
+    return to_safetensors(tensors, metadata={"format": "pt"})
 
 
 def write(
@@ -311,6 +317,8 @@ def write(
             pieces = init_arguments(model).get("tokenizer")
             if isinstance(pieces, str) and pieces.startswith("{"):  # for other tools; loading takes it from config.json
                 (staged / TOKENIZER).write_text(pieces, encoding="utf-8")
+                told = tokenizer_config(pieces, init_arguments(model))
+                (staged / TOKENIZER_CONFIG).write_text(told, encoding="utf-8")
             published = read(staged)  # golden tensors are those of the file, after its rounding
             golden = run_golden(published, published.golden_inputs())
             (staged / "golden.safetensors").write_bytes(to_safetensors(golden))
@@ -321,6 +329,17 @@ def write(
             f"{folder} can't be written: {error.strerror or error}; what was there before is untouched"
         ) from error
     return folder
+
+
+def tokenizer_config(pieces: str, init: dict[str, Any]) -> str:
+    """The text of tokenizer_config.json beside a tokenizer.json: which of its tokens fill up, hide, begin and end, so that
+    transformers' `PreTrainedTokenizerFast.from_pretrained(folder)` can pad."""
+    names = [token["content"] for token in parse_json(pieces).get("added_tokens", [])]
+    roles = {f"{SPECIAL[n.strip('[]').lower()]}_token": n for n in names if n.strip("[]").lower() in SPECIAL}
+    config = {"tokenizer_class": "PreTrainedTokenizerFast", **roles, "padding_side": "right"}
+    if isinstance(init.get("context"), int):
+        config["model_max_length"] = init["context"]
+    return json.dumps(config, indent=2, ensure_ascii=False) + "\n"
 
 
 def run_golden(model: ZooModule, inputs: dict[str, Tensor]) -> dict[str, Tensor]:

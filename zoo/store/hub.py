@@ -13,7 +13,7 @@ from typing import Any
 
 from zoo.core.files import is_plain, shown
 from zoo.errors import CheckpointError
-from zoo.index import ModelInfo, entries, known_as, nearest
+from zoo.index import entries, known_as, nearest
 from zoo.paths import CHECKPOINTS, in_wheels, names_in
 
 SCHEME = "hf://"
@@ -30,7 +30,7 @@ def locate(
     local_files_only: bool = False,
     force: bool = False,
 ) -> Path:
-    """The folder of a checkpoint, downloaded if need be: a bare name, "hf://owner/name[@revision]", or a folder.
+    """The folder of a checkpoint, downloaded if need be: a bare name, "hf://owner/name", both with "@revision", or a folder.
 
     Args:
         revision, token, cache_dir, local_files_only: as in huggingface_hub.
@@ -56,6 +56,9 @@ def locate(
         return Path(text)
     if not is_plain(text):
         raise nearest(text, names_in(CHECKPOINTS))
+    if not _holds_config(Path(text)):
+        text, _, tag = text.partition("@")
+        revision = revision or tag or None
     text = known_as(text)
     if text not in entries() and _holds_config(
         Path(text)
@@ -66,8 +69,13 @@ def locate(
     if text not in entries():
         raise nearest(text, names_in(CHECKPOINTS))
     entry = entries()[text]
+    earlier = next((v for v in reversed(entry.earlier) if revision is not None and v.called(revision)), None)
+    if earlier is not None:
+        folder = _download(earlier.repo, earlier.revision, **options)
+        _check_hash(folder, f"{earlier.repo}@{earlier.revision}", text, earlier.sha256)
+        return folder
     if revision is None and (folder := in_wheels(text)) is not None:
-        _check_pin(folder, entry)
+        _check_hash(folder, entry.repo or str(folder), text, entry.sha256)
         return folder
     if entry.repo is None:
         raise CheckpointError(
@@ -76,7 +84,7 @@ def locate(
         )
     folder = _download(entry.repo, revision or entry.revision or "main", **options)
     if revision is None:
-        _check_pin(folder, entry)
+        _check_hash(folder, entry.repo, text, entry.sha256)
     return folder
 
 
@@ -87,16 +95,16 @@ def _holds_config(folder: Path) -> bool:
         return False
 
 
-def _check_pin(folder: Path, entry: ModelInfo) -> None:
+def _check_hash(folder: Path, where: str, name: str, sha256: str) -> None:
     """Refuse weights that aren't those of the index, even where their own config.json agrees with them."""
     try:
         found = json.loads((folder / "config.json").read_text(encoding="utf-8"))["weights"]["sha256"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return  # reading the checkpoint says what is wrong with it
-    if found != entry.sha256:
+    if found != sha256:
         raise CheckpointError(
-            f"{entry.repo or folder} holds other weights of {entry.name} than this version of the package was published with "
-            f"(sha256 {str(found)[:12]}…, not {entry.sha256[:12]}…): update the package, or name a revision to trust"
+            f"{where} holds other weights of {name} than this version of the package was published with "
+            f"(sha256 {str(found)[:12]}…, not {sha256[:12]}…): update the package, or name a revision to trust"
         )
 
 

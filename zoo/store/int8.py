@@ -20,6 +20,18 @@ from zoo.errors import CheckpointError
 BLOCK = 64
 SHORT = 4096  # elements; below, a tensor stays float32
 SCALES = ":scales"  # no name of a parameter has a colon
+METADATA = {  # in the header of the file, for other readers; files that are older than it lack it
+    "quantization": "int8 in blocks",
+    "dequantize": f"tensor = codes.flatten() * scales.repeat_interleave({BLOCK})[:codes.numel()], scales are in 'NAME{SCALES}'",
+}
+# The same as `unpack` in plain torch, for cards: reads model.safetensors of the current folder.
+LINES = f"""from safetensors.torch import load_file
+
+tensors = load_file("model.safetensors")
+for name in [name for name in tensors if name.endswith("{SCALES}")]:
+    codes, scales = tensors[name.removesuffix("{SCALES}")], tensors.pop(name)
+    values = codes.flatten() * scales.repeat_interleave({BLOCK})[: codes.numel()]
+    tensors[name.removesuffix("{SCALES}")] = values.reshape(codes.shape)"""
 
 
 def pack(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo import registry
 from zoo.core.files import is_plain, parse_json
 from zoo.errors import PublishError, ZooError
 from zoo.store.hub import WAITS, explain, passing, status_of
@@ -40,6 +41,7 @@ SENT = {
     "preview.png",
     "extra.md",
     "tokenizer.json",
+    "tokenizer_config.json",
 }  # and what the card shows
 PICTURE = re.compile(r"!\[[^\]]*\]\(([^()/\\\s]+\.(?:png|gif|svg))\)")
 LIBRARY = "lightning-model-zoo"
@@ -195,6 +197,16 @@ def contents(folder: Path, repo_id: str) -> dict[str, bytes]:
     return files
 
 
+def digest(folder: Path, repo_id: str) -> str:
+    """A hash of all that would be sent; empty for a folder that isn't whole."""
+    if not (folder / "README.md").is_file():
+        return ""
+    found = hashlib.sha256()
+    for name, raw in sorted(contents(folder, repo_id).items()):
+        found.update(f"{name} {len(raw)}\n".encode() + raw)
+    return found.hexdigest()
+
+
 def _commit(
     api: Any, repo_id: str, files: dict[str, bytes], branch: str, message: str, create_pr: bool
 ) -> tuple[str, tuple[str, ...]]:
@@ -266,6 +278,12 @@ def push(
         return publish(folder, repo_id, tag=None, **hub)
 
 
+def _hub_dataset(name: str) -> str:
+    """The Hub's id of a data set ("ylecun/mnist"), else our name for it."""
+    known = registry.datamodule_class(name) if name in registry.DATAMODULES else None
+    return getattr(known, "hub_id", name)
+
+
 def _card(
     folder: Path, repo_id: str, metrics: list[dict[str, Any]], licence: str | None, summary: str, base_model: str | None
 ) -> str:
@@ -275,7 +293,7 @@ def _card(
     results = [
         EvalResult(
             task_type=config["task"],
-            dataset_type=metric["dataset"],
+            dataset_type=_hub_dataset(metric["dataset"]),
             dataset_name=metric["dataset"],
             dataset_split=metric["split"],
             metric_type=metric["metric"],

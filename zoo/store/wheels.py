@@ -30,6 +30,7 @@ FILES = (
     "README.md",
     "preview.png",
     "tokenizer.json",
+    "tokenizer_config.json",
 )
 
 PYPROJECT = """[build-system]

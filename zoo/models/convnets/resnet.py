@@ -16,7 +16,7 @@ place of the 7×7 convolution and pooling for large ones.
 Departures from the paper: recipes train in fewer epochs, with a one-cycle schedule.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -119,6 +119,15 @@ class ResNet18(ImageClassifier):
         self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout))
         self.head = nn.Linear(8 * width, num_classes)
         init(self)
+
+    @classmethod
+    def other_libraries(cls, init: dict[str, Any]) -> list[tuple[str, str]]:
+        library, what = (
+            ("torchvision", "") if init.get("width", 64) == 64 else ("timm", ", torchvision's has 64 channels first")
+        )
+        lines = f"from zoo.models.layouts import to_{library}\n\nnet = to_{library}(model)"
+        said = f"The same network and weights as {library} builds it{what}; `take_weights` of the same module goes the other way:"
+        return [(said, lines), *super().other_libraries(init)]
 
     def features(self, x: Tensor) -> dict[str, Tensor]:
         """stem, stage1 [N, w, H, W], stage2 [N, 2w, H/2, W/2], stage3 [N, 4w, …], stage4 [N, 8w, …], embedding [N, 8w]."""

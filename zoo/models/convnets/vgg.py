@@ -12,7 +12,7 @@ Departures from the paper: batch norm after each convolution unless it is switch
 leave a single pixel, one linear layer in place of three, which held most of the weights.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -75,6 +75,12 @@ class VGG(ImageClassifier):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         self.to(memory_format=torch.channels_last)
+
+    @classmethod
+    def other_libraries(cls, init: dict[str, Any]) -> list[tuple[str, str]]:
+        said = "The same network and weights as torchvision builds it; `take_weights` of the same module goes the other way:"
+        lines = "from zoo.models.layouts import to_torchvision\n\nnet = to_torchvision(model)"
+        return [(said, lines), *super().other_libraries(init)]
 
     def features(self, x: Tensor) -> dict[str, Tensor]:
         """stage1 [N, w, H/2, W/2], stage2 [N, 2w, H/4, W/4], …, stage5 [N, 8w, H/32, W/32], embedding [N, D]."""

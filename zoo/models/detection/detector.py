@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zoo.core.checks import check_count
-from zoo.core.images import ImageLike, Transform, read_image
+from zoo.core.images import ImageLike, Transform, read_image, resize_input
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.core.samples import picture_sample
@@ -102,16 +102,21 @@ class Detector(ZooModule):
             )
         return self.transform
 
+    def reset_image_size(self, size: int | tuple[int, int]) -> None:
+        """Take pictures of another size, see `zoo.core.images.resize_input`."""
+        resize_input(self, size)
+
     # A person's own pictures -----------------------------------------------------------------------------------------
 
     def data_settings(self, kind: str) -> dict[str, Any]:
-        """For a folder of boxes: the model's transform, and pictures mirrored and scaled a little."""
+        """For a folder of boxes: the model's transform and classes, and pictures mirrored and scaled a little."""
         if kind != "box-folder":
             return {}
-        return {"transform": self._ready_transform(), "augment": {"flip": True, "scale": [0.85, 1.2], "gain": 0.15}}
+        augment = {"flip": True, "scale": [0.85, 1.2], "gain": 0.15}
+        return {"transform": self._ready_transform(), "augment": augment, "classes": self.classes}
 
     def adapt_to(self, data: Any) -> None:
-        """Take the classes of a data module, with fresh tensors where their number is another.
+        """Take the classes of a data module, with fresh tensors where they are others.
 
         Raises:
             InputError: for pictures with other channels.
@@ -124,6 +129,8 @@ class Detector(ZooModule):
             )
         if len(classes) != self.num_classes:
             self.take_fresh(num_classes=len(classes))
+        elif self.classes is not None and self.classes != classes:
+            self.take_fresh(as_if={"num_classes": len(classes) + 1})  # as many classes, but others
 
     # Measuring -------------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ folds 2×2 pixels into channels first; few-step samplers beside the paper's own.
 """
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -91,6 +91,29 @@ class DDPM(ImageGenerator):
         output = self(x_t, t).float()
         x_0 = alpha * x_t - sigma * output if self.prediction == "v" else (x_t - sigma * output) / alpha
         return x_0.clamp(-1, 1) if clip else x_0
+
+    @classmethod
+    def other_libraries(cls, init: dict[str, Any]) -> list[tuple[str, str]]:
+        if cls is not DDPM:  # a network that is told more than the step
+            return []
+        said = (
+            'The schedulers of diffusers draw from it, too; this is `model.trajectory(x, sampler="ddim", steps=10)[-1]`. '
+            "`noise_scheduler(model)` of `zoo.models.layouts` makes the same scheduler:"
+        )
+        shape = {"cosine": "squaredcos_cap_v2", "linear": "linear"}[init.get("schedule", "cosine")]
+        kind = {"v": "v_prediction", "eps": "epsilon"}[init.get("prediction", "v")]
+        lines = (
+            "import torch\nfrom diffusers import DDIMScheduler\n\n"
+            f'scheduler = DDIMScheduler({init.get("timesteps", 1000)}, beta_schedule="{shape}", prediction_type="{kind}",\n'
+            '                          timestep_spacing="trailing")\n'
+            "scheduler.set_timesteps(10)\n"
+            "x = torch.randn(2, *model.image_shape, generator=torch.Generator().manual_seed(0))\n"
+            "for t in scheduler.timesteps:\n"
+            "    with torch.no_grad():\n"
+            "        output = model(x, t.expand(len(x)))\n"
+            "    x = scheduler.step(output, t, x, use_clipped_model_output=True).prev_sample"
+        )
+        return [(said, lines)]
 
     # Verbs -----------------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ Departures from the paper: the epoch is chosen by validation accuracy out of all
 validation loss.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from torch_geometric.data import Data
@@ -60,6 +60,11 @@ class GCN(NodeClassifier):
             GCNConv(hidden_dim, hidden_dim, normalize=False) for _ in range(max(0, num_layers - 2))
         )
         self.head = GCNConv(hidden_dim, num_classes, normalize=False)
+
+    @classmethod
+    def other_libraries(cls, init: dict[str, Any]) -> list[tuple[str, str]]:
+        said = "The same network and weights as PyG's own GCN, for the same features and edges:"
+        return [(said, "from zoo.models.layouts import to_pyg\n\nnet = to_pyg(model)")]
 
     def average(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None) -> tuple[Tensor, Tensor]:
         """Edges with loops [2, E + N] and their weights 1 / sqrt(deg_i · deg_j), [E + N]."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zoo.core.checks import check_count
-from zoo.core.images import ImageLike, Transform, read_image
+from zoo.core.images import ImageLike, Transform, read_image, resize_input
 from zoo.core.module import ZooModule
 from zoo.core.samples import picture_sample
 from zoo.core.verbs import looking, verb
@@ -193,6 +193,10 @@ class Segmenter(ZooModule):
 
     # A person's own pictures -----------------------------------------------------------------------------------------
 
+    def reset_image_size(self, size: int | tuple[int, int]) -> None:
+        """Take pictures of another size, see `zoo.core.images.resize_input`."""
+        resize_input(self, size)
+
     def data_settings(self, kind: str) -> dict[str, Any]:
         """For a folder of masks: the model's transform, numbers of objects if it tells them apart, and mirrored pictures."""
         if kind != "mask-folder":
@@ -200,7 +204,7 @@ class Segmenter(ZooModule):
         return {"transform": self._ready_transform(), "instances": self.border, "augment": {"flip": True, "gain": 0.2}}
 
     def adapt_to(self, data: Any) -> None:
-        """Take the classes of a data module, with fresh tensors where their number is another.
+        """Take the classes of a data module, with fresh tensors where they are others.
 
         Raises:
             InputError: for pictures with other channels, or classes for a model that tells objects apart.
@@ -220,7 +224,8 @@ class Segmenter(ZooModule):
         changed: dict[str, Any] = {"num_classes": len(classes), "void": getattr(data, "void", None)}
         if len(classes) != self.num_classes:
             changed["class_weights"] = None  # there is none for a new class; the batch's frequencies take its place
-        self.take_fresh(**changed)
+        others = self.classes is not None and self.classes != classes
+        self.take_fresh(as_if={"num_classes": len(classes) + 1} if others else None, **changed)
 
     # Training --------------------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ learn faster; with norm_first=False and positions="learned" it is BERT to the la
 """
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -126,6 +126,26 @@ class BERT(MaskedLM):
         for name, weight in self.blocks.named_parameters() if norm_first else ():
             if name.endswith(("out.weight", "down.weight")):  # the stream sums 2 · layers of what they give
                 nn.init.normal_(weight, std=0.02 / math.sqrt(2 * layers))
+
+    @classmethod
+    def other_libraries(cls, init: dict[str, Any]) -> list[tuple[str, str]]:
+        learned, first = init.get("positions", "rotary") == "learned", init.get("norm_first", True)
+        if learned == first:
+            return [("transformers has no network that computes the same.", "")]
+        said = "The same network and weights as `BertForMaskedLM` of transformers, and its word pieces:"
+        if first:
+            said = (
+                "It isn't laid out as BERT: positions turn queries and keys, and the norm comes before each half of a block. The "
+                "same network and weights as `EsmForMaskedLM` of transformers, which is built so, and its word pieces:"
+            )
+        lines = (
+            "from transformers import PreTrainedTokenizerFast\nfrom zoo.models.layouts import to_transformers\n\n"
+            "net = to_transformers(model)\n"
+            'words = PreTrainedTokenizerFast.from_pretrained(".")  # the folder of this card\n'
+            'batch = words(["She was [MASK].", "It was a [MASK] day."], padding=True, return_tensors="pt")\n'
+            'logits = net(batch["input_ids"], attention_mask=batch["attention_mask"]).logits'
+        )
+        return [(said, lines)]
 
     def states(self, tokens: Tensor, real: Tensor | None = None) -> Tensor:
         """What the last layer holds at every place, [N, T, width]."""

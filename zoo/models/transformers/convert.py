@@ -76,6 +76,8 @@ def from_gpt2(tensors: Mapping[str, Tensor], *, heads: int, layout: Layout = "na
     # torch.compile puts a prefix before its names; attn.bias is the causal mask, a constant
     given = {name.removeprefix("_orig_mod."): tensor for name, tensor in tensors.items()}
     given = {name: t for name, t in given.items() if not name.endswith((".attn.bias", ".attn.masked_bias"))}
+    if "wte.weight" in given:  # published GPT-2s are files of the network without its read-out
+        given = {name if name.startswith("lm_head.") else f"transformer.{name}": t for name, t in given.items()}
     blocks = {name.split(".")[2] for name in given if name.startswith("transformer.h.")}
     table = {theirs: ours for ours, theirs in names(len(blocks)).items()}
     renamed: dict[str, Tensor] = {}

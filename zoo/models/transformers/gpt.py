@@ -13,7 +13,7 @@ it is GPT-2 to the last bit of its logits; see `zoo.models.transformers.convert`
 """
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -196,6 +196,20 @@ class GPT(CausalLM):
                 if getattr(module, "bias", None) is not None:
                     nn.init.zeros_(module.bias)
 
+    @classmethod
+    def other_libraries(cls, init: dict[str, Any]) -> list[tuple[str, str]]:
+        lines = "from zoo.models.layouts import to_transformers\n\nnet = to_transformers(model)"
+        if init.get("positions") == "learned" and init.get("norm") == "layer":
+            said = "The same network and weights as `GPT2LMHeadModel` of transformers:"
+        elif init.get("qk_norm") and init.get("norm", "rms") == "rms" and not init.get("bias"):
+            said = (
+                "It isn't a GPT-2: positions turn queries and keys, and norms divide by the root mean square. The same network "
+                "and weights as `ApertusForCausalLM` of transformers, which is built so:"
+            )
+        else:
+            return [("transformers has no network that computes the same.", "")]
+        return [(said, lines)]
+
     def hidden(self, tokens: Tensor, cache: list[LayerCache] | None = None) -> Tensor:
         start = cache[0].length if cache else 0
         end = start + tokens.shape[1]
@@ -210,6 +224,23 @@ class GPT(CausalLM):
         for i, block in enumerate(self.blocks):
             x = block(x, rotation, cache[i] if cache else None)
         return self.norm(x)
+
+    def reset_context(self, block_size: int) -> None:
+        """See at most `block_size` tokens, fewer than before.
+
+        Raises:
+            InputError: for more: no place beyond the context was trained.
+        """
+        check_count(block_size, "block_size")
+        assert self.context is not None
+        if block_size > self.context:
+            raise InputError(f"{self.name or 'this GPT'} has a context of {self.context}: block_size can only cut it")
+        if self.places is not None:
+            self.places = nn.Embedding.from_pretrained(self.places.weight[:block_size].detach().clone(), freeze=False)
+        else:
+            self.rotation = self.rotation[:block_size]
+        self.context = self.window = block_size
+        self.hparams["context"] = block_size
 
     @torch.no_grad()
     def step(self, tokens: Tensor, state: list[LayerCache] | None = None) -> tuple[Tensor, list[LayerCache]]:

@@ -104,6 +104,31 @@ class ViT(ImageClassifier):
             return stages | {"embedding": (weights * z).sum(1)}
         return stages | {"embedding": z[:, 0] if self.hparams["pool"] == "cls" else z.mean(1)}
 
+    @classmethod
+    def other_libraries(cls, init: dict[str, Any]) -> list[tuple[str, str]]:
+        if init.get("tokenizer", "patch") != "patch":
+            said = "timm's VisionTransformer has no convolutions before its blocks: this model can't be built by it."
+            return [(said, ""), *super().other_libraries(init)]
+        said = "The same network and weights as timm builds it; `take_weights` of the same module goes the other way:"
+        lines = "from zoo.models.layouts import to_timm\n\nnet = to_timm(model)"
+        return [(said, lines), *super().other_libraries(init)]
+
+    def reset_image_size(self, size: int | tuple[int, int]) -> None:
+        """Take square images of another size: the positions of the patches are interpolated, as the paper does."""
+        side = size if isinstance(size, int) else size[0] if len(set(size)) == 1 else 0
+        patch = self.hparams["patch"]
+        if side < patch or side % patch:
+            raise InputError(f"image_size must be a side of square images and a multiple of {patch}, not {size!r}")
+        old = self.stem.position.detach()
+        extra = old[:, : old.shape[1] - self.stem.words]  # the class token's
+        grid = old[:, extra.shape[1] :].unflatten(1, (round(self.stem.words**0.5), -1)).permute(0, 3, 1, 2)
+        new = F.interpolate(grid, (side // patch, side // patch), mode="bicubic", antialias=True)  # [1, dim, h, w]
+        self.stem.position = nn.Parameter(torch.cat([extra, new.flatten(2).mT], 1))
+        self.stem.words = (side // patch) ** 2
+        self.hparams["image_size"] = side
+        if self.transform is not None:
+            super().reset_image_size(side)
+
     def configure_optimizers(self) -> Any:
         return torch.optim.AdamW(self.parameters(), lr=1e-3, weight_decay=0.05)
 
