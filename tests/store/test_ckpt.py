@@ -51,6 +51,7 @@ def changed(file, tmp_path, **changes):
         ({"zoo": None}, "doesn't say which architecture"),
         ({"zoo": {"architecture": "resnet9000"}}, "isn't in the registry"),
         ({"zoo": {"architecture": ["lenet5"]}}, "isn't in the registry"),
+        ({"zoo": {"architecture": "lenet5", "classes": "abc"}}, "holds other values where classes"),
         ({"hyper_parameters": {"num_clases": 3}}, "num_clases"),
         ({"hyper_parameters": {"num_classes": 10**9}}, "far larger model"),
         ({"state_dict": {}}, "the weights don't fit LeNet5: missing"),

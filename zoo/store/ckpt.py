@@ -37,10 +37,14 @@ def read(path: Path) -> ZooModule:
             f"{path} doesn't say which architecture of the zoo it holds: make the model by zoo.create(…) and give it "
             "torch.load(…, weights_only=True)['state_dict']"
         )
-    if name not in registry.ARCHITECTURES:
+    if not isinstance(name, str) or name not in registry.ARCHITECTURES:
         raise CheckpointError(f"{path} holds the architecture {str(name)!r:.60}, which isn't in the registry")
-    config = {"architecture": name, "init": _init(content, name, path), "preprocess": travels.get("transform")}
-    config |= {"name": path.stem, "classes": travels.get("classes"), "data": travels.get("data")}
+    classes, data, transform = (travels.get(key) for key in ("classes", "data", "transform"))
+    named = classes is None or (isinstance(classes, list) and all(isinstance(c, str) for c in classes))
+    if not named or not isinstance(data, dict | None) or not isinstance(transform, dict | None):
+        raise CheckpointError(f"{path} holds other values where classes, data and transform belong")
+    config: dict[str, Any] = {"architecture": name, "init": _init(content, name, path), "preprocess": transform}
+    config |= {"name": path.stem, "classes": classes, "data": data}
     with bounded(tensors) as guard, plain_floats():
         guard.check(config["init"])
         model = build(config)
