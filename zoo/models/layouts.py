@@ -132,6 +132,8 @@ def take_weights(model: ZooModule, net: nn.Module) -> ZooModule:
 def noise_scheduler(model: DDPM) -> Any:
     """diffusers' `DDIMScheduler` for a diffusion model; call its `step` with `use_clipped_model_output=True`.
 
+    Its steps are those of `sampler="ddim"` where their number divides the schedule's length; else it rounds them otherwise.
+
     Raises:
         MissingExtraError: if diffusers isn't installed.
     """

@@ -100,7 +100,7 @@ def _language(model: ZooModule) -> tuple[Any, Renaming, Renaming]:
         _require(model, {"norm_first": False}, "BERT")
         net = transformers.BertForMaskedLM(transformers.BertConfig(**common, type_vocab_size=1))
         there, back = _renaming(_bert(told["layers"]), "attention.self.{}", model)
-        return net, lambda t: there(t) | _first_sentence(model), lambda t: back(_with_sentence(t))
+        return net, lambda t: there(t) | _bert_only(model), lambda t: back(_with_sentence(t))
     _require(model, {"norm_first": True}, "ESM")
     options = {"position_embedding_type": "rotary", "emb_layer_norm_before": True, "token_dropout": False}
     net = transformers.EsmForMaskedLM(transformers.EsmConfig(**common, **options, mask_token_id=2))
@@ -227,9 +227,12 @@ def _renaming(
     return there, back
 
 
-def _first_sentence(model: ZooModule) -> Tensors:
-    """BERT adds a vector for the first or second sentence to every place; ours has it in its places."""
-    return {"bert.embeddings.token_type_embeddings.weight": torch.zeros(1, model.hparams["width"])}
+def _bert_only(model: ZooModule) -> Tensors:
+    """BERT adds a vector for the first or second sentence to every place, which ours has in its places; and it has the
+    read-out's bias twice."""
+    kinds = torch.zeros(1, model.hparams["width"])
+    bias = model.get_parameter("head.decoder.bias").detach()
+    return {"bert.embeddings.token_type_embeddings.weight": kinds, "cls.predictions.bias": bias}
 
 
 def _with_sentence(tensors: Tensors) -> Tensors:
