@@ -8,6 +8,7 @@ machine. Writes docs/compare-TASK-DATA.md and .png; `scripts/cards.py` puts the 
 """
 
 import argparse
+import inspect
 import json
 import sys
 import time
@@ -29,6 +30,9 @@ from zoo.store.hub import locate
 from zoo.train.callbacks import cpu_name
 
 COLUMNS = 16
+# A generator's condition by an argument of its `sample`, the richest first: distances compare within one kind.
+CONDITIONS = {"control": "Drawn from edges", "prompt": "Drawn from a caption", "labels": "Drawn from a class"}
+FREE = "Drawn from noise alone"
 
 
 def generators(task: str, dataset: str) -> list[ModelInfo]:
@@ -54,8 +58,22 @@ def measure(info: ModelInfo, dataset: str, images: int) -> tuple[dict[str, Any],
     facts = json.loads((locate(info.name) / "provenance.json").read_text(encoding="utf-8"))
     value = {key: info.metric(f"{dataset}/test/{key}") for key in ("fcd", "fcd_floor", "class_histogram_kl", "nll")}
     table = {"name": info.name, "parameters": info.parameters, "ms": milliseconds, "trained": duration(facts), **value}
+    table["condition"] = condition(model)
     table["hardware"] = "GPU" if "NVIDIA" in facts["hardware"] else "CPU"
     return table, row
+
+
+def condition(model: Any) -> str:
+    """What a generator's images depend on beside the noise, as a title."""
+    for argument, title in CONDITIONS.items():
+        if argument in inspect.signature(model.sample).parameters:
+            try:
+                if argument == "labels":
+                    model.sample(1, labels=[0], seed=0)
+            except InputError:  # takes the argument to refuse it
+                continue
+            return title
+    return FREE
 
 
 def markdown(rows: list[dict[str, Any]], task: str, dataset: str, images: int, baseline: float | None) -> str:
@@ -68,17 +86,25 @@ def markdown(rows: list[dict[str, Any]], task: str, dataset: str, images: int, b
         f"Fréchet distance of 10,000 samples (FCD, see `zoo.metrics`; real training images have {floor:.3f}{versus}); "
         f"milliseconds an image for {images} images at a time on {torch.get_num_threads()} thread(s) of {cpu_name()}; "
         f"`python scripts/compare.py --task {task} --data {dataset}`\n",
-        "| model | FCD | × floor | class KL | ms/image | parameters | trained |",
-        "|---|---|---|---|---|---|---|",
+        "Distances compare within one of the tables: edges, a caption or a class of a real image already say much of it.\n",
     ]
-    for r in rows:
-        kl = "" if r["class_histogram_kl"] is None else f"{r['class_histogram_kl']:.4f}"
-        lines.append(
-            f"| [{r['name']}](checkpoints/{r['name']}/README.md) | {r['fcd']:.2f} | {r['fcd'] / r['fcd_floor']:.0f} | {kl} "
-            f"| {r['ms']:.2f} | {r['parameters']:,} | {r['trained']}, {r['hardware']} |"
-        )
+    for title in (FREE, *reversed(CONDITIONS.values())):
+        if not (alike := [r for r in rows if r["condition"] == title]):
+            continue
+        lines += [
+            f"**{title}**\n",
+            "| model | FCD | × floor | class KL | ms/image | parameters | trained |",
+            "|---|---|---|---|---|---|---|",
+        ]
+        for r in alike:
+            kl = "" if r["class_histogram_kl"] is None else f"{r['class_histogram_kl']:.4f}"
+            lines.append(
+                f"| [{r['name']}](checkpoints/{r['name']}/README.md) | {r['fcd']:.2f} | {r['fcd'] / r['fcd_floor']:.0f} | {kl} "
+                f"| {r['ms']:.2f} | {r['parameters']:,} | {r['trained']}, {r['hardware']} |"
+            )
+        lines.append("")
     names = ", ".join(r["name"] for r in rows)
-    lines.append(f"\n![samples](docs/{stem}.png)\n\nA row of samples each, top to bottom: {names}.\n")
+    lines.append(f"![samples](docs/{stem}.png)\n\nA row of samples each, top to bottom: {names}.\n")
     return "\n".join(lines)
 
 

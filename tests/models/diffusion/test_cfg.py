@@ -89,15 +89,27 @@ def test_samples_follow_labels_and_seeds():
         a, model.sample(4, seed=1, labels=[0, 1, 2, 0], steps=3, guidance=2.0, batch_size=3)
     )
     assert not torch.equal(model.sample(2, seed=1, labels=0, steps=3), model.sample(2, seed=1, labels=1, steps=3))
-    assert torch.equal(model.sample(2, seed=1, labels=0, steps=3, guidance=0), model.sample(2, seed=1, steps=3))
+    assert torch.equal(
+        model.sample(2, seed=1, labels=0, steps=3, guidance=0), model.sample(2, seed=1, steps=3, guidance=0)
+    )
     x = torch.rand(2, 1, 8, 8)
     assert model.decode(model.encode(x, steps=5), steps=5).shape == x.shape  # as unconditional as ever
+
+
+def test_without_labels_the_classes_are_drawn_at_random(monkeypatch):
+    model, told = small(), []
+    whole = model.trajectory
+    monkeypatch.setattr(model, "trajectory", lambda x, **given: told.append(given["labels"]) or whole(x, **given))
+    free = model.sample(300, seed=1, steps=1, guidance=1)
+    labels = torch.cat(told)
+    assert labels.bincount(minlength=3).min() > 70  # of a hundred each, and four standard deviations down
+    assert torch.equal(free, model.sample(300, seed=1, steps=1, labels=labels))
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"guidance": 2.0}, "needs labels"),
+        ({"guidance": -2.0}, "from 0 on"),
         ({"labels": [0, 1, 2]}, "need 2 labels"),
         ({"labels": [0, 3]}, "there is no 3"),
         ({"labels": -1}, "there is no -1"),

@@ -151,14 +151,18 @@ class ConditionalDDPM(DDPM):
         """Draw images [n, C, H, W] in [0, 1]; the same seed gives the same images on the same device.
 
         Args:
-            labels: the class of each image [n], or one for all; None draws images of any class.
-            guidance: w, by default 1. It doubles the cost unless it is 0 or 1.
+            labels: the class of each image [n], or one for all; None draws the classes at random, all as often.
+            guidance: w, by default 1. It doubles the cost unless it is 0 or 1. With 0 the class counts for nothing:
+                these are images of the branch that was trained without it.
             sampler, steps, eta, batch_size: as in DDPM.
 
         Raises:
-            InputError: for guidance without labels, and for labels that the model doesn't know.
+            InputError: for guidance below 0, and for labels that the model doesn't know.
         """
-        wanted, weight = self.check_condition(n, labels, guidance)
+        if labels is None and guidance != 0:
+            drawn = seeded_generator(torch.device("cpu"), None if seed is None else seed + 1)
+            labels = torch.randint(self.num_classes, (check_count(n),), generator=drawn)
+        wanted, weight = self.check_condition(n, labels, None if labels is None else guidance)
         check_count(batch_size, "batch_size")
         if not 0 <= eta <= 1:
             raise InputError(f"eta lies in 0..1, not {eta!r}")
@@ -247,7 +251,7 @@ class ConditionalDDPM(DDPM):
         context, precision = self.quickly()
         with context:
             images = self.sample(len(labels), labels=labels, seed=0)
-        how = f"labels of the first 10,000 training images, guidance 1, default sampler, seed 0, {precision}"
+        how = f"labels of the first 10,000 training images, guidance 1, {self.default_sampler()}, seed 0, {precision}"
         return evaluate_images(images, str(data.name), labels=labels, how=how)
 
     def golden_inputs(self) -> dict[str, Tensor]:

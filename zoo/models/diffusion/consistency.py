@@ -144,6 +144,9 @@ class ConsistencyModel(ImageGenerator):
             n, seed, labels, batch_size, lambda count, generator: self.trajectory(self.noise(count, generator))[-1]
         )
 
+    def default_sampler(self) -> str:
+        return f"{self.hparams['segments']} network calls"
+
     # Training --------------------------------------------------------------------------------------------------------
 
     def teach(self, x_t: Tensor, t: Tensor, r: Tensor) -> Tensor:

@@ -274,7 +274,7 @@ class ControlNet(ConditionalDDPM):
         with context:
             images = self.sample(len(x), labels=labels, control=edges, seed=0)
             free = self.sample(UNCONTROLLED, labels=labels[:UNCONTROLLED], seed=0)
-        how = f"edges and labels of the first 10,000 training images, guidance 1, default sampler, seed 0, {precision}"
+        how = f"edges and labels of the first 10,000 training images, guidance 1, {self.default_sampler()}, seed 0, {precision}"
         entries = evaluate_images(images, str(data.name), labels=labels, how=how)
         for name, drawn, what in (
             ("edge_iou", images, "controlled"),

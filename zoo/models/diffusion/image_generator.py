@@ -1,5 +1,6 @@
 """What the diffusion models of images share: the loop over batches of samples, the steps, the measures, the picture."""
 
+import inspect
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -121,7 +122,13 @@ class ImageGenerator(ZooModule):
         context, precision = self.quickly()
         with context:
             images = self.sample(10_000, seed=0)
-        return evaluate_images(images, str(data.name), how=f"default sampler, seed 0, {precision}")
+        return evaluate_images(images, str(data.name), how=f"{self.default_sampler()}, seed 0, {precision}")
+
+    def default_sampler(self) -> str:
+        """What `sample` does unless told otherwise, in words of a claim."""
+        given = {name: p.default for name, p in inspect.signature(type(self).sample).parameters.items()}
+        words = [f"{given[key]} sampler" for key in ("sampler", "method") if key in given]
+        return ", ".join([*(words or ["default sampler"]), *([f"{given['steps']} steps"] if "steps" in given else [])])
 
     def quickly(self) -> tuple[AbstractContextManager, str]:
         """Go to the GPU if there is one, to draw thousands of images; a context for it, and the words of its precision."""

@@ -118,6 +118,9 @@ class NCSN(ImageGenerator, ScoreModel):
         v = self.net(a * x, steps_of(alpha, alpha * sigma)).float()
         return s * a * x + a * v
 
+    def default_sampler(self) -> str:
+        return "annealed Langevin dynamics, 1 step at each noise level"
+
     def sample(
         self,
         n: int,

@@ -224,7 +224,7 @@ class TextLatentDiffusion(LatentDiffusion):
         context, precision = self.quickly()
         with context:
             images = self.sample_tokens(len(x), tokens.to(self.device), seed=0).float().cpu()
-        how = f"captions of the first 10,000 training images, guidance 1, default sampler, seed 0, {precision}"
+        how = f"captions of the first 10,000 training images, guidance 1, {self.default_sampler()}, seed 0, {precision}"
         entries = evaluate_images(images, str(data.name), labels=labels, how=how)
         kept = (adjectives(images) == tokens[:, 2:4]).double().mean(0)
         for name, value in zip(("thickness_accuracy", "slant_accuracy"), kept.tolist(), strict=True):
