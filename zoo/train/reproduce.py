@@ -19,8 +19,8 @@ from zoo.errors import ZooError
 from zoo.paths import CHECKPOINTS
 from zoo.train.experiment import run
 
-# A measure's size tells of the model or the data, not of the run's success: printed, but not compared.
 ROUNDING = 1e-6  # float32
+# A measure's size tells of the model or the data, not of the run's success: printed, but not compared.
 NOT_COMPARED = ("_floor", "_pca_gaussian", "_std")
 
 
