@@ -17,6 +17,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from datamodules import colours
 from zoo.errors import InputError
 
 
@@ -162,6 +163,8 @@ class Augment:
             rotate (degrees), scale (fraction), shear (degrees), elastic (pixels): see `warp`;
             translate (pixels): see `translate`;
             pad: what comes in from outside the image, "zero" (the default) or "reflect";
+            brightness, contrast, colour (fractions), noise (share of the range), sharpen (factor), light (deviation along the
+            principal colours): see `datamodules.colours`;
             cutout (pixels), erase (probability), mixup (alpha);
             grow (epochs): smaller images at first, see `growing`; for networks that take any size.
         image_shape: (channels, height, width).
@@ -170,7 +173,22 @@ class Augment:
         seed: decides which images `flip: alternate` mirrors first.
     """
 
-    numbers = ("rotate", "scale", "shear", "elastic", "translate", "cutout", "erase", "mixup", "grow")
+    tints = ("brightness", "contrast", "colour")
+    numbers = (
+        "rotate",
+        "scale",
+        "shear",
+        "elastic",
+        "translate",
+        *tints,
+        "noise",
+        "sharpen",
+        "light",
+        "cutout",
+        "erase",
+        "mixup",
+        "grow",
+    )
     choices: ClassVar[dict[str, tuple[bool | str, ...]]] = {
         "flip": (True, False, "random", "alternate"),
         "pad": ("zero", "reflect"),
@@ -205,6 +223,11 @@ class Augment:
             x = warp(x, generator=generator, pad=self.pad, **bend)
         if amount["translate"]:
             x = translate(x, int(amount["translate"]), generator=generator, pad=self.pad)
+        if any(amount[key] for key in self.tints):
+            x = colours.jitter(x, generator=generator, **{key: amount[key] for key in self.tints})
+        for key, change in (("light", colours.principal), ("sharpen", colours.sharpen), ("noise", colours.noise)):
+            if amount[key]:
+                x = change(x, amount[key], generator=generator)
         if amount["cutout"]:
             x = cutout(x, int(amount["cutout"]), generator=generator, fill=self.fill)
         if amount["erase"]:
@@ -217,6 +240,7 @@ class Augment:
 
 def _check(key: str, value: bool | int | float | str, side: int) -> None:
     limits = {"rotate": 180, "scale": 0.99, "shear": 89, "translate": side - 1, "cutout": side, "erase": 1}
+    limits |= dict.fromkeys(Augment.tints, 1)
     choices = Augment.choices
     if key not in choices and key not in Augment.numbers:
         raise InputError(f"augment has no setting {key!r}; it knows {', '.join([*choices, *Augment.numbers])}.")

@@ -2,6 +2,7 @@
 
 bell   one Gaussian on the line: the picture of Goodfellow et al. (2014), in which densities and discriminator can be drawn
 coin   two values on the line, 70 % and 30 %: does a generator learn how often, or only what?
+pixel  three values on the line, the brightness of one pixel of a drawing: mostly paper, some ink, a little of the edge
 ring   eight Gaussians on a circle, all alike (Metz et al., 2017, arXiv:1611.02163): does it find all of them?
 """
 
@@ -68,6 +69,16 @@ class Coin(Bumps):
     centres = ((-0.5,), (0.5,))
     weights = (0.7, 0.3)
     spread = 0.05
+
+
+class Pixel(Bumps):
+    """Paper, edge and ink, 60 %, 15 % and 25 %. See `Bumps`."""
+
+    name = "pixel"
+    classes = ("paper", "edge", "ink")
+    centres = ((-0.8,), (0.1,), (0.8,))
+    weights = (0.6, 0.15, 0.25)
+    spread = 0.06
 
 
 class Ring(Bumps):

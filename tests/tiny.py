@@ -383,6 +383,8 @@ TINY: dict[str, Tiny] = {
     "neural-ode": Tiny({"hidden": [16]}, swings, data="pendulum", data_init={"trajectories": 2}, lr=1e-2),
     "neural-ode-classifier": Tiny({"width": 8}, **DIGITS, lr=1e-2),
     "kernel-machine": Tiny({"examples": 12, "ridge": 0.01}, images(), data="mnist", data_init={"normalize": False}),
+    "elm": Tiny({"units": 12}, images(), data="mnist", data_init={"normalize": False}),
+    "rbf-network": Tiny({"centres": 12}, images(), data="mnist", data_init={"normalize": False}),
     "rbm": Tiny(
         {"hidden": 8, "chains": 8, "temperatures": 5, "runs": 2}, **DIGITS, overfits=0.99
     ),  # pixels are drawn anew each step
@@ -464,12 +466,19 @@ TINY: dict[str, Tiny] = {
     "ncsn": Tiny({"width": 8, "levels": 5, "largest": 4.0, "smallest": 0.4}, **DENOISERS),
     "score-sde": Tiny({"width": 8}, **DENOISERS),
     "maf": Tiny({"layers": 3, "hidden_dim": 16, "depth": 1}, points(), data="moons", lr=1e-2),
+    "name-rnn": Tiny({"width": 24, "embedding": 12}, characters(vocab_size=27), data="first-names", lr=2e-2),
     "ncsn-points": Tiny(
         {"hidden_dim": 32, "levels": 4},
         points(),
         data="two-gaussians",
         overfits=0.9,  # the noise is drawn anew in every step
     ),
+    "point-ddpm": Tiny(
+        {"dim": 2, "hidden_dim": 32, "timesteps": 20},
+        points(),
+        overfits=0.9,  # the noise is drawn anew in every step
+    ),
+    "point-energy": Tiny({"hidden": [16], "chains": 16, "steps": 2}, points(), data="moons"),
     "point-gan": Tiny({"latent_dim": 4, "hidden": [8]}, points(), data="ring"),
     "realnvp": Tiny({"layers": 3, "hidden_dim": 16, "depth": 1}, points(), data="moons", lr=1e-2),
     "edgeconv": Tiny(
@@ -518,6 +527,13 @@ TINY: dict[str, Tiny] = {
     "node-mlp": Tiny(NODE_INIT, **NODES),
     "grand": Tiny(
         NODE_INIT | {"input_dropout": 0.0, "drop_node": 0.1, "hops": 2, "consistency": 0.1}, **NODES | {"overfits": 0.7}
+    ),
+    "performance-rnn": Tiny(
+        {"width": 32, "layers": 1, "embedding": 16},
+        characters(vocab_size=413),
+        data="chorale-events",
+        data_init={"batch_size": 4, "context": 32},
+        lr=2e-2,
     ),
     "piano-roll-rnn": Tiny(
         {"width": 24}, chorales, data="jsb-chorales", data_init={"batch_size": 4, "shift": 3}, lr=2e-2

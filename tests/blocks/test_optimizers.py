@@ -110,6 +110,16 @@ def test_xavier_has_its_variance_and_keeps_that_of_a_linear_signal():
     assert deep(torch.randn(500, 256)).var().item() == pytest.approx(1, rel=0.3)
 
 
+def test_orthogonal_weights_keep_every_length_through_many_layers():
+    torch.manual_seed(0)
+    deep = initialize(nn.Sequential(*[nn.Linear(32, 32) for _ in range(50)]), "orthogonal")
+    x = torch.randn(7, 32, requires_grad=True)
+    torch.testing.assert_close(deep(x).norm(dim=1), x.norm(dim=1), rtol=1e-3, atol=0)
+    direction = torch.randn(7, 32)
+    (gradient,) = torch.autograd.grad((deep(x) * direction).sum(), x)
+    torch.testing.assert_close(gradient.norm(dim=1), direction.norm(dim=1), rtol=1e-3, atol=0)
+
+
 def test_other_first_weights():
     net = network()
     before = net[0].weight.clone()

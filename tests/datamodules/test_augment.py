@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datamodules import augment
+from datamodules import augment, colours
 from datamodules.augment import Augment
 from zoo.errors import InputError
 
@@ -25,6 +25,10 @@ DRAWN = {
     "warp": lambda x, g: augment.warp(x, generator=g, rotate=20, scale=0.2, shear=10, elastic=1),
     "cutout": lambda x, g: augment.cutout(x, 4, generator=g),
     "erase": lambda x, g: augment.erase(x, 0.5, generator=g),
+    "jitter": lambda x, g: colours.jitter(x, generator=g, brightness=0.4, contrast=0.4, colour=0.4),
+    "noise": lambda x, g: colours.noise(x, 0.1, generator=g),
+    "sharpen": lambda x, g: colours.sharpen(x, 2.0, generator=g),
+    "light": lambda x, g: colours.principal(x, 0.3, generator=g),
     "mixup": lambda x, g: augment.mixup(x, torch.zeros(len(x), dtype=torch.int64), 2, 0.4, generator=g)[0],
 }
 
@@ -259,3 +263,41 @@ def test_images_grow_from_half_of_their_sides_to_all_of_them():
 def test_bad_settings_are_named(setting, message):
     with pytest.raises(InputError, match=message):
         Augment(setting, (1, 12, 12), num_classes=2)
+
+
+def test_principal_colours_move_along_the_axes_of_the_batch():
+    shade = torch.linspace(0.3, 0.7, 64).reshape(4, 1, 4, 4)
+    direction = torch.tensor([1.0, 0.5, 0.0])[:, None, None]
+    x = 0.2 + (shade - 0.5) * direction + 0.3  # all colours lie on one line
+    moved = colours.principal(x, 0.5, generator=generator()) - x
+    assert moved.abs().max() > 0.01 and moved[:, 2].abs().max() < 1e-5
+    torch.testing.assert_close(moved[:, 1], 0.5 * moved[:, 0], atol=1e-4, rtol=0)
+    assert (moved.std((2, 3)) < 1e-5).all()  # one shift an image
+
+
+def test_contrast_keeps_the_mean_and_colour_the_grey():
+    x = 0.4 + 0.2 * torch.rand(8, 3, 6, 6, generator=generator())
+    harder = colours.jitter(x, generator=generator(), contrast=0.5)
+    torch.testing.assert_close(harder.mean((1, 2, 3)), x.mean((1, 2, 3)))
+    assert ((harder.std((1, 2, 3)) / x.std((1, 2, 3)) - 1).abs() > 0.02).any()
+    paler = colours.jitter(x, generator=generator(), colour=0.9)
+    torch.testing.assert_close(paler.mean(1), x.mean(1))
+
+
+def test_sharpening_leaves_flat_places_and_lifts_edges():
+    x = torch.zeros(2, 1, 8, 8)
+    x[..., 4:] = 0.5
+    sharp = colours.sharpen(x + 0.2, 2.0, generator=generator())
+    torch.testing.assert_close(sharp[..., :3], torch.full((2, 1, 8, 3), 0.2))
+    assert (sharp[..., 4] > 0.7).all() and (sharp[..., 3] < 0.2).all()
+
+
+def test_noise_has_its_deviation_and_augment_takes_all_of_them():
+    x = torch.full((4, 3, 64, 64), 128, dtype=torch.uint8)
+    assert colours.noise(x, 0.05, generator=generator()).std().item() == pytest.approx(0.05 * 255, rel=0.05)
+    settings_ = {"brightness": 0.2, "contrast": 0.2, "colour": 0.2, "noise": 0.02, "sharpen": 1.0, "light": 0.1}
+    change = Augment(settings_, (3, 64, 64), num_classes=2)
+    y, _ = change(x, torch.zeros(4, dtype=torch.int64), index=torch.arange(4), epoch=0, generator=generator())
+    assert y.shape == x.shape and 0 <= y.min() and y.max() <= 255
+    with pytest.raises(InputError, match=r"augment\.contrast"):
+        Augment({"contrast": 2.0}, (3, 64, 64), num_classes=2)

@@ -6,6 +6,9 @@ forward, 1 / n_out that of the gradient going back; Xavier's is between the two,
     Var(w) = gain² · 2 / (n_in + n_out)
 
 with a gain for what the activation takes away (√2 for ReLU). Some books print the gain without its square.
+
+Orthogonal weights keep not the variance on average but the length of every single signal, WᵀW = gain² I, and of every gradient
+on its way back: products of many of them neither explode nor vanish (Saxe, McClelland and Ganguli, 2014, arXiv:1312.6120).
 """
 
 from collections.abc import Callable
@@ -15,7 +18,7 @@ from torch import Tensor, nn
 
 from zoo.errors import InputError
 
-Start = Literal["default", "xavier_normal", "xavier_uniform", "uniform", "zeros"]
+Start = Literal["default", "xavier_normal", "xavier_uniform", "orthogonal", "uniform", "zeros"]
 
 
 def initialize(model: nn.Module, how: Start, *, gain: float = 1.0, bound: float = 0.1) -> nn.Module:
@@ -23,7 +26,7 @@ def initialize(model: nn.Module, how: Start, *, gain: float = 1.0, bound: float 
 
     Args:
         how: "default" leaves everything as PyTorch made it; "uniform" draws from [-bound, bound], biases too.
-        gain: for Xavier's two, see `torch.nn.init.calculate_gain`.
+        gain: for Xavier's two and the orthogonal ones, see `torch.nn.init.calculate_gain`.
 
     Raises:
         InputError: for an unknown way, a gain or a bound that isn't above 0.
@@ -35,6 +38,7 @@ def initialize(model: nn.Module, how: Start, *, gain: float = 1.0, bound: float 
     draw: dict[str, Callable[[Tensor], Any]] = {
         "xavier_normal": lambda w: nn.init.xavier_normal_(w, gain),
         "xavier_uniform": lambda w: nn.init.xavier_uniform_(w, gain),
+        "orthogonal": lambda w: nn.init.orthogonal_(w, gain),
         "uniform": lambda w: nn.init.uniform_(w, -bound, bound),
         "zeros": nn.init.zeros_,
     }

@@ -167,7 +167,7 @@ def test_every_layer_of_a_conditional_decoder_is_told_the_class():
         (lambda m, c: c.sample(2, labels=["a", "b"]), "whole numbers"),
         (lambda m, c: c.interpolate(binary(1)[0], binary(1)[0]), "the one class of both"),
         (lambda m, c: c.interpolate(binary(1)[0], binary(1)[0], labels=(0, 1)), "the one class of both"),
-        (lambda m, c: small(beta=-1.0), "beta is at least 0"),
+        (lambda m, c: small(beta=-1.0), "beta and free_nats are at least 0"),
         (lambda m, c: small(importance=0), "importance must be"),
         (lambda m, c: small(InfoVAE, alpha=2.0), "alpha is at most 1"),
         (lambda m, c: VIB(beta=-1.0), "beta is at least 0"),
@@ -214,3 +214,25 @@ def test_the_bottleneck_draws_in_training_and_pays_for_nats():
     assert rate(*free.posterior(x)).mean() > 2 * rate(*dear.posterior(x)).mean()
     assert (free.eval()(x).argmax(1) == y).float().mean() > 0.9
     torch.testing.assert_close(free.encode(x), free.features(x)["embedding"])
+
+
+def test_free_nats_charge_nothing_for_what_says_less():
+    model, x = small(free_nats=100.0), binary()
+    found = model.loss(x)
+    torch.testing.assert_close(found["loss"], found["distortion"] + 3 * 100.0)
+    found["loss"].backward()
+    free = model.encoder[-1].weight.grad.clone()
+    model.zero_grad()
+    plain = small()
+    plain.load_state_dict(model.state_dict())
+    torch.manual_seed(5)
+    plain.loss(x)["distortion"].backward()
+    model.zero_grad()
+    torch.manual_seed(5)
+    model.loss(x)["loss"].backward()
+    torch.testing.assert_close(
+        model.encoder[-1].weight.grad, plain.encoder[-1].weight.grad
+    )  # only the distortion pulls
+    assert free.abs().sum() > 0
+    tight = small(free_nats=0.0).loss(x)
+    torch.testing.assert_close(tight["loss"], tight["distortion"] + tight["rate"])

@@ -7,7 +7,7 @@ from torchvision import models
 from torchvision.models.resnet import BasicBlock as TorchvisionBlock
 
 from zoo.errors import InputError
-from zoo.models.convnets.resnet import BasicBlock, CIFARResNet, ResNet18
+from zoo.models.convnets.resnet import BasicBlock, CIFARResNet, PreactBlock, ResNet18
 
 
 def copy_in_order(source: nn.Module, target: nn.Module) -> None:
@@ -99,3 +99,24 @@ def test_other_depths_are_refused(depth):
 def test_imagenet_depths():
     with pytest.raises(InputError, match="18 or 34"):
         ResNet18(depth=50)
+
+
+def test_pre_activation_block_leaves_the_way_of_the_sums_free():
+    blocks = nn.Sequential(*[PreactBlock(4, 4, 1, "A") for _ in range(3)]).eval()
+    for block in blocks:
+        nn.init.zeros_(block.conv2.weight)
+    x = torch.randn(2, 4, 6, 6, requires_grad=True)
+    assert torch.equal(blocks(x), x)  # negative values pass too, which the ReLU after a sum would cut off
+    (gradient,) = torch.autograd.grad(blocks(x).sum(), x)
+    assert torch.equal(gradient, torch.ones_like(x))
+
+
+def test_pre_activation_block_equals_its_equation():
+    block = shaken(PreactBlock(4, 8, 2, "B"))
+    x = torch.randn(2, 4, 6, 6)
+    y = block.norm1(x).relu()
+    expected = block.shortcut(y) + block.conv2(block.norm2(block.conv1(y)).relu())
+    torch.testing.assert_close(block(x), expected)
+    assert CIFARResNet(preact=True).eval()(torch.randn(1, 3, 32, 32)).shape == (1, 10)
+    with pytest.raises(InputError, match="no sums"):
+        CIFARResNet(preact=True, residual=False)

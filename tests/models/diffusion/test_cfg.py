@@ -128,3 +128,8 @@ def test_bad_conditions_are_refused(options, message):
         small().sample(2, **options)
     with pytest.raises(InputError, match="label_drop"):
         ConditionalDDPM((1, 8, 8), 8, label_drop=2.0)
+
+
+def test_guidance_has_no_prediction_of_the_clean_image():
+    with pytest.raises(InputError, match="not 'x0'"):
+        small("x0")

@@ -17,12 +17,12 @@ def small(prediction: str = "v") -> DDPM:
     return model
 
 
-@pytest.mark.parametrize("prediction", ["v", "eps"])
+@pytest.mark.parametrize("prediction", ["v", "eps", "x0"])
 def test_a_perfect_network_gives_back_the_image(prediction, monkeypatch):
     model, x_0, eps = small(prediction), torch.rand(3, 1, 8, 8) * 2 - 1, torch.randn(3, 1, 8, 8)
     t = torch.tensor([3, 50, 90])
     alpha, sigma = model.schedule.rates(t)
-    target = alpha * eps - sigma * x_0 if prediction == "v" else eps
+    target = {"v": alpha * eps - sigma * x_0, "eps": eps, "x0": x_0}[prediction]
     monkeypatch.setattr(model.net, "forward", lambda x, t: target)
     torch.testing.assert_close(model.denoise(alpha * x_0 + sigma * eps, t), x_0, rtol=0, atol=2e-4)
 

@@ -16,7 +16,8 @@ from zoo.models.flows.realnvp import RealNVP
 
 def flows() -> list[PointFlow]:
     torch.manual_seed(0)
-    return [shaken(RealNVP(2, 4, hidden_dim=8)), shaken(MAF(2, 3, hidden_dim=8))]
+    mixed = RealNVP(2, 4, hidden_dim=8, base_components=3)
+    return [shaken(RealNVP(2, 4, hidden_dim=8)), shaken(MAF(2, 3, hidden_dim=8)), shaken(mixed)]
 
 
 def grid(low: float, high: float, n: int) -> tuple[torch.Tensor, float]:
@@ -122,3 +123,18 @@ def test_score_of_the_mixture_is_autograds():
     for sigma in (0.0, 3.0):
         (gradient,) = torch.autograd.grad(data.log_density(x, sigma).sum(), x)
         torch.testing.assert_close(data.score(x, sigma).detach(), gradient)
+
+
+def test_a_learnt_base_equals_torch_s_mixture_and_learns_from_its_own_term():
+    torch.manual_seed(0)
+    base, z = RealNVP(2, 2, hidden_dim=8, base_components=3).base, torch.randn(7, 2)
+    assert base is not None
+    from torch import distributions
+
+    parts = distributions.Independent(distributions.Normal(base.means, base.log_scales.exp()), 1)
+    mixture = distributions.MixtureSameFamily(distributions.Categorical(logits=base.weights), parts)
+    torch.testing.assert_close(base.log_prob(z), mixture.log_prob(z))
+    drawn = base.draw(20_000, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(drawn.mean(0), mixture.mean.detach(), atol=0.05, rtol=0)
+    with pytest.raises(InputError, match="base_components=0"):
+        RealNVP(2, 2, base_components=2).reverse_kl(lambda x: x.square().sum(1), 10)

@@ -48,6 +48,8 @@ class VAE(Coder):
         importance: k, draws of the importance-weighted bound in training; 1 is the plain bound.
         binarize: draw binary pixels in training; else grey values are the Bernoulli's targets, as textbooks do it.
         rate_warmup: steps in which the rate's weight rises from 0.
+        free_nats: of each number of the code, so much of its mean rate costs nothing (Kingma et al., 2016, arXiv:1606.04934): a
+            number that says less is no cheaper, so that none is given up early. 0 is the bound.
 
     Shapes:
         images x: [N, C, H, W] in [0, 1]; codes z: [N, latent_dim].
@@ -75,14 +77,15 @@ class VAE(Coder):
         importance: int = 1,
         binarize: bool = True,
         rate_warmup: int = 0,
+        free_nats: float = 0.0,
     ) -> None:
         super().__init__(image_shape, latent_dim)
         self.save_hyperparameters()
-        if beta < 0:
-            raise InputError(f"beta is at least 0, not {beta!r}")
+        if min(beta, free_nats) < 0:
+            raise InputError(f"beta and free_nats are at least 0, not {beta!r} and {free_nats!r}")
         if check_count(importance, "importance") > 1 and beta != 1:
             raise InputError(f"the importance-weighted bound has no beta: leave it at 1, not {beta!r}")
-        self.beta, self.importance, self.rate_warmup = beta, importance, rate_warmup
+        self.beta, self.importance, self.rate_warmup, self.free_nats = beta, importance, rate_warmup, free_nats
         self.binarizes = binarize
         widths = [self.num_pixels + self.condition_dim, *hidden]
         self.encoder = nn.Sequential(dense(widths, activation, bare_end=False), nn.Linear(widths[-1], 2 * latent_dim))
@@ -193,7 +196,8 @@ class VAE(Coder):
             return {"loss": -importance_weighted(lambda _: log_w, self.importance, self.importance).mean()}
         z = mean + (0.5 * log_var).exp() * torch.randn_like(mean)
         distortion, kl = -log_likelihood(self.logits(z, labels), x).mean(), rate(mean, log_var).mean()
-        return {"loss": distortion + weight * self.penalty(z, kl), "distortion": distortion, "rate": kl}
+        charged = rates(mean, log_var).mean(0).clamp(min=self.free_nats).sum() if self.free_nats else kl
+        return {"loss": distortion + weight * self.penalty(z, charged), "distortion": distortion, "rate": kl}
 
     def penalty(self, z: Tensor, kl: Tensor) -> Tensor:
         """What the loss adds to the distortion, of drawn codes z [N, latent_dim] and their mean rate."""
@@ -285,7 +289,12 @@ def log_likelihood(logits: Tensor, x: Tensor) -> Tensor:
 
 def rate(mean: Tensor, log_var: Tensor) -> Tensor:
     """KL(N(μ, σ²) ‖ N(0, I)) [N] in nats."""
-    return 0.5 * (mean.square() + log_var.exp() - 1 - log_var).sum(1)
+    return rates(mean, log_var).sum(1)
+
+
+def rates(mean: Tensor, log_var: Tensor) -> Tensor:
+    """The same of each number of the code, [N, latent_dim]."""
+    return 0.5 * (mean.square() + log_var.exp() - 1 - log_var)
 
 
 def _normal(like: Tensor, generator: torch.Generator | None) -> Tensor:

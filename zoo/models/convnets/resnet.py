@@ -13,6 +13,10 @@ paper, without weights), or by a 1×1 convolution with batch norm (option B).
 layers. `ResNet18` is the paper's 18- or 34-layer network with the stem that is usual for small images, one 3×3 convolution, in
 place of the 7×7 convolution and pooling for large ones.
 
+With `preact=True` norm and ReLU stand before each convolution (He et al., 2016, "Identity mappings in deep residual networks",
+arXiv:1603.05027): nothing stands on the way from sum to sum, y = x + W₂ ∗ ReLU(BN(W₁ ∗ ReLU(BN(x)))), so that a gradient reaches
+every block unchanged by the blocks above it.
+
 Departures from the paper: recipes train in fewer epochs, with a one-cycle schedule.
 """
 
@@ -34,6 +38,7 @@ class CIFARResNet(ImageClassifier):
         in_channels: channels of the image.
         depth: layers with weights; 20, 32, 44, 56 or 110 in the paper.
         residual: False gives the plain network, the same layers without shortcuts.
+        preact: norm and ReLU before each convolution, and once more at the end.
         option: shortcut where the shape changes, "A" without weights or "B" with a 1×1 convolution.
         width: channels of the first stage; each further stage doubles them and halves the image.
         label_smoothing: see ImageClassifier.
@@ -49,6 +54,7 @@ class CIFARResNet(ImageClassifier):
         *,
         depth: int = 20,
         residual: bool = True,
+        preact: bool = False,
         option: Literal["A", "B"] = "A",
         width: int = 16,
         label_smoothing: float = 0.0,
@@ -56,13 +62,18 @@ class CIFARResNet(ImageClassifier):
         super().__init__(num_classes, in_channels, label_smoothing=label_smoothing)
         if depth < 8 or depth % 6 != 2:
             raise InputError(f"depth must be 6k + 2, such as 20, 32, 44 or 56, not {depth!r}")
+        if preact and not residual:
+            raise InputError("preact moves norm and ReLU before the sums, and residual=False has no sums: choose one")
         self.save_hyperparameters()
         blocks, shortcut = depth // 6, option if residual else "none"
-        self.stem = nn.Sequential(conv3x3(in_channels, width), nn.BatchNorm2d(width), nn.ReLU())
-        self.stage1 = stage(width, width, blocks, 1, shortcut)
-        self.stage2 = stage(width, 2 * width, blocks, 2, shortcut)
-        self.stage3 = stage(2 * width, 4 * width, blocks, 2, shortcut)
-        self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        block = PreactBlock if preact else BasicBlock
+        first = conv3x3(in_channels, width)
+        self.stem = nn.Sequential(first) if preact else nn.Sequential(first, nn.BatchNorm2d(width), nn.ReLU())
+        self.stage1 = stage(width, width, blocks, 1, shortcut, block)
+        self.stage2 = stage(width, 2 * width, blocks, 2, shortcut, block)
+        self.stage3 = stage(2 * width, 4 * width, blocks, 2, shortcut, block)
+        last = (nn.BatchNorm2d(4 * width), nn.ReLU()) if preact else ()
+        self.pool = nn.Sequential(*last, nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.head = nn.Linear(4 * width, num_classes)
         init(self)
 
@@ -162,6 +173,24 @@ class BasicBlock(nn.Module):
         return self.act2(y if self.shortcut is None else y + self.shortcut(x))
 
 
+class PreactBlock(nn.Module):
+    """Norm and ReLU before each of two 3×3 convolutions; the sum stays as it is. Where the shape changes, the shortcut of
+    the paper starts behind the first norm and ReLU."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int, shortcut: Shortcut) -> None:
+        super().__init__()
+        self.norm1, self.act1 = nn.BatchNorm2d(in_channels), nn.ReLU()
+        self.conv1 = conv3x3(in_channels, out_channels, stride)
+        self.norm2, self.act2 = nn.BatchNorm2d(out_channels), nn.ReLU()
+        self.conv2 = conv3x3(out_channels, out_channels)
+        self.same = stride == 1 and in_channels == out_channels
+        self.shortcut = nn.Identity() if self.same else SHORTCUTS[shortcut](in_channels, out_channels, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.act1(self.norm1(x))
+        return self.shortcut(x if self.same else y) + self.conv2(self.act2(self.norm2(self.conv1(y))))
+
+
 class Subsample(nn.Module):
     """Option A: every `stride`-th pixel, and zeros for the channels that are new."""
 
@@ -185,10 +214,17 @@ class Projection(nn.Sequential):
 SHORTCUTS: dict[str, type[nn.Module]] = {"A": Subsample, "B": Projection}
 
 
-def stage(in_channels: int, out_channels: int, blocks: int, stride: int, shortcut: Shortcut) -> nn.Sequential:
+def stage(
+    in_channels: int,
+    out_channels: int,
+    blocks: int,
+    stride: int,
+    shortcut: Shortcut,
+    block: type[BasicBlock] | type[PreactBlock] = BasicBlock,
+) -> nn.Sequential:
     """Blocks of one resolution; the first one changes the shape."""
-    first = BasicBlock(in_channels, out_channels, stride, shortcut)
-    return nn.Sequential(first, *(BasicBlock(out_channels, out_channels, 1, shortcut) for _ in range(blocks - 1)))
+    first = block(in_channels, out_channels, stride, shortcut)
+    return nn.Sequential(first, *(block(out_channels, out_channels, 1, shortcut) for _ in range(blocks - 1)))
 
 
 def conv3x3(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:

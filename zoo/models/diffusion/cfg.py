@@ -84,6 +84,8 @@ class ConditionalDDPM(DDPM):
             prediction=prediction,
         )
         self.save_hyperparameters()
+        if prediction == "x0":
+            raise InputError("guidance mixes two guesses of v or ε: prediction is 'v' or 'eps', not 'x0'")
         check_count(num_classes, "num_classes")
         if not 0 <= label_drop <= 1:
             raise InputError(f"label_drop is a share in 0..1, not {label_drop!r}")

@@ -3,9 +3,9 @@
 Noise is mixed into an image until nothing is left of it, x_t = α_t x_0 + σ_t ε. One network learns to undo a little of this at
 every noise level; run from pure noise to t = 0, it makes images. It is trained on nothing but regression,
 
-    L = E_{x_0, ε, t} ‖ v − v_θ(x_t, t) ‖²,       v = α_t ε − σ_t x_0        (or ε in place of v, the paper's choice)
+    L = E_{x_0, ε, t} ‖ v − v_θ(x_t, t) ‖²,       v = α_t ε − σ_t x_0        (or ε, the paper's choice, or x_0)
 
-and either target gives the guess of the clean image that the samplers use: x_0 = α_t x_t − σ_t v = (x_t − σ_t ε) / α_t.
+and each target gives the guess of the clean image that the samplers use: x_0 = α_t x_t − σ_t v = (x_t − σ_t ε) / α_t.
 
 Departures from the paper: v in place of ε (Salimans and Ho, 2022), which stays well-scaled where α_t is small; the cosine
 schedule; the steps of a batch are spread evenly over the schedule, which takes variance out of the gradient; an U-Net that
@@ -39,7 +39,7 @@ class DDPM(ImageGenerator):
         channel_mults, blocks, attention_levels, patch, dropout: see UNet.
         timesteps: T, the length of the noise schedule.
         schedule: "cosine" or "linear".
-        prediction: what the network regresses, "v" or "eps".
+        prediction: what the network regresses, "v", "eps" or "x0".
 
     Shapes:
         images x: [N, C, H, W] in [0, 1]; inside, x_t is scaled to [-1, 1] plus noise; steps t: [N] in 0 … T-1.
@@ -63,12 +63,12 @@ class DDPM(ImageGenerator):
         dropout: float = 0.0,
         timesteps: int = 1000,
         schedule: Shape = "cosine",
-        prediction: Literal["v", "eps"] = "v",
+        prediction: Literal["v", "eps", "x0"] = "v",
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        if prediction not in ("v", "eps"):
-            raise InputError(f"prediction is 'v' or 'eps', not {prediction!r}")
+        if prediction not in ("v", "eps", "x0"):
+            raise InputError(f"prediction is 'v', 'eps' or 'x0', not {prediction!r}")
         self.image_shape, self.prediction = tuple(image_shape), prediction
         self.schedule = NoiseSchedule(timesteps, schedule)
         self.net = UNet(
@@ -82,14 +82,18 @@ class DDPM(ImageGenerator):
         )
 
     def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
-        """The network's guess of v (or ε) for noisy images [N, C, H, W] at steps t [N]."""
+        """The network's guess of v (or ε, or x_0) for noisy images [N, C, H, W] at steps t [N]."""
         return self.net(x_t, t)
 
     def denoise(self, x_t: Tensor, t: Tensor, *, clip: bool = True) -> Tensor:
         """The guess of the clean image x_0, clipped to [-1, 1] where pixels live."""
         alpha, sigma = self.schedule.rates(t)
         output = self(x_t, t).float()
-        x_0 = alpha * x_t - sigma * output if self.prediction == "v" else (x_t - sigma * output) / alpha
+        x_0 = {
+            "v": lambda: alpha * x_t - sigma * output,
+            "eps": lambda: (x_t - sigma * output) / alpha,
+            "x0": lambda: output,
+        }[self.prediction]()
         return x_0.clamp(-1, 1) if clip else x_0
 
     @classmethod
@@ -197,7 +201,7 @@ class DDPM(ImageGenerator):
         x_0 = 2 * x - 1
         eps = torch.randn(x.shape, device=x.device, generator=generator)
         alpha, sigma = self.schedule.rates(t)
-        target = alpha * eps - sigma * x_0 if self.prediction == "v" else eps
+        target = {"v": alpha * eps - sigma * x_0, "eps": eps, "x0": x_0}[self.prediction]
         return (self(alpha * x_0 + sigma * eps, t).float() - target).square().mean()
 
     # Claims ----------------------------------------------------------------------------------------------------------

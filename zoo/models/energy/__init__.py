@@ -2,4 +2,5 @@
 
 `rbm.py` has the restricted machine that `dbn.py` stacks; `dbn_classifier.py` starts from that stack; `boltzmann.py` is small
 enough to be exact; `hopfield.py` remembers patterns as minima.
+`point_energy.py` gives points of the plane an energy by a network.
 """

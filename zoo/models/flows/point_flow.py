@@ -19,6 +19,7 @@ from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.core.verbs import verb
 from zoo.errors import InputError
+from zoo.models.flows.base import MixtureBase
 from zoo.models.flows.bijections import Bijection, standard_normal
 
 
@@ -37,10 +38,14 @@ class PointFlow(ZooModule):
     dim: int
     flow: Bijection
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.base: MixtureBase | None = None  # of the codes; None for the standard normal distribution
+
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Codes z [N, dim] and log p(x) [N]."""
         z, log_det = self.flow(x)
-        return z, standard_normal(z) + log_det
+        return z, (standard_normal(z) if self.base is None else self.base.log_prob(z)) + log_det
 
     # Verbs -----------------------------------------------------------------------------------------------------------
 
@@ -62,7 +67,10 @@ class PointFlow(ZooModule):
     def sample_points(self, n: int, *, seed: int | None = None) -> Tensor:
         """Draw points [n, dim]; the same seed gives the same points on the same device."""
         check_count(n)
-        return self.decode(torch.randn(n, self.dim, device=self.device, generator=seeded_generator(self.device, seed)))
+        generator = seeded_generator(self.device, seed)
+        if self.base is not None:
+            return self.decode(self.base.draw(n, generator))
+        return self.decode(torch.randn(n, self.dim, device=self.device, generator=generator))
 
     def interpolate(self, a: Tensor, b: Tensor, *, steps: int = 8) -> Tensor:
         """The path [steps, dim] from point a to point b [dim] that is straight among the codes."""
@@ -79,7 +87,14 @@ class PointFlow(ZooModule):
         """KL(model ‖ exp(−energy)/Z) − log Z from n draws: minimised, it fits a density that was never sampled.
 
         With x = f⁻¹(z) it is E_z[log p(x) + energy(x)]; the gradient goes through the draw.
+
+        Raises:
+            InputError: for a base that learns: the choice of a component has no gradient.
         """
+        if self.base is not None:
+            raise InputError(
+                "a flow whose base learns can't be fitted by its own draws: make it with base_components=0"
+            )
         x = self.flow.inverse(torch.randn(n, self.dim, device=self.device))  # type: ignore[operator]
         return (self(x)[1] + energy(x)).mean()
 

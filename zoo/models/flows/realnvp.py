@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import InputError
+from zoo.models.flows.base import MixtureBase
 from zoo.models.flows.bijections import Bijection, Chain, perceptron
 from zoo.models.flows.point_flow import PointFlow
 
@@ -58,12 +59,15 @@ class RealNVP(PointFlow):
         dim: length D of a vector, at least 2.
         layers: coupling layers; the even and the odd coordinates take turns.
         hidden_dim, depth: width and number of the hidden layers of each coupling's network.
+        base_components: Gaussians of a base that learns, see `base.py`; 0 for the standard normal distribution.
 
     Shapes:
         points x and codes z: [N, dim].
     """
 
-    def __init__(self, dim: int = 2, layers: int = 8, *, hidden_dim: int = 64, depth: int = 2) -> None:
+    def __init__(
+        self, dim: int = 2, layers: int = 8, *, hidden_dim: int = 64, depth: int = 2, base_components: int = 0
+    ) -> None:
         super().__init__()
         self.save_hyperparameters()
         if dim < 2 or layers < 1:
@@ -71,3 +75,5 @@ class RealNVP(PointFlow):
         self.dim = dim
         even = torch.arange(dim) % 2 == 0
         self.flow = Chain(*(AffineCoupling(even if i % 2 else ~even, hidden_dim, depth) for i in range(layers)))
+        if base_components:
+            self.base = MixtureBase(dim, base_components)
