@@ -29,7 +29,7 @@ lint: .venv/test
 	$(BIN)/python scripts/cards.py --check
 
 docs: .venv/docs
-	$(BIN)/python scripts/docs.py
+	$(BIN)/python -m scripts.docs
 
 check: lint test
 

@@ -1,7 +1,7 @@
 """Build the documentation site from the tree: pages by family, leaderboards, the gallery, and what the sources' systems became.
 
-python scripts/docs.py               # writes docs/generated and builds site/ by Sphinx, warnings as errors
-python scripts/docs.py --pages       # the pages alone
+python -m scripts.docs               # writes docs/generated and builds site/ by Sphinx, warnings as errors
+python -m scripts.docs --pages       # the pages alone
 """
 
 import argparse
@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from scripts.pages import sources
 from zoo import registry
 from zoo.store import cards
 
@@ -184,21 +185,9 @@ def on_front(folder: cards.Folder, entry: dict[str, Any], rows: Iterable[tuple[c
 
 
 def sources_page(families: dict[str, list[cards.Folder]]) -> str:
-    """Which file and which checkpoints stand for each architecture of the sources."""
-    parts = [
-        "# From the sources to the zoo\n",
-        "Each architecture with the file that teaches it and the checkpoints that hold its weights.\n",
-    ]
-    for family in sorted({family_of(name) for name in registry.ARCHITECTURES}):
-        parts += [f"## {family}\n", "| architecture | file | state | checkpoints |", "|---|---|---|---|"]
-        for name, path in sorted(registry.ARCHITECTURES.items()):
-            if family_of(name) != family:
-                continue
-            members = [f.name for f in families.get(family, []) if f.config["architecture"] == name]
-            file = path.partition(":")[0].replace(".", "/") + ".py"
-            parts.append(f"| {name} | `{file}` | {'landed' if members else 'code and recipe'} | {', '.join(members)} |")
-        parts.append("")
-    return "\n".join(parts)
+    """Which files and checkpoints stand for each system of the sources."""
+    homes = {folder.name: family for family, members in families.items() for folder in members}
+    return sources.write(set(homes), lambda name: f"families/{homes[name]}.md#{anchor(name)}")
 
 
 def gallery(found: list[cards.Folder]) -> None:

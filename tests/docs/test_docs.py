@@ -50,8 +50,24 @@ def test_every_checkpoint_stands_on_a_page_and_in_the_gallery(generated):
     assert list((generated / "extra" / "leaderboards").glob("image-classification-mnist-accuracy.csv"))
 
 
+def test_every_file_of_the_sources_page_exists_and_every_gap_has_a_reason():
+    script = importlib.import_module("scripts.pages.sources")
+    rows = script.rows()
+    assert len(rows) > 150 and {row["source"] for row in rows} == set(script.SOURCES)
+    assert len({(row["source"], row["system"]) for row in rows}) == len(rows)
+    trained = {folder.name for folder in cards.folders()}
+    for row in rows:
+        assert row["state"] in ("landed", "partly", "not"), row
+        assert all((ROOT / file).exists() for file in row["files"].split()), row
+        assert bool(row["files"]) or row["state"] == "not", row
+        assert bool(row["note"]) is (row["state"] != "landed"), row
+        assert script.state_of(row, trained) != "landed" or script.state_of(row, set()) in ("landed", "recipe alone")
+    whole = {"state": "landed", "files": "checkpoints/a zoo/b.py"}
+    assert (script.state_of(whole, {"a"}), script.state_of(whole, set())) == ("landed", "recipe alone")
+
+
 def test_relative_links_of_the_pages_resolve():
-    for path in (ROOT / "docs").glob("*.md"):
+    for path in [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "themes").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+\.(?:md|png))\)", path.read_text(encoding="utf-8")):
             assert (path.parent / target).exists() or (ROOT / target).exists(), f"{path.name}: {target}"
 
