@@ -74,7 +74,7 @@ def section(rows: list[dict[str, Any]], images: int) -> str:
     if {"rcnn-mnist", "fastrcnn-mnist"} <= set(by):
         ratio = by["rcnn-mnist"]["network"] / by["fastrcnn-mnist"]["network"]
         lines.append(
-            f"\nFast R-CNN's network takes 1/{ratio:.1f} of R-CNN's time here. The paper has 1/146: with VGG16 in place of a LeNet-5, "
+            f"\nFast R-CNN's network takes 1/{ratio:.1f} of R-CNN's time here. The paper has 1/146: VGG16 in place of a LeNet-5, "
             "and two thousand regions in place of these.\n"
         )
     return "\n".join(lines) + "\n"
