@@ -1,22 +1,24 @@
-"""Build the documentation site from the tree: pages by family, leaderboards, the gallery, and what the sources' systems became.
+"""Build the documentation site from the tree: pages by family, notebooks, leaderboards, gallery, models that run in the browser.
 
 python -m scripts.docs               # writes docs/generated and builds site/ by Sphinx, warnings as errors
-python -m scripts.docs --pages       # the pages alone
+python -m scripts.docs --pages       # the pages alone, without notebooks and without the page that runs models
+
+With ZOO_REPOSITORY=owner/name, the place on GitHub whose branch gh-pages holds the site, notebooks link to Colab.
 """
 
 import argparse
-import csv
 import inspect
 import json
+import os
 import shutil
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from scripts.pages import sources
+import nbformat
+
+from scripts.pages import browser, leaderboards, notebooks, sources
 from zoo import registry
 from zoo.store import cards
 
@@ -33,6 +35,9 @@ def main(argv: list[str] | None = None) -> int:
     write_pages()
     if options.pages:
         return 0
+    write_notebooks()
+    if missing := browser.write(GENERATED / "extra" / "browser"):
+        print(missing)
     command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", str(DOCS), str(options.out)]
     return subprocess.run(command, check=False).returncode
 
@@ -48,7 +53,8 @@ def write_pages() -> None:
     for family, members in sorted(families.items()):
         (GENERATED / "families" / f"{family}.md").write_text(family_page(family, members), encoding="utf-8")
     (GENERATED / "choose.md").write_text(choose_page(found), encoding="utf-8")
-    (GENERATED / "leaderboards.md").write_text(leaderboards(found), encoding="utf-8")
+    boards = leaderboards.write(found, GENERATED / "extra" / "leaderboards", page_of)
+    (GENERATED / "leaderboards.md").write_text(boards, encoding="utf-8")
     (GENERATED / "sources.md").write_text(sources_page(families), encoding="utf-8")
     gallery(found)
 
@@ -109,79 +115,59 @@ def measures(folder: cards.Folder) -> str:
     return "\n".join(lines)
 
 
-def rank(entry: dict[str, Any]) -> float:
-    return -entry["value"] if entry["better"] == "higher" else entry["value"]
+def page_of(folder: cards.Folder) -> str:
+    """The address of a checkpoint's part of its family's page, from the pages beside the families."""
+    return f"families/{family_of(folder.config['architecture'])}.md#{anchor(folder.name)}"
 
 
 def choose_page(found: list[cards.Folder]) -> str:
-    """Task by task, the best models by their first metric, with size and time of training."""
+    """Task by task, the models by their first metric, with size, speed and time of training, and pictures of the best."""
     parts = [
         "# Choose a model\n",
-        "The first metric of each card decides the order; the card says how it was measured.\n",
+        "Within a task and a data set the best comes first, by the first metric of its card, which says how it was measured. "
+        "Milliseconds are processor time of one core for one input. The pictures show the best of each data set.\n",
     ]
     tasks: dict[str, list[cards.Folder]] = defaultdict(list)
     for folder in found:
         if folder.metrics:
             tasks[folder.config["task"]].append(folder)
     for task, members in sorted(tasks.items()):
-        parts += [f"## {task}\n", "| data | model | metric | MiB | trained |", "|---|---|---|---|---|"]
-        for folder in sorted(members, key=lambda f: (f.dataset, f.metrics[0]["metric"], rank(f.metrics[0]))):
-            first, size = folder.metrics[0], (folder.path / "model.safetensors").stat().st_size / 2**20
-            link = f"[{folder.name}](families/{family_of(folder.config['architecture'])}.md#{anchor(folder.name)})"
-            shown = f"{first['metric']} {first['value']:.4g}"
-            parts.append(f"| {folder.dataset} | {link} | {shown} | {size:.2f} | {cards.duration(folder.provenance)} |")
+        members.sort(key=lambda f: (f.dataset, f.metrics[0]["metric"], leaderboards.rank(f.metrics[0])))
+        best = list({folder.dataset: folder for folder in reversed(members)}.values())[::-1]
+        shown = [f"![what {f.name} gives](pictures/{name})" for f in best[:4] if (name := picture(f))]
+        parts += [f"## {task}\n", f"{{.shown}}\n{' '.join(shown)}\n" if shown else ""]
+        parts += ["| data | model | metric | MiB | ms | trained |", "|---|---|---|---|---|---|"]
+        for folder in members:
+            first, entry = folder.metrics[0], folder.entry
+            cells = [
+                folder.dataset,
+                f"[{folder.name}]({page_of(folder)})",
+                f"{first['metric']} {first['value']:.4g}",
+                f"{entry['size'] / 2**20:.2f}",
+                "" if entry["milliseconds"] is None else f"{entry['milliseconds']:.3g}",
+                cards.duration(folder.provenance),
+            ]
+            parts.append(f"| {' | '.join(cells)} |")
         parts.append("")
     return "\n".join(parts)
 
 
-def leaderboards(found: list[cards.Folder]) -> str:
-    """A table and a CSV for each task and data set where at least three models share a metric."""
-    boards: dict[tuple[str, str, str], list[tuple[cards.Folder, dict[str, Any]]]] = defaultdict(list)
-    for folder in found:
-        for entry in folder.metrics[:1]:
-            boards[folder.config["task"], folder.dataset, entry["metric"]].append((folder, entry))
-    place = GENERATED / "extra" / "leaderboards"
-    place.mkdir(parents=True)
-    parts = ["# Leaderboards\n", "A model is marked where no smaller one of the table is better (the Pareto front).\n"]
-    for (task, dataset, metric), rows in sorted(boards.items()):
-        if len(rows) < 3:
-            continue
-        rows.sort(key=lambda row: rank(row[1]))
-        file = f"{task}-{dataset}-{metric}.csv"
-        with (place / file).open("w", newline="", encoding="utf-8") as out:
-            writer = csv.writer(out)
-            writer.writerow(["model", metric, "parameters", "bytes", "seconds", "hardware", "data licence"])
-            for f, m in rows:
-                size = (f.path / "model.safetensors").stat().st_size
-                facts = f.provenance
-                writer.writerow(
-                    [
-                        f.name,
-                        m["value"],
-                        f.config["weights"]["parameters"],
-                        size,
-                        facts["seconds"],
-                        facts["hardware"],
-                        f.entry["data_licence"],
-                    ]
-                )
-        parts += [
-            f"## {task}, {dataset}\n",
-            f'As <a href="../leaderboards/{file}">CSV</a>.\n',
-            f"| model | {metric} | parameters | front |",
-            "|---|---|---|---|",
-        ]
-        parts += [
-            f"| {f.name} | {m['value']:.4g} | {f.config['weights']['parameters']:,} | {'●' if on_front(f, m, rows) else ''} |"
-            for f, m in rows
-        ]
-        parts.append("")
-    return "\n".join(parts)
-
-
-def on_front(folder: cards.Folder, entry: dict[str, Any], rows: Iterable[tuple[cards.Folder, dict[str, Any]]]) -> bool:
-    mine = folder.config["weights"]["parameters"]
-    return not any(rank(m) <= rank(entry) and f.config["weights"]["parameters"] < mine for f, m in rows)
+def write_notebooks() -> None:
+    """The executed notebooks as pages, and as files to download."""
+    pages, files = GENERATED / "notebooks", GENERATED / "extra" / "notebooks"
+    pages.mkdir()
+    files.mkdir(parents=True)
+    repository = os.environ.get("ZOO_REPOSITORY", "")
+    for name, path in zip(notebooks.names(), notebooks.execute(), strict=True):
+        shutil.copyfile(path, files / f"{name}.ipynb")
+        notebook = nbformat.read(path, as_version=4)
+        links = [f'<a href="../../notebooks/{name}.ipynb" download>Download this notebook</a>']
+        if repository:
+            place = f"https://colab.research.google.com/github/{repository}/blob/gh-pages/notebooks/{name}.ipynb"
+            links.append(f'<a href="{place}">open it in Colab</a>')
+        first = next(cell for cell in notebook.cells if cell.cell_type == "markdown")
+        first.source += f"\n\n{', '.join(links)}"
+        nbformat.write(notebook, pages / f"{name}.ipynb")
 
 
 def sources_page(families: dict[str, list[cards.Folder]]) -> str:

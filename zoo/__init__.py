@@ -49,10 +49,11 @@ __all__ = [  # the keys of _HOME and the packages, where linters look for them
 
 if TYPE_CHECKING:
     from zoo import explain, models, theory
-    from zoo.api import create, datamodule, evaluate, load, verify
+    from zoo.api import datamodule, evaluate, verify
     from zoo.core.images import save_grid
     from zoo.index import info, list_architectures, list_datamodules, list_models
     from zoo.train.finetuning import finetune
+    from zoo.typed import create, load  # a stub: which class for which name
 
 
 def __getattr__(name: str) -> Any:

@@ -82,6 +82,10 @@ class ModelInfo:
     revision: str | None = None
     data_licence: str = ""
     classes: str = ""  # digest of the class names in the order of the outputs, see `digest_of`
+    flops: int | None = None  # operations of one input in matrix products, convolutions and attention
+    milliseconds: float | None = None  # processor time of one input on one core
+    minutes: float | None = None  # of training
+    hardware: str = ""  # it was trained on
     verbs: tuple[str, ...] = ()  # what the model can do, a signature each
     metrics: dict[str, Metric] = field(default_factory=dict)
     earlier: tuple[Version, ...] = ()  # weights that these replaced, oldest first
@@ -122,16 +126,21 @@ class ModelInfo:
     @property
     def facts(self) -> dict[str, str]:
         """What is known, as texts for a table, without the metrics."""
-        return {
+        facts = {
             "task": self.task,
             "architecture": self.architecture,
             "data": self.dataset,
             "parameters": f"{self.parameters:,}",
             "size": f"{self.size / 2**20:.2f} MiB",
+            "operations": "" if self.flops is None else f"{self.flops:,} an input",
+            "time": "" if self.milliseconds is None else f"{self.milliseconds:g} ms an input on one core",
+            "trained": "" if self.minutes is None else f"{self.minutes:.3g} min, {self.hardware}",
             "licence": self.licence,
+            "data licence": self.data_licence,
             "paper": self.paper,
             "sha256": self.sha256,
         }
+        return {key: text for key, text in facts.items() if text}
 
     def __str__(self) -> str:
         lines = [f"{self.name}: {self.summary}", "", *(f"{key:12} {text}" for key, text in self.facts.items()), ""]
@@ -258,6 +267,8 @@ def _check_types(entry: ModelInfo) -> None:
     texts += [text for m in entry.metrics.values() for text in (m.dataset, m.split, m.metric, m.how, m.better)]
     numbers = [entry.parameters, entry.size, *(m.value for m in entry.metrics.values())]
     numbers += [n for m in entry.metrics.values() for n in (m.std, m.mean, m.n_seeds) if n is not None]
+    numbers += [n for n in (entry.flops, entry.milliseconds, entry.minutes) if n is not None]
+    texts += [entry.data_licence, entry.hardware]
     optional = [entry.repo, entry.revision, entry.classes, *(version.tag for version in entry.earlier)]
     texts += [text for v in entry.earlier for text in (v.repo, v.revision, v.sha256, *v.metrics)]
     numbers += [value for v in entry.earlier for value in v.metrics.values()]

@@ -20,10 +20,11 @@ from zoo.core.protocols import verbs_of
 from zoo.errors import CheckpointError
 from zoo.index import INDEX, digest_of
 from zoo.paths import CHECKPOINTS, names_in
-from zoo.store import int8
+from zoo.store import costs, int8
 from zoo.store.folder import TOKENIZER, TOKENIZER_CONFIG, read_config, tokenizer_config
 from zoo.store.hub import locate
 from zoo.store.pin import read_pin
+from zoo.store.stub import stub
 
 LICENCE = "apache-2.0"
 REQUIRED = ("config.json", "model.safetensors", "recipe.yaml", "metrics.json", "provenance.json", "golden.safetensors")
@@ -57,6 +58,11 @@ class Folder:
         return (self.config["data"] or {}).get("name", "none")
 
     @property
+    def costs(self) -> dict[str, Any]:
+        """Operations and milliseconds of one input, where they were measured on these weights."""
+        return costs.of(self.name, self.config["weights"]["sha256"])
+
+    @property
     def entry(self) -> dict[str, Any]:
         """This checkpoint's entry of index.json."""
         keys = ("dataset", "split", "metric", "value", "better", "how", "mean", "std", "n_seeds")
@@ -69,6 +75,10 @@ class Folder:
             "sha256": self.config["weights"]["sha256"],
             "licence": weights_licence(self.dataset),
             "data_licence": getattr(_data_class(self.dataset), "licence", ""),
+            "flops": self.costs.get("flops"),
+            "milliseconds": self.costs.get("milliseconds"),
+            "minutes": round(self.provenance["seconds"] / 60, 2),
+            "hardware": self.provenance["hardware"],
             "verbs": verbs_of(registry.architecture(self.config["architecture"])),
             "paper": self.words.get("paper", ""),
             "summary": self.words.get("summary", ""),
@@ -345,6 +355,7 @@ def generated() -> dict[Path, str]:
             texts[folder.path / TOKENIZER_CONFIG] = tokenizer_config(pieces, folder.config["init"])
     texts[CHECKPOINTS.parent / "MODEL_CARDS.md"] = model_cards(found)
     texts[INDEX] = json.dumps(index, indent=1, ensure_ascii=False) + "\n"
+    texts[INDEX.with_name("typed.pyi")] = stub({folder.name: folder.config["architecture"] for folder in found})
     return texts
 
 

@@ -9,6 +9,7 @@ A card's own sections, extra.md, are the work of `scripts/figures/`: those that 
 import argparse
 
 from zoo.core.files import write_text
+from zoo.store import costs
 from zoo.store.cards import folders, generated, outdated_sections, stale
 
 
@@ -18,6 +19,10 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--check", action="store_true", help="write nothing, fail if a file is stale")
     check = parser.parse_args(argv).check
+    found = [(f.name, f.path, f.config["weights"]["sha256"]) for f in folders()]
+    if not check:
+        for name in costs.update(found):
+            print(f"measured what an input costs {name}")
     behind = stale() if check else []
     for path in behind:
         print(f"stale: {path}")
