@@ -16,7 +16,7 @@ HEAD = """# Leaderboards
 Models are compared within a task, a data set and a metric. ● marks the Pareto front: no model of the table is at once better and
 smaller. Operations and milliseconds are those of one input: products and sums of matrix products, convolutions and attention as
 torch counts them, and processor time of one core at sixteen inputs a call. For generators they are those of one network call;
-what a whole sample takes stands in the comparison of MODEL_CARDS.md. Minutes are those of training, and the CSV names the hardware.
+what a whole sample takes stands in the comparison of MODEL_CARDS.md. Minutes are those of training; the CSV names the hardware.
 """
 Row = tuple[cards.Folder, dict[str, Any]]
 
