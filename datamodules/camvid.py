@@ -142,7 +142,7 @@ def read_map(file: Path, picture: Path, classes: int, void: int) -> Tensor:
             if opened.size != beside.size and opened.size != beside.size[::-1]:
                 raise InputError(f"{file} has {opened.size} pixels, its picture {beside.size}: they must agree.")
             labels = np.array(opened).astype(np.int64)
-    except OSError as error:
+    except (OSError, SyntaxError) as error:
         raise InputError(f"{file} can't be read: {error}") from None
     wrong = [int(v) for v in np.unique(labels) if v >= classes and v != void]
     if wrong:

@@ -157,7 +157,7 @@ def find_classes(root: Path, pairs: dict[str, list[tuple[Path, Path]]]) -> tuple
     """The lines of classes.txt, else a number for each class that occurs in a mask.
 
     Raises:
-        InputError: where only one class, or nothing but 255, is marked.
+        InputError: where only one class, or nothing but 255, is marked, or for a mask that can't be read.
     """
     file = root / "classes.txt"
     if file.is_file():
@@ -166,8 +166,11 @@ def find_classes(root: Path, pairs: dict[str, list[tuple[Path, Path]]]) -> tuple
     values: set[int] = set()
     for part in pairs.values():
         for _, mask in part:
-            with Image.open(mask, formats=FORMATS) as opened:
-                values |= set(np.unique(np.array(opened.convert("P") if opened.mode == "1" else opened)).tolist())
+            try:
+                with Image.open(mask, formats=FORMATS) as opened:
+                    values |= set(np.unique(np.array(opened.convert("P") if opened.mode == "1" else opened)).tolist())
+            except (OSError, SyntaxError) as error:  # Pillow has both for a damaged file
+                raise InputError(f"{mask} can't be read as a picture: {error}") from None
     if values <= {0, VOID} and len(values) == 2:
         return ("background", "object")
     last = max((v for v in values if v != VOID), default=0)

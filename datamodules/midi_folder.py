@@ -115,11 +115,11 @@ def read_roll(path: Path, steps_per_beat: int = 1) -> Tensor:
     try:
         import mido
     except ImportError:
-        raise MissingExtraError("MIDI files", "mido", "audio") from None
+        raise MissingExtraError("MIDI files", "mido", "music") from None
     try:
         music = mido.MidiFile(path)
     except (OSError, ValueError, EOFError, IndexError, KeyError, TypeError) as error:
-        raise InputError(f"{path} can't be read as MIDI: {error or type(error).__name__}") from None
+        raise InputError(f"{path} can't be read as MIDI: {str(error) or type(error).__name__}") from None
     ticks = max(1, music.ticks_per_beat)
     notes: list[tuple[int, int, int]] = []  # key, first tick, last tick
     time = 0

@@ -77,7 +77,8 @@ def own_file(root: str | Path, suffixes: Sequence[str], what: str) -> Path:
     if path.is_dir():
         found = [file for file in sorted(path.iterdir()) if file.suffix.lower() in suffixes and file.is_file()]
         if not found:
-            raise DataNotFoundError(f"the folder {str(root)!r} holds no {what} ({', '.join(suffixes)}): name the file")
+            kind = what.removeprefix("a ")
+            raise DataNotFoundError(f"the folder {str(root)!r} holds no {kind} ({', '.join(suffixes)}): name the file")
         if len(found) > 1:
             names = ", ".join(file.name for file in found[:5])
             raise InputError(f"the folder {str(root)!r} holds several files ({names}): name one of them")

@@ -190,6 +190,7 @@ class KeepBest(Callback):
         self.monitor, self.patience = tuple(monitor), patience
         self.best: tuple[float, ...] | None = None
         self.epoch = -1
+        self.improved = -1  # the last epoch that was better, not only as good
         self.weights: dict[str, torch.Tensor] = {}
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -197,10 +198,12 @@ class KeepBest(Callback):
             return
         values = trainer.callback_metrics
         score = tuple((1 if key[0] == "+" else -1) * float(values[key[1:]]) for key in self.monitor)
+        if self.best is None or score > self.best:
+            self.improved = trainer.current_epoch
         if self.best is None or score >= self.best:
             self.best, self.epoch = score, trainer.current_epoch
             self.weights = {key: value.detach().clone() for key, value in pl_module.state_dict().items()}
-        elif self.patience is not None and trainer.current_epoch - self.epoch >= self.patience:
+        if self.patience is not None and trainer.current_epoch - self.improved >= self.patience:
             trainer.should_stop = True
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -208,7 +211,8 @@ class KeepBest(Callback):
             pl_module.load_state_dict(self.weights)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best, "epoch": self.epoch, "weights": self.weights}
+        return {"best": self.best, "epoch": self.epoch, "weights": self.weights, "improved": self.improved}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.best, self.epoch, self.weights = state["best"], state["epoch"], state["weights"]
+        self.improved = state.get("improved", self.epoch)

@@ -87,13 +87,16 @@ class GradualUnfreezing(BaseFinetuning):
     def __init__(self, every: int = 1, layer_decay: float = 1.0) -> None:
         super().__init__()
         self.every, self.layer_decay = check_count(every, "every"), layer_decay
+        self.kept: frozenset[str] = frozenset()  # parts that were frozen before: they stay so
 
     def freeze_before_training(self, pl_module: L.LightningModule) -> None:
-        zoo_module(pl_module).freeze("backbone")
+        model = zoo_module(pl_module)
+        self.kept = frozenset(model._frozen)
+        model.freeze("backbone")
 
     def finetune_function(self, pl_module: L.LightningModule, epoch: int, optimizer: Optimizer) -> None:
         model = zoo_module(pl_module)
-        top_down = [part for part in reversed(model.parts) if part not in ("head", "backbone")]
+        top_down = [part for part in reversed(model.parts) if part not in ("head", "backbone", *self.kept)]
         for number, part in enumerate(top_down[: epoch // self.every], start=1):
             if part in model._frozen:
                 model.unfreeze(part)
@@ -199,8 +202,8 @@ def fit(
         "num_sanity_val_steps": 0,
         "log_every_n_steps": 1,
         "use_distributed_sampler": False,
-        "callbacks": [*bars, *extra, *(callbacks or [])],
         **(trainer or {}),
+        "callbacks": [*bars, *extra, *(callbacks or []), *(trainer or {}).get("callbacks", [])],
     }
     try:
         runner = L.Trainer(**arguments)
@@ -322,7 +325,8 @@ def finetune(
         init.pop("root", None)  # what may be published names no path of ours
         told = {"root": place} | {k: v for k, v in given.items() if k != "root"}
         extra = {"freeze": list(freeze), "patience": patience, "scratch": scratch, "lora": lora}
-        command = command_of(base, kind, knobs | {"seed": seed}, {"data": told, "trainer": trainer or {}}, extra)
+        said = {key: value for key, value in (trainer or {}).items() if key != "callbacks"}  # objects aren't words
+        command = command_of(base, kind, knobs | {"seed": seed}, {"data": told, "trainer": said}, extra)
         paired = {"name": kind, "init": init}
         with atomic.replacing(target, overwrite=overwrite) as staged:
             for file in staged.iterdir():
