@@ -30,7 +30,7 @@ from zoo.core.precision import quick_precision
 from zoo.errors import InputError, ZooError
 from zoo.store.cards import write_section
 from zoo.store.folder import read_recipe
-from zoo.train import finetuning
+from zoo.train import fitting
 
 KINDS = ("BnB", "BnB+", "AnB", "AnB+")
 STYLES = {"BnB": "o-", "BnB+": "o--", "AnB": "s-", "AnB+": "s--"}
@@ -117,7 +117,7 @@ class Grid:
 
     def fit(self, model: ImageClassifier, half: str) -> ImageClassifier:
         knobs = {"epochs": self.settings["epochs"], "lr": self.settings["lr"]}
-        finetuning.fit(model, self.data(half), layer_decay=1.0, trainer=self.trainer, **knobs)
+        fitting.fit(model, self.data(half), layer_decay=1.0, trainer=self.trainer, **knobs)
         return model.cpu()
 
 

@@ -34,7 +34,7 @@ from zoo.errors import InputError, ZooError
 from zoo.metrics.features import class_probabilities, embed
 from zoo.store.cards import write_section
 from zoo.store.hub import locate
-from zoo.train import finetuning
+from zoo.train import fitting
 
 LABELS = (1, 10, 100)
 METHODS = ("fine-tuned", "linear probe", "from scratch")
@@ -63,12 +63,12 @@ def accuracy(
         init = {k: v for k, v in model.hparams.items() if k != "num_classes"}
         model = zoo.create(registry.name_of(type(model), registry.ARCHITECTURES), num_classes=len(data.classes), **init)  # type: ignore[assignment]
         model.transform = transform
-    finetuning.adapt(model, data)
+    fitting.adapt(model, data)
     data.prepare_data()
     data.setup("fit")
     epochs = max(1, round(steps / len(data.train_dataloader())))
     options = {"precision": quick_precision(), "enable_progress_bar": False, "limit_val_batches": 0} | (trainer or {})
-    finetuning.fit(model, data, epochs=epochs, lr=1e-3, layer_decay=DECAY[method], trainer=options)
+    fitting.fit(model, data, epochs=epochs, lr=1e-3, layer_decay=DECAY[method], trainer=options)
     x, y = data.tensors("test")
     with quick_autocast(model.device.type)[0]:
         return (class_probabilities(model, x).argmax(1) == y).float().mean().item()

@@ -1,4 +1,4 @@
-"""What is wrong with a person's own data is one sentence, for every kind: nothing there, nothing in it, noise, files cut in half."""
+"""What is wrong with a person's own data is one sentence, for every kind: nothing there, nothing in it, noise, half a file."""
 
 import shutil
 

@@ -20,7 +20,7 @@ from zoo.core import files
 from zoo.errors import InputError, ZooError
 from zoo.store import atomic, cards
 from zoo.store import folder as checkpoint
-from zoo.train import callbacks, experiment, finetuning, recipe
+from zoo.train import callbacks, experiment, finetuning, finetuning_command, recipe
 
 
 def names(folder: Path) -> list[str]:
@@ -36,7 +36,7 @@ def test_a_folder_with_other_files_is_refused_before_the_work(tmp_path, thing, c
     (into / thing).parent.mkdir(parents=True)
     (into / thing).write_text("{}")
     monkeypatch.setattr(finetuning, "load", None)  # refused before anything is loaded
-    assert finetuning.main(["lenet5-mnist", "--into", str(into), "--data.root", str(tmp_path)]) == 2
+    assert finetuning_command.main(["lenet5-mnist", "--into", str(into), "--data.root", str(tmp_path)]) == 2
     assert "the zoo didn't write" in capsys.readouterr().err and (into / thing).read_text() == "{}"
     monkeypatch.setattr(experiment, "call", None)
     assert experiment.main(["lenet5-mnist", "--into", str(into), "--runs", str(tmp_path / "runs")]) == 2

@@ -19,8 +19,9 @@ from zoo.core.images import Transform
 from zoo.core.samples import sample_split
 from zoo.errors import InputError
 from zoo.store.publish import problems
-from zoo.train import finetuning
-from zoo.train.finetuning import GradualUnfreezing, adapt, overrides
+from zoo.train import finetuning_command, finetuning_report, fitting
+from zoo.train.finetuning_command import overrides
+from zoo.train.fitting import GradualUnfreezing, adapt
 
 QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
 
@@ -58,7 +59,7 @@ def test_from_folder_of_images_to_checkpoint(folder, base, tmp_path, capsys):
     arguments = [str(base), "--data", "image-folder", "--data.root", str(folder), "--data.batch_size=8"]
     arguments += ["--epochs", "6", "--lr", "0.01", "--into", str(into), "--trainer.accelerator", "cpu"]
     with pytest.warns(UserWarning, match=r"1 of 49 files .* skipped: broken\.png"):
-        assert finetuning.main(arguments) == 0
+        assert finetuning_command.main(arguments) == 0
     printed = capsys.readouterr().out
     assert "2 classes; images: 32 train, 8 val, 8 test" in printed
     model = zoo.load(into)
@@ -88,7 +89,7 @@ def test_from_folder_of_images_to_checkpoint(folder, base, tmp_path, capsys):
         assert min(picture.size) > 200
     assert "base_model: lenet5-base" in (into / "README.md").read_text(encoding="utf-8")
     before = (into / "config.json").read_bytes()
-    assert finetuning.main(arguments) == 2 and "--fresh" in capsys.readouterr().err
+    assert finetuning_command.main(arguments) == 2 and "--fresh" in capsys.readouterr().err
     assert (into / "config.json").read_bytes() == before
 
 
@@ -96,7 +97,7 @@ def test_confusion_counts_every_image_once(folder, base):
     model, data = zoo.load(base), zoo.datamodule("image-folder", root=folder, batch_size=4, transform=small().transform)
     adapt(model, data)
     with pytest.warns(UserWarning, match="skipped"):
-        counts = finetuning.confusion(model, data)
+        counts = finetuning_report.confusion(model, data)
     _, y = data.tensors("test")
     assert counts.sum(1).tolist() == torch.bincount(y).tolist()
     right = sum(int((model(x).argmax(1) == labels).sum()) for x, labels in data.test_dataloader())
@@ -120,7 +121,7 @@ def test_confusion_counts_every_image_once(folder, base):
 def test_mistakes_end_with_one_sentence(arguments, words, base, folder, capsys):
     import re
 
-    assert finetuning.main([str(base), *(word.replace("{folder}", str(folder)) for word in arguments)]) == 2
+    assert finetuning_command.main([str(base), *(word.replace("{folder}", str(folder)) for word in arguments)]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and re.search(words, error), error
 
@@ -128,11 +129,11 @@ def test_mistakes_end_with_one_sentence(arguments, words, base, folder, capsys):
 def test_one_class_and_no_held_out_images_are_refused(base, folder, tmp_path, capsys):
     (tmp_path / "only").mkdir()
     (tmp_path / "only" / "a.png").write_bytes((folder / "ring" / "0.png").read_bytes())
-    assert finetuning.main([str(base), "--data.root", str(tmp_path)]) == 2
+    assert finetuning_command.main([str(base), "--data.root", str(tmp_path)]) == 2
     assert "two to tell apart" in capsys.readouterr().err
     arguments = [str(base), "--data.root", str(folder), "--data.test_share", "0", "--into", str(tmp_path / "r")]
     with pytest.warns(UserWarning, match="skipped"):
-        assert finetuning.main(arguments) == 2
+        assert finetuning_command.main(arguments) == 2
     assert "held out" in capsys.readouterr().err and not (tmp_path / "r").exists()
 
 
@@ -145,7 +146,7 @@ def test_without_matplotlib_it_says_so_before_training(base, folder, monkeypatch
         return original(name, *args, **kwargs)  # type: ignore[arg-type]
 
     monkeypatch.setattr(builtins, "__import__", without)
-    assert finetuning.main([str(base), "--data.root", str(folder)]) == 2
+    assert finetuning_command.main([str(base), "--data.root", str(folder)]) == 2
     assert "lightning-model-zoo[demo]" in capsys.readouterr().err
 
 
@@ -263,7 +264,7 @@ def test_gradual_unfreezing_opens_part_after_part_from_the_top(known):
 
 def test_a_trainer_that_cannot_be_is_one_sentence():
     with pytest.raises(InputError, match=r"lightning\.Trainer can't be made with .*'abacus'"):
-        finetuning.fit(small(), L.LightningDataModule(), trainer={"accelerator": "abacus"})
+        fitting.fit(small(), L.LightningDataModule(), trainer={"accelerator": "abacus"})
 
 
 def test_training_goes_on_after_a_prediction_between_two_epochs():

@@ -2,6 +2,6 @@
 
 
 def main(argv: list[str]) -> int:
-    from zoo.train.finetuning import main as run
+    from zoo.train.finetuning_command import main as run
 
     return run(argv)
