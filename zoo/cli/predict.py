@@ -7,6 +7,7 @@ zoo predict mpnn-esol CCO c1ccccc1                             # molecules as SM
 """
 
 import argparse
+import re
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def rows(text: str) -> list[list[float]]:
     found, several = [], lines(text, ".csv")
     for number, line in enumerate(several, 1):
         try:
-            found.append([float(part) for part in line.replace(";", ",").replace("\t", ",").split(",") if part.strip()])
+            found.append([float(part) for part in re.split(r"[,;\s]", line) if part.strip()])
         except ValueError:
             if number == 1 and len(several) > 1:
                 continue  # the names of the columns

@@ -38,7 +38,7 @@ def as_numbers(x: Any, what: str) -> torch.Tensor:
         raise InputError(f"{what} are numbers in a tensor, an array or lists of one length, not {x!r:.60}") from None
     if found.is_complex():
         raise InputError(f"{what} are real numbers, not {found.dtype}")
-    return found if found.is_floating_point() else found.to(torch.get_default_dtype())
+    return found if isinstance(x, torch.Tensor) and found.is_floating_point() else found.to(torch.float32)
 
 
 def seeded_generator(device: torch.device, seed: int | None) -> torch.Generator:

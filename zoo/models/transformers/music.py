@@ -155,7 +155,8 @@ class MusicTransformer(RollModel):
         Raises:
             InputError: for another shape, or values other than 0 and 1.
         """
-        events = events_of(self.checked(roll))
+        roll = self.checked(roll)
+        events = events_of(roll)
         each, step = self._terms(events[None])
         return torch.zeros(len(roll), device=each.device).index_add(0, step[0], each[0])[1:].cpu()
 
