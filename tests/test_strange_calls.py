@@ -96,6 +96,23 @@ def test_classifiers_of_texts_and_dna_take_a_new_head(name, capsys):
     assert "new tensors" in capsys.readouterr().out
 
 
+def test_a_notebook_shows_what_a_model_is():
+    shown = zoo.load("lenet5-mnist")._repr_html_()
+    assert "lenet5-mnist" in shown and "accuracy" in shown and "trainable parameters" in shown and "Conv2d" in shown
+    fresh = tiny("vae")
+    assert fresh.card is None and "fresh weights" in fresh._repr_html_()
+    assert not [name for name in dir(fresh) if not name.startswith("_") and not readable(fresh, name)]
+
+
+def readable(model: object, name: str) -> bool:
+    """Whether a tool that walks all attributes gets through."""
+    try:
+        getattr(model, name, None)
+    except RuntimeError as error:  # Lightning's own, where there is no Trainer yet
+        return "Trainer" in str(error) or "trainer" in str(error)
+    return True
+
+
 # Inputs ------------------------------------------------------------------------------------------------------------------
 
 

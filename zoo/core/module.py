@@ -11,6 +11,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -24,7 +25,7 @@ from zoo.core.metric import entry
 from zoo.core.own_data import OwnData
 from zoo.core.progress import watched
 from zoo.core.protocols import protocols
-from zoo.core.verbs import hinting
+from zoo.core.verbs import public
 from zoo.errors import InputError
 from zoo.registry import ARCHITECTURES
 
@@ -73,7 +74,7 @@ class ZooModule(OwnData, L.LightningModule):
                 and (name in VERBS or hasattr(method, "is_verb"))
                 and not name.startswith("_")
             ):
-                setattr(cls, name, hinting(method))
+                setattr(cls, name, public(method))
 
     def __init__(self) -> None:
         super().__init__()
@@ -183,11 +184,23 @@ class ZooModule(OwnData, L.LightningModule):
         ]
 
     @property
-    def card(self) -> "ModelInfo":
-        """The entry of the index for these weights; LookupError for weights that were never published."""
-        from zoo.index import info
+    def _jit_is_scripting(self) -> bool:  # type: ignore[override]
+        """Whether TorchScript looks at every attribute, when Lightning gives None for a Trainer that isn't there."""
+        return bool(L.LightningModule._jit_is_scripting or torch.jit._trace._trace_module_map is not None)
 
-        return info(self.name or "unpublished")
+    @property
+    def card(self) -> "ModelInfo | None":
+        """The entry of the index for these weights; None for weights that were never published."""
+        from zoo.index import entries
+
+        return entries().get(self.name or "")
+
+    def _repr_html_(self) -> str:
+        """For notebooks: what the weights are and what the model can do, or its layers where the weights are fresh."""
+        about = self.card._repr_html_() if self.card else f"<b>{escape(type(self).__name__)}</b>, fresh weights"
+        trained = sum(p.numel() for p in self.parameters() if p.requires_grad)
+        facts = f"{trained:,} trainable parameters on {self.device}, {'training' if self.training else 'eval'} mode"
+        return f"{about}<p>{facts}</p><details><summary>layers</summary><pre>{escape(repr(self))}</pre></details>"
 
     @classmethod
     def from_pretrained(cls, name: str | Path, **options: Any) -> Self:

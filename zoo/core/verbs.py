@@ -53,22 +53,32 @@ def looking(model: nn.Module) -> Iterator[torch.dtype]:
     for module in training:
         module.training = False
     dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
-    odd = {dtype, torch.get_default_dtype()} != {torch.float32}
     try:
-        with torch.no_grad(), _usual_device(), Follow(dtype) if odd else nullcontext():
+        with torch.no_grad(), plain_floats(), Follow(dtype) if dtype != torch.float32 else nullcontext():
             yield dtype
     finally:
         for module in training:
             module.training = True
 
 
-def _usual_device() -> Any:
-    """The CPU as torch's default device, wherever a program has put it: models say where else their tensors go."""
-    return nullcontext() if torch.get_default_device().type == "cpu" else torch.device("cpu")
+@contextmanager
+def plain_floats() -> Iterator[None]:
+    """Tensors are made as float32 on the CPU, whatever default dtype or device a program has set for itself."""
+    before = torch.get_default_dtype()
+    if before == torch.float32 and torch.get_default_device().type == "cpu":
+        yield
+        return
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.device("cpu"):
+            yield
+    finally:
+        torch.set_default_dtype(before)
 
 
-def hinting(method: Callable[P, R]) -> Callable[P, R]:
-    """A method that answers a mistyped keyword, or one of another library, with the one that is meant.
+def public(method: Callable[P, R]) -> Callable[P, R]:
+    """A verb as people call it: its draws are those of float32 on the CPU whatever torch's defaults are, and it answers a
+    mistyped keyword, or one of another library, with the one that is meant.
 
     Raises:
         InputError: in place of Python's TypeError for a keyword that the method doesn't have.
@@ -77,7 +87,8 @@ def hinting(method: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(method)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return method(*args, **kwargs)
+            with plain_floats():
+                return method(*args, **kwargs)
         except TypeError:
             taken = list(inspect.signature(method).parameters.values())[1:]
             if not any(p.kind is p.VAR_KEYWORD for p in taken):

@@ -14,8 +14,7 @@ import hashlib
 import inspect
 import json
 import os
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from zoo.core.checks import check_keywords
 from zoo.core.files import is_plain, parse_json, plain_name, read_bounded
 from zoo.core.images import Transform
 from zoo.core.module import ZooModule, init_arguments
+from zoo.core.verbs import plain_floats
 from zoo.errors import CheckpointError, InputError, ZooError
 from zoo.index import digest_of, entries
 from zoo.store import int8
@@ -223,18 +223,6 @@ def load_tensors(model: nn.Module, tensors: dict[str, Tensor], *, replaced: Coll
         for name, tensor in tensors.items():
             if name not in replaced:
                 target[name].copy_(tensor)
-
-
-@contextmanager
-def plain_floats() -> Iterator[None]:
-    """Weights are made as float32 on the CPU, whatever default dtype or device a program has set for itself."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float32)
-    try:
-        with torch.device("cpu"):
-            yield
-    finally:
-        torch.set_default_dtype(before)
 
 
 def read(folder: Path) -> ZooModule:
