@@ -5,7 +5,8 @@ import torch
 
 import zoo
 from zoo.errors import InputError
-from zoo.train.finetuning import finetune, main
+from zoo.train.finetuning import finetune
+from zoo.train.finetuning_command import main
 
 QUIET = {"enable_progress_bar": False, "accelerator": "cpu"}
 
