@@ -153,6 +153,13 @@ def test_character_models_learn_texts_and_take_new_characters(architecture, init
     assert len(before) == len(characters)
 
 
+def test_a_text_is_held_out_from_however_it_is_named(tmp_path):
+    path = example("text-file", tmp_path)
+    named = ({"root": str(path)}, {"path": str(path)}, {"root": str(path.parent), "path": path.name})
+    sizes = [zoo.datamodule("text-file", **where).sizes() for where in named]
+    assert sizes[0] == sizes[1] == sizes[2] and min(sizes[0].values()) > 1000
+
+
 def test_new_characters_start_at_the_mean_and_old_answers_stay():
     model = fresh("gpt", "gpt-old", vocab_size=5, context=8, layers=1, heads=2, width=8, tied=True)
     model.classes = list("abcde")
@@ -332,3 +339,20 @@ def test_graphs_of_pyg_are_taken_as_they_are(tmp_path):
     for bad in (3, [1, 2], None):
         with pytest.raises(InputError, match="data is the name of a kind"):
             zoo.finetune(model, bad, into=tmp_path / "no")
+
+
+def test_a_detector_keeps_classes_that_it_knows_in_its_order_and_forgets_others(tmp_path, capsys):
+    root = example("box-folder", tmp_path)
+    model = fresh("yolo", "yolo-old", num_classes=3, in_channels=3, widths=(4, 4), stem=8, depth=0)
+    model.transform, model.classes = Transform([64, 64], "RGB", [0.5] * 3, [0.3] * 3), ["WBC", "RBC", "Platelets"]
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    data = zoo.datamodule("box-folder", root=str(root), **model.data_settings("box-folder"))
+    model.adapt_to(data)
+    assert list(data.classes) == model.classes and "new tensors" not in capsys.readouterr().out
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    model.classes = ["cat", "dog", "emu"]
+    data = zoo.datamodule("box-folder", root=str(root), **model.data_settings("box-folder"))
+    model.adapt_to(data)
+    assert list(data.classes) == ["Platelets", "RBC", "WBC"] and "new tensors" in capsys.readouterr().out
+    fresh_ones = [key for key, value in model.state_dict().items() if not torch.equal(value, before[key])]
+    assert fresh_ones and len(fresh_ones) < len(before) / 2
