@@ -33,17 +33,21 @@ docs: .venv/docs
 
 check: lint test
 
-.venv/core: pyproject.toml constraints.txt
+# Every package that is fetched is held to its sha256; ours is built by what was fetched so.
+FETCH := $(BIN)/pip install --quiet --require-hashes --no-deps -r
+
+.venv/core: pyproject.toml requirements/core.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet -c constraints.txt -e .
+	$(FETCH) requirements/core.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
-.venv/docs: .venv/test
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[docs]'
+.venv/docs: .venv/test requirements/docs.txt
+	$(FETCH) requirements/docs.txt
 	touch $@
 
-.venv/test: .venv/core
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[test,dev,demo]'
+.venv/test: .venv/core requirements/test.txt
+	$(FETCH) requirements/test.txt
 	touch $@
 
 clean:

@@ -10,9 +10,7 @@ the training part holds as well: it flatters, so numbers are claimed on the test
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -20,7 +18,7 @@ from datamodules.base import CLI_KEYS
 from datamodules.dense import DenseDataModule
 from datamodules.files import DataNotFoundError, data_root
 from zoo.core.images import Transform
-from zoo.core.pictures import FORMATS
+from zoo.core.pictures import picture_size, read_labels
 from zoo.errors import InputError
 
 
@@ -133,20 +131,12 @@ def read_pairs(pairs: list[tuple[Path, Path]], transform: Transform, classes: in
 
 def read_map(file: Path, picture: Path, classes: int, void: int) -> Tensor:
     """A map of classes int16 [H, W] of a picture; the values of a palette are the classes, its colours aren't read."""
-    try:
-        with Image.open(file, formats=FORMATS) as opened, Image.open(picture, formats=FORMATS) as beside:
-            if opened.mode not in ("L", "P", "1", "I", "I;16"):
-                raise InputError(
-                    f"{file} is in colours ({opened.mode}): a map holds the number of a class in each pixel."
-                )
-            if opened.size != beside.size and opened.size != beside.size[::-1]:
-                raise InputError(f"{file} has {opened.size} pixels, its picture {beside.size}: they must agree.")
-            labels = np.array(opened).astype(np.int64)
-    except (OSError, SyntaxError) as error:
-        raise InputError(f"{file} can't be read: {error}") from None
-    wrong = [int(v) for v in np.unique(labels) if v >= classes and v != void]
+    labels, size = read_labels(file), picture_size(picture)
+    if (found := tuple(labels.shape[::-1])) not in (size, size[::-1]):
+        raise InputError(f"{file} has {found} pixels, its picture {size}: they must agree.")
+    wrong = [int(v) for v in labels.unique() if v >= classes and v != void]
     if wrong:
         raise InputError(
             f"{file} holds the value {wrong[0]}; classes are 0 to {classes - 1}, and {void} is unlabelled."
         )
-    return torch.from_numpy(labels.astype(np.int16))
+    return labels.to(torch.int16)

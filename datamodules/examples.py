@@ -5,6 +5,7 @@ python -m datamodules.examples text-csv reviews/        # writes reviews/text.cs
 
 import argparse
 import csv
+import io
 import json
 import sys
 import wave
@@ -15,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zoo.core.files import write_picture, write_text
 from zoo.core.samples import SAMPLES, picture_sample, sample_split
 from zoo.errors import InputError, ZooError
 
@@ -43,29 +45,30 @@ def _images(folder: Path) -> Path:
     for digit, name in enumerate(("zero", "one")):
         (folder / name).mkdir(exist_ok=True)
         for i, image in enumerate(images[labels == digit][:40]):
-            Image.fromarray(image[0].numpy()).save(folder / name / f"{i}.png")
+            write_picture(folder / name / f"{i}.png", Image.fromarray(image[0].numpy()))
     return folder
 
 
 def _text(folder: Path) -> Path:
     """The packaged excerpt of Shakespeare, with a few characters that a model of it doesn't know."""
     text = (SAMPLES / "tinyshakespeare.txt").read_text(encoding="utf-8")[:20_000]
-    (folder / "play.txt").write_text(text.replace("e,", "é,"), encoding="utf-8")
+    write_text(folder / "play.txt", text.replace("e,", "é,"))
     return folder / "play.txt"
 
 
 def _texts(folder: Path) -> Path:
     text = (SAMPLES / "moby-dick.txt").read_text(encoding="utf-8")[:24_000]
     for i in range(3):
-        (folder / f"part{i + 1}.txt").write_text(text[8000 * i : 8000 * (i + 1)], encoding="utf-8")
+        write_text(folder / f"part{i + 1}.txt", text[8000 * i : 8000 * (i + 1)])
     return folder
 
 
 def _table(path: Path, header: list[str], rows: Sequence[Sequence[object]]) -> Path:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
     return path
 
 
@@ -83,7 +86,7 @@ def _pairs(folder: Path) -> Path:
         for a, c in zip(GERMAN, ENGLISH, strict=True)
         for b, d in zip(GERMAN, ENGLISH, strict=True)
     ]
-    (folder / "pairs.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_text(folder / "pairs.tsv", "\n".join(lines) + "\n")
     return folder / "pairs.tsv"
 
 
@@ -130,7 +133,7 @@ def _sequences(folder: Path) -> Path:
         start = int(torch.randint(53, (), generator=generator))
         letters[start : start + 7] = "TGACTCA"
         lines += [f">peak_{i}", "".join(letters)]
-    (folder / "AP1.fa").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_text(folder / "AP1.fa", "\n".join(lines) + "\n")
     return folder / "AP1.fa"
 
 

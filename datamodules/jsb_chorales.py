@@ -7,6 +7,7 @@ same music in another key.
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, ClassVar
 
 import lightning
@@ -17,6 +18,7 @@ from datamodules.base import CLI_KEYS, key
 from datamodules.files import fetch, sha256_of
 from datamodules.formats.midi import KEYS, LOWEST
 from datamodules.resumable import ResumableLoader
+from zoo.core.files import parse_json
 from zoo.core.samples import SAMPLES
 from zoo.errors import InputError
 
@@ -126,12 +128,7 @@ class JSBChorales(lightning.LightningDataModule):
         path = fetch(self.file, self.urls, self.sha256, root=self.root)
         if sha256_of(path) != self.sha256:
             raise InputError(f"{path} isn't the published file: remove it to fetch it again.")
-        parts = json.loads(path.read_text(encoding="utf-8"))
-        with torch.inference_mode(False):  # an evaluation may be what asks first
-            self._rolls = {
-                part: [to_roll(chorale) for chorale in parts[theirs]]
-                for part, theirs in (("train", "train"), ("val", "valid"), ("test", "test"))
-            }
+        self._rolls = read_rolls(path)
         if (found := {part: len(rolls) for part, rolls in self._rolls.items()}) != self.counts:
             raise InputError(f"{path} holds {found} chorales, not {self.counts}: remove it to fetch it again.")
 
@@ -163,6 +160,23 @@ class JSBChorales(lightning.LightningDataModule):
 
     def _device(self) -> torch.device:
         return self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+
+
+def read_rolls(path: Path) -> dict[str, list[Tensor]]:
+    """Piano rolls by part, bool [steps, 88], of the official file.
+
+    Raises:
+        InputError: for a file that holds something else.
+    """
+    try:
+        parts = parse_json(path.read_text(encoding="utf-8"))
+        with torch.inference_mode(False):  # an evaluation may be what asks first
+            return {
+                part: [to_roll(chorale) for chorale in parts[theirs]]
+                for part, theirs in (("train", "train"), ("val", "valid"), ("test", "test"))
+            }
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RuntimeError) as error:
+        raise InputError(f"{path} holds no chorales ({type(error).__name__}: {error}): fetch it again.") from None
 
 
 def sample() -> list[Tensor]:

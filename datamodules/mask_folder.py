@@ -14,7 +14,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -25,7 +24,7 @@ from datamodules.files import DataNotFoundError
 from datamodules.image_folder import _settings
 from datamodules.own import Own, check_shares, parts_of
 from zoo.core.images import Transform
-from zoo.core.pictures import FORMATS
+from zoo.core.pictures import read_labels
 from zoo.errors import InputError, MissingExtraError
 
 VOID = 255
@@ -166,12 +165,8 @@ def find_classes(root: Path, pairs: dict[str, list[tuple[Path, Path]]]) -> tuple
     values: set[int] = set()
     for part in pairs.values():
         for _, mask in part:
-            try:
-                with Image.open(mask, formats=FORMATS) as opened:
-                    values |= set(np.unique(np.array(opened.convert("P") if opened.mode == "1" else opened)).tolist())
-            except (OSError, SyntaxError) as error:  # Pillow has both for a damaged file
-                raise InputError(f"{mask} can't be read as a picture: {error}") from None
-    if values <= {0, VOID} and len(values) == 2:
+            values |= set(read_labels(mask).unique().tolist())
+    if values in ({0, 1}, {0, VOID}):
         return ("background", "object")
     last = max((v for v in values if v != VOID), default=0)
     if last < 1:

@@ -9,16 +9,14 @@ test. Each image is stretched between two of its percentiles, since the mean gre
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from datamodules.base import fixed_permutation
 from datamodules.dense import DenseDataModule
 from datamodules.files import DataNotFoundError, data_root
 from zoo.core.images import stretch
-from zoo.core.pictures import FORMATS
+from zoo.core.pictures import picture_size, read_picture
 from zoo.errors import InputError
 
 SIDE = 256
@@ -79,23 +77,17 @@ class Nuclei(DenseDataModule):
 def read_sample(folder: Path) -> tuple[Tensor, Tensor] | None:
     """One image, stretched, uint8 [1, 256, 256], and its instances int16 [256, 256]; None for other sizes and for colour."""
     path = folder / "images" / f"{folder.name}.png"
-    try:
-        with Image.open(path, formats=FORMATS) as picture:
-            if picture.size != (SIDE, SIDE):
-                return None
-            pixels = np.asarray(picture.convert("RGB"))
-        masks = []
-        for file in sorted((folder / "masks").glob("*.png")):
-            with Image.open(file, formats=FORMATS) as picture:
-                masks.append(np.asarray(picture.convert("L")) > 127)
-    except OSError as error:
-        raise InputError(f"{path.parent} can't be read ({error}): unpack the archive again.") from None
-    if (pixels != pixels[..., :1]).any():
+    if picture_size(path) != (SIDE, SIDE):
         return None
-    instances = np.zeros((SIDE, SIDE), np.int16)
+    pixels = read_picture(path)
+    masks = [read_picture(file)[0] > 127 for file in sorted((folder / "masks").glob("*.png"))]
+    if (pixels != pixels[:1]).any():
+        return None
+    instances = torch.zeros(SIDE, SIDE, dtype=torch.int16)
     for number, mask in enumerate(masks, start=1):
         if mask.shape != instances.shape:
-            raise InputError(f"a mask in {folder / 'masks'} has {mask.shape} pixels, not {instances.shape}.")
+            raise InputError(
+                f"a mask in {folder / 'masks'} has {list(mask.shape)} pixels, not {list(instances.shape)}."
+            )
         instances[mask] = number
-    grey = torch.from_numpy(pixels[None, ..., 0].copy())
-    return stretch(grey, Nuclei.percentiles), torch.from_numpy(instances)
+    return stretch(pixels[:1], Nuclei.percentiles), instances

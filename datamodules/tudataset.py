@@ -8,6 +8,7 @@ that a run makes is made without its test graphs (nested selection); the other e
 the ten runs are the result.
 """
 
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -68,26 +69,11 @@ class TUDataset(GraphDataModule):
     def load(self) -> list[Data]:
         place = data_root(self.root) / self.folder / "raw"
         self.prepare_data()
-        try:
-            data, slices, _ = read_tu_data(str(place), self.folder)
-        except Exception as error:  # whatever other lines mean to PyG's reader
+        graphs = read_graphs(place, self.folder, self.features)
+        features = graphs[0].x.shape[1] if graphs else 0
+        if len(graphs) != self.count or features < self.features:
             raise InputError(
-                f"the files under {place} aren't those of {self.folder} ({type(error).__name__}: {error}): "
-                "unpack the official archive again."
-            ) from None
-        features = int(slices["x"][-1]), data.x.shape[1]
-        nodes, edges = slices["x"].tolist(), slices["edge_index"].tolist()
-        graphs = [
-            Data(
-                x=data.x[nodes[i] : nodes[i + 1], -self.features :].contiguous(),
-                edge_index=data.edge_index[:, edges[i] : edges[i + 1]].contiguous(),
-                y=data.y[i : i + 1],
-            )
-            for i in range(len(nodes) - 1)
-        ]
-        if len(graphs) != self.count or features[1] < self.features:
-            raise InputError(
-                f"the files under {place} hold {len(graphs)} graphs with {features[1]} features, not {self.count} with "
+                f"the files under {place} hold {len(graphs)} graphs with {features} features, not {self.count} with "
                 f"{self.features}: unpack the official archive again."
             )
         return graphs
@@ -97,6 +83,32 @@ class TUDataset(GraphDataModule):
         test, val = fold == self.fold, fold == (self.fold + 1) % FOLDS
         train, held_out, tested = (mask.nonzero().flatten().tolist() for mask in (~(test | val), val, test))
         return train, held_out, tested
+
+
+def read_graphs(place: Path, name: str, features: int) -> list[Data]:
+    """The graphs of a TU set, with the last `features` columns of their nodes.
+
+    Raises:
+        InputError: for files that hold something else.
+    """
+    try:
+        data, slices, _ = read_tu_data(str(place), name)
+        nodes, edges = slices["x"].tolist(), slices["edge_index"].tolist()
+        if len(data.y) != len(nodes) - 1 or len(edges) != len(nodes) or nodes[-1] != len(data.x):
+            raise ValueError("the numbers of graphs, labels and nodes don't agree")
+        return [
+            Data(
+                x=data.x[nodes[i] : nodes[i + 1], -features:].contiguous(),
+                edge_index=data.edge_index[:, edges[i] : edges[i + 1]].contiguous(),
+                y=data.y[i : i + 1],
+            )
+            for i in range(len(nodes) - 1)
+        ]
+    except Exception as error:  # whatever other lines mean to PyG's reader
+        raise InputError(
+            f"the files under {place} aren't those of {name} ({type(error).__name__}: {error}): "
+            "unpack the official archive again."
+        ) from None
 
 
 class MUTAG(TUDataset):

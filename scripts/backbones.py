@@ -23,6 +23,7 @@ from zoo import registry
 from zoo.cli.main import ended
 from zoo.core.allocator import keep_freed_memory
 from zoo.core.classifier import ImageClassifier
+from zoo.core.files import write_json, write_text
 from zoo.core.module import init_arguments
 from zoo.errors import InputError, ZooError
 from zoo.metrics.transfer import DRAWS, all_labels, few_labels, fine_tuned, probe_entries
@@ -80,9 +81,9 @@ def fill(table: dict[str, Any], names: list[str], data: Any, steps: int, into: P
 
     def keep(row: str, values: dict[str, Any]) -> None:
         table.setdefault(row, {}).update(values)
-        (into / "backbones.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+        write_json(into / "backbones.json", table, indent=1)
         text = "# What a backbone is worth\n\n" + markdown(table, steps)
-        (into / "backbones.md").write_text(text, encoding="utf-8")
+        write_text(into / "backbones.md", text)
         print(row, values, flush=True)
 
     kinds = {name: "random encoder, of grey" if "colorization" in name else "random encoder" for name in names}

@@ -17,6 +17,7 @@ import zoo
 from datamodules.examples import write_example
 from zoo.cli.main import ended
 from zoo.core.allocator import keep_freed_memory
+from zoo.core.files import write_json, write_text
 from zoo.errors import ZooError
 from zoo.paths import ROOT
 
@@ -81,11 +82,11 @@ def main(argv: list[str] | None = None) -> int:
         except (ZooError, KeyError) as error:
             print(f"error: {name}: {error}", file=sys.stderr)
             return 2
-        kept.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+        write_json(kept, table, indent=1)
         print(name, table[name], flush=True)
         if page.is_file():
             before, _, rest = page.read_text(encoding="utf-8").partition(START)
-            page.write_text(f"{before}{START}\n{markdown(table)}{END}{rest.partition(END)[2]}", encoding="utf-8")
+            write_text(page, f"{before}{START}\n{markdown(table)}{END}{rest.partition(END)[2]}")
     return 0
 
 

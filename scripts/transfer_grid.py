@@ -25,7 +25,7 @@ from datamodules.subset import Subset
 from zoo import registry
 from zoo.cli.main import ended
 from zoo.core.classifier import ImageClassifier
-from zoo.core.files import plain_name, write_json, writing
+from zoo.core.files import plain_name, write_figure, write_json
 from zoo.core.precision import quick_precision
 from zoo.errors import InputError, ZooError
 from zoo.store.cards import write_section
@@ -133,8 +133,7 @@ def draw(table: dict[str, Any], path: Path) -> None:
     axes.set_xlabel("parts taken over")
     axes.set_ylabel("accuracy on B, %")
     axes.legend()
-    with writing(path) as file:
-        figure.savefig(file, dpi=90)
+    write_figure(path, figure, dpi=90)
 
 
 def extra(name: str, table: dict[str, Any]) -> str:

@@ -7,7 +7,18 @@ SHORT, NEAREST = 8, 10  # names of a table that a message holds in any case; of 
 
 
 class ZooError(Exception):
-    """Base of all errors that the zoo raises on purpose; the command line prints them without a traceback."""
+    """Base of all errors that the zoo raises on purpose; the command line prints them without a traceback.
+
+    A message may hold what a stranger wrote, so signs that would steer a terminal are shown as escapes.
+    """
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
+
+
+def printable(text: str) -> str:
+    """A text without signs that a terminal acts on, but for the ends of lines and tabs."""
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 class UnknownNameError(ZooError, LookupError):

@@ -4,13 +4,14 @@ import hashlib
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from datamodules.base import TensorDataModule
 from datamodules.cifar10 import CIFAR10
 from datamodules.fashion_mnist import FashionMNIST
 from datamodules.mnist import MNIST
+from zoo.core.files import write_bytes
 from zoo.core.samples import SAMPLES
 
 PER_CLASS: dict[type[TensorDataModule], int] = {MNIST: 50, FashionMNIST: 50, CIFAR10: 30}  # under 1 MiB each
@@ -37,7 +38,7 @@ def write(data: TensorDataModule, per_class: int, folder: Path = SAMPLES) -> Pat
     x, y = data.tensors("test")
     index = draw(x, y, per_class)
     path = folder / f"{data.name}.safetensors"
-    save_file({"images": x[index].contiguous(), "labels": y[index].to(torch.uint8)}, path)
+    write_bytes(path, to_safetensors({"images": x[index].contiguous(), "labels": y[index].to(torch.uint8)}))
     return path
 
 

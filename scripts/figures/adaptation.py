@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 import zoo
+from zoo.core.files import write_figure
 from zoo.errors import ZooError
 from zoo.paths import CHECKPOINTS
 from zoo.store.cards import write_section
@@ -58,7 +59,6 @@ def proxy_distance(source: Tensor, target: Tensor) -> float:
 def draw(models: list[Any], data: Any, path: Path, *, n: int = 600) -> list[tuple[float, float, float]]:
     """Draw the features of each model; returns (source error, proxy distance, target error) of each, from n images a domain."""
     from matplotlib.figure import Figure
-    from PIL import Image
 
     figure = Figure(figsize=(9, 4.2), layout="constrained")
     rows = []
@@ -73,10 +73,7 @@ def draw(models: list[Any], data: Any, path: Path, *, n: int = 600) -> list[tupl
         axis.set(title=f"{title}: source o, target x; colour is the digit", xticks=[], yticks=[])
         errors = [float((model.head(z).argmax(1) != y).float().mean()) for z, y in found.values()]
         rows.append((errors[0], proxy_distance(found["source"][0], found["target"][0]), errors[1]))
-    figure.savefig(path, dpi=75)
-    with Image.open(path) as picture:
-        small = picture.convert("RGB").quantize(64)
-    small.save(path, optimize=True)
+    write_figure(path, figure, dpi=75, colours=64)
     return rows
 
 

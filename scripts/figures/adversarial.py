@@ -22,6 +22,7 @@ from torch import Tensor
 
 import zoo
 from datamodules.bumps import Bell
+from zoo.core.files import write_figure, write_text
 from zoo.errors import ZooError
 from zoo.models.adversarial.point_gan import PointGAN
 from zoo.store.cards import write_section
@@ -133,7 +134,7 @@ def games() -> None:
     axes[1, 2].set(title="generator's gradient, fixed generator", xlabel="steps of the discriminator")
     axes[1, 2].legend()
     folder = locate("gan-bell")
-    figure.savefig(folder / "games.png", dpi=80)
+    write_figure(folder / "games.png", figure, dpi=80)
     found = {
         "mean": points.mean().item(),
         "std": points.std().item(),
@@ -145,7 +146,7 @@ def games() -> None:
         "gradient_non_saturating": [norms[0][1], norms[-1][1]],
     }
     print(text := json.dumps(found, indent=1))
-    (folder / "games.json").write_text(text + "\n", encoding="utf-8")
+    write_text(folder / "games.json", text + "\n")
     write_section(
         folder,
         "## Games whose right answer is known\n\n"
@@ -176,7 +177,7 @@ def weights() -> None:
         axis.hist(values[values.abs() <= edge], 101)
         axis.set(title=name, yscale="log", xlabel="weight of the critic")
     folder = locate("wgan-mnist")
-    figure.savefig(folder / "weights.png", dpi=80)
+    write_figure(folder / "weights.png", figure, dpi=80)
     write_section(
         folder,
         "## The critic's weights\n\n"

@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 
 import zoo
 from datamodules.worlds import MagLev
+from zoo.core.files import write_figure
 from zoo.errors import InputError, ZooError
 from zoo.models.rl.bandits import bandit
 from zoo.store.cards import write_section
@@ -61,7 +62,7 @@ def curve(name: str, model: Any, curves: list[list[dict[str, float]]], path: Pat
     axis.fill_between(x, np.nanmin(returns, 0), np.nanmax(returns, 0), alpha=0.25, linewidth=0)
     axis.plot(x, middle)
     axis.set(xlabel=unit, ylabel="return of training episodes")
-    figure.savefig(path, dpi=80)
+    write_figure(path, figure, dpi=80)
     seeds = (
         "one seed"
         if len(curves) == 1
@@ -187,7 +188,7 @@ def path_map(model: Any, path: Path) -> None:
         way.append(divmod(int(state), columns))
         axis.plot([c for _, c in way], [r for r, _ in way], color="tab:red", linewidth=3, alpha=0.7)
     axis.set(xticks=[], yticks=[])
-    figure.savefig(path, dpi=80)
+    write_figure(path, figure, dpi=80)
 
 
 def bandits(path: Path, *, steps: int = 1000, runs: int = 300) -> None:
@@ -207,7 +208,7 @@ def bandits(path: Path, *, steps: int = 1000, runs: int = 300) -> None:
     left.set(xlabel="step", ylabel="reward lost so far")
     right.set(xlabel="step", ylabel="share of best pulls", ylim=(0, 1))
     right.legend()
-    figure.savefig(path, dpi=80)
+    write_figure(path, figure, dpi=80)
 
 
 def sections(name: str, runs: Path, episodes: int = 20) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zoo.core.files import write_figure
 from zoo.errors import ZooError
 from zoo.models.mlp.regression import RegressionMLP
 from zoo.store.cards import write_section
@@ -105,7 +106,7 @@ def draw(folder: Path, *, steps: int = 1000, deep_steps: int = 5000, seeds: int 
         right.plot(grid, folded, label=f"depth {depth}: {pieces(folded)} pieces", lw=1)
     right.legend(frameon=False, fontsize=8, loc="upper right")
     right.set(title="layers of two units that fold: pieces multiply", ylim=(-0.05, 1.6))
-    figure.savefig(folder / "approximation.png", dpi=80)
+    write_figure(folder / "approximation.png", figure, dpi=80)
     return numbers
 
 

@@ -10,7 +10,6 @@ Each writes a picture and extra.md into the folder of the checkpoint it belongs 
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 import torch
 
 import zoo
+from zoo.core.files import write_figure, write_json
 from zoo.core.images import save_grid
 from zoo.core.precision import quick_precision
 from zoo.core.samples import sample_split
@@ -55,7 +55,7 @@ def latent(name: str = "ae-fashion-mnist") -> None:
     low, high = z.quantile(0.01, 0), z.quantile(0.99, 0)
     axis.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
     axis.legend(markerscale=4, fontsize=8)
-    figure.savefig(locate(name) / "latent.png", dpi=80)
+    write_figure(locate(name) / "latent.png", figure, dpi=80)
     text = "Codes of the 10,000 test images by class (the middle 98 % of each coordinate). The first picture decodes the plane."
     note(name, "The latent plane", text, "latent.png", "latent", [name])
 
@@ -115,7 +115,7 @@ def rate_distortion(epochs: int = 12) -> None:
         points.append({"beta": beta, "rate": kl.mean().item(), "distortion": -ll.mean().item()})
         print(points[-1], flush=True)
     folder = locate("beta-vae-mnist")
-    (folder / "rate-distortion.json").write_text(json.dumps(points, indent=1) + "\n", encoding="utf-8")
+    write_json(folder / "rate-distortion.json", points, indent=1)
     figure, axis = plt.subplots(figsize=(6, 4.5), layout="constrained")
     axis.plot([p["rate"] for p in points], [p["distortion"] for p in points], "o-")
     for p in points:
@@ -126,7 +126,7 @@ def rate_distortion(epochs: int = 12) -> None:
     axis.set(xlabel="rate (nats)", ylabel="distortion (nats)", xlim=(0, 1.2 * max(rates)))
     axis.set_ylim(0.9 * min(distortions), 1.05 * max(distortions))
     axis.legend()
-    figure.savefig(folder / "rate-distortion.png", dpi=80)
+    write_figure(folder / "rate-distortion.png", figure, dpi=80)
     text = (
         "Rate and distortion of binarised test images for VAEs with ten numbers and 256 hidden units that differ in β alone "
         f"({epochs} epochs, one seed). The dotted line is where their sum, the bound, is that of the best."

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 import zoo
+from zoo.core.files import write_figure
 from zoo.errors import ZooError
 from zoo.models.mlp.mlp import MLP
 from zoo.store.cards import write_section
@@ -61,7 +62,7 @@ def draw(folder: Path, *, data: Any = None, steps: int = 50, width: int = 512) -
             axis.plot(at, moments[:, 0] + shift * moments[:, 1], color="white", lw=1, ls="-" if shift == 0 else ":")
         axis.set(title=title, xlabel="step", ylim=RANGE)
         found[title] = [*moments[0].tolist(), *moments[-1].tolist()]
-    figure.savefig(folder / "batch-norm.png", dpi=80)
+    write_figure(folder / "batch-norm.png", figure, dpi=80)
     return found
 
 

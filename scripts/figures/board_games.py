@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 import zoo
+from zoo.core.files import write_picture
 from zoo.errors import InputError, ZooError
 from zoo.models.rl.alphazero import AlphaZero
 from zoo.models.rl.board_pictures import draw_board
@@ -56,7 +57,7 @@ def thoughts(agent: AlphaZero, path: Path, *, positions: int = 3, free: int = 18
         pen.text((column * (width + GAP) + width / 2, HEAD / 2), title, INK, anchor="mm")
         for row in range(positions):
             sheet.paste(rows[row][column], (column * (width + GAP), HEAD + row * height))
-    sheet.quantize(64).save(path, optimize=True)
+    write_picture(path, sheet.quantize(64), optimize=True)
     return best / positions
 
 
@@ -93,7 +94,7 @@ def tree(agent: AlphaZero, path: Path, *, simulations: int = 200, wide: int = 3)
         return middle
 
     place(0, 0, wide * wide, 0)
-    sheet.quantize(64).save(path, optimize=True)
+    write_picture(path, sheet.quantize(64), optimize=True)
     return [int(n) for n in forest.edges[0, VISITS]]
 
 

@@ -7,7 +7,6 @@ convergence.json and extra.md into the checkpoint's folder; `scripts/cards.py` p
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 import zoo
+from zoo.core.files import write_figure, write_json
 from zoo.errors import InputError, ZooError
 from zoo.models.diffusion.controlnet import ControlNet, edge_iou, edge_map
 from zoo.store.cards import write_section
@@ -64,7 +64,7 @@ def draw(marks: list[dict[str, Any]], edges: Tensor, path: Path) -> None:
     height = edges.shape[2]
     right.set_yticks([height * (i + 0.5) for i in range(len(rows))], ["edges", *(f"step {m['step']}" for m in shown)])
     right.set_xticks([])
-    figure.savefig(path, dpi=80)
+    write_figure(path, figure, dpi=80)
 
 
 def extra(name: str, marks: list[dict[str, Any]]) -> str:
@@ -105,7 +105,7 @@ def main() -> int:
         return 2
     draw(marks, edges, folder / "convergence.png")
     table = [{"step": mark["step"], "iou": mark["iou"]} for mark in marks]
-    (folder / "convergence.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+    write_json(folder / "convergence.json", table, indent=1)
     write_section(folder, extra(options.name, marks), measured_on=[trained.base])  # the rest is learnt here
     return 0
 

@@ -9,7 +9,6 @@ number.
 """
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor
 
 import zoo
+from zoo.core.files import write_json
 from zoo.core.images import save_grid
 from zoo.core.precision import quick_autocast
 from zoo.errors import ZooError
@@ -155,7 +155,7 @@ def main() -> int:
     except ZooError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    (folder / "samplers.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+    write_json(folder / "samplers.json", table, indent=1)
     write_section(folder, extra(options.name, table), measured_on=[options.name])
     return 0
 

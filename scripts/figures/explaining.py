@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 import zoo
+from zoo.core.files import write_figure, write_picture
 from zoo.core.samples import sample_split
 from zoo.errors import InputError, ZooError
 from zoo.explain import attacks, checks
@@ -87,7 +88,7 @@ def measure(name: str, folder: Path, *, images: Sequence[int] = IMAGES, most: in
                 gaps.append(found.gap)
             row.append((map_of(found), method))
         rows.append(row)
-    sheet(rows).save(folder / "explained.png", optimize=True)
+    write_picture(folder / "explained.png", sheet(rows), optimize=True)
     started = time.process_time()
     attacks.robust_accuracy(model, x[:16], y[:16], (8.0,), steps=2)
     cost = max(1e-4, (time.process_time() - started) / (16 * 3))  # seconds of one step for one image
@@ -186,7 +187,7 @@ def contested(
         cells = [(shown(x.float() / 255), f"{label} {p:.0%}")]
         cells += [(map_of(zoo.explain(model, x, method, target=label)), method) for method in methods]
         rows += [cells[:8], cells[8:]]
-    sheet(rows).save(folder / "methods.png", optimize=True)
+    write_picture(folder / "methods.png", sheet(rows), optimize=True)
 
 
 def baseline_strip(folder: Path, name: str = "resnet20-cifar10", index: int = 0) -> None:
@@ -203,7 +204,7 @@ def baseline_strip(folder: Path, name: str = "resnet20-cifar10", index: int = 0)
     for n in NAMES:
         explained = zoo.explain(model, x, baseline=n, samples=64)
         lower.append((map_of(explained), f"gap {explained.gap:.1%}"))
-    sheet([upper, lower]).save(folder / "baselines.png", optimize=True)
+    write_picture(folder / "baselines.png", sheet([upper, lower]), optimize=True)
 
 
 def lime_steps(folder: Path, name: str = "resnet20-cifar10", index: int = 0) -> None:
@@ -230,7 +231,7 @@ def lime_steps(folder: Path, name: str = "resnet20-cifar10", index: int = 0) -> 
     axes[3].set_title(f"6  line, R² {found.details['r2']:.2f}", fontsize=9)
     for axis in (axes[0], axes[1], axes[3]):
         axis.set(xticks=[], yticks=[])
-    figure.savefig(folder / "lime.png", dpi=80)
+    write_figure(folder / "lime.png", figure, dpi=80)
 
 
 def saturation(folder: Path, name: str = "resnet20-cifar10", index: int = 0) -> dict[str, float]:
@@ -255,7 +256,7 @@ def saturation(folder: Path, name: str = "resnet20-cifar10", index: int = 0) -> 
     left.set(xlabel="share of the way from black", ylabel="probability of the class")
     right.plot(share, size, color="C3")
     right.set(xlabel="share of the way from black", ylabel="mean |gradient of the logit|")
-    figure.savefig(folder / "saturation.png", dpi=80)
+    write_figure(folder / "saturation.png", figure, dpi=80)
     return {"start": size[:8].mean().item(), "end": size[-4:].mean().item()}
 
 
@@ -275,7 +276,7 @@ def cascade_strip(folder: Path, name: str = "resnet20-cifar10", index: int = 0) 
             checks.randomise(copied.get_submodule(part), generator)
             row.append((map_of(zoo.explain(copied, x, method, target=target, **options)), f"… {part}"))
         rows.append(row)
-    sheet(rows).save(folder / "cascade.png", optimize=True)
+    write_picture(folder / "cascade.png", sheet(rows), optimize=True)
 
 
 def dreams(folder: Path, name: str = "resnet20-cifar10", *, steps: int = 100) -> None:
@@ -290,7 +291,7 @@ def dreams(folder: Path, name: str = "resnet20-cifar10", *, steps: int = 100) ->
         (shown(dream.deep_dream(model, x, part, steps=steps // 4)), part)
         for part in ("stem", "stage1", "stage2", "stage3")
     ]
-    sheet([upper, lower]).save(folder / "dreams.png", optimize=True)
+    write_picture(folder / "dreams.png", sheet([upper, lower]), optimize=True)
 
 
 def attack_strip(folder: Path, name: str = "resnet20-cifar10", index: int = 0) -> None:
@@ -305,7 +306,7 @@ def attack_strip(folder: Path, name: str = "resnet20-cifar10", index: int = 0) -
     for panel in panels:
         canvas.paste(panel, (0, top))
         top += panel.height
-    canvas.save(folder / "attacks.png", optimize=True)
+    write_picture(folder / "attacks.png", canvas, optimize=True)
 
 
 def games(folder: Path) -> dict[str, float]:
@@ -327,7 +328,7 @@ def games(folder: Path) -> dict[str, float]:
         axis.text(-0.01, i, label, ha="right", va="center")
     axis.set(yticks=[], xlabel="share of the garment")
     axis.legend(frameon=False, fontsize=8, loc="upper right", bbox_to_anchor=(1.25, 1))
-    figure.savefig(folder / "garment.png", dpi=80)
+    write_figure(folder / "garment.png", figure, dpi=80)
     return values
 
 
@@ -353,7 +354,7 @@ def tabular(folder: Path, name: str = "mlp-regression-concrete") -> None:
         axis.plot(edges, effect + curves.mean(), color="#255c99", lw=1.5, ls="--", label="ALE, moved to the same mean")
         axis.set(xlabel=f"{found.names[feature]}", ylabel="strength in MPa")
     axes[0].legend(frameon=False, fontsize=7)
-    figure.savefig(folder / "dependence.png", dpi=80)
+    write_figure(folder / "dependence.png", figure, dpi=80)
 
 
 def docs(folder: Path = DOCS) -> None:

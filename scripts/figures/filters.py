@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 import zoo
 from zoo.blocks.filters import KERNELS, Detector, correlate, matched_filter, signs
+from zoo.core.files import write_figure
 from zoo.core.samples import sample_split
 from zoo.errors import ZooError
 from zoo.paths import CHECKPOINTS
@@ -94,7 +95,7 @@ def draw(folder: Path, *, steps: int = 1000, networks: Sequence[str] = NETWORKS)
             axis.axis("on")
             show(axis, weight)
         row[0].set_title(name, fontsize=8, loc="left")
-    figure.savefig(folder / "filters.png", dpi=80)
+    write_figure(folder / "filters.png", figure, dpi=80)
     right_answers, wrong = detector.find(images) & (targets > 0), detector.find(images) & (targets == 0)
     return {"echo": float(answer.argmax()), "pluses": float(right_answers.sum()), "false alarms": float(wrong.sum())}
 

@@ -15,6 +15,7 @@ import torch
 from matplotlib.figure import Figure
 
 import zoo
+from zoo.core.files import write_figure
 from zoo.core.images import save_grid
 from zoo.errors import InputError, ZooError
 from zoo.models.flows.image_flow import ImageFlow
@@ -44,7 +45,7 @@ def layers(model: PointFlow, x: torch.Tensor, y: torch.Tensor, path: Path) -> No
         axis.set_visible(False)
     for i, state in enumerate(states):
         scatter(axes[i], state, y, "data" if i == 0 else f"after layer {i}")
-    figure.savefig(path, dpi=80)
+    write_figure(path, figure, dpi=80)
 
 
 @torch.no_grad()
@@ -60,7 +61,7 @@ def directions(model: PointFlow, x: torch.Tensor, y: torch.Tensor, path: Path) -
     ]
     for axis, panel in zip(figure.subplots(1, 4), panels, strict=True):
         scatter(axis, *panel)
-    figure.savefig(path, dpi=80)
+    write_figure(path, figure, dpi=80)
 
 
 def points_section(name: str, model: PointFlow, folder: Path) -> str:

@@ -14,6 +14,7 @@ import statistics
 import sys
 from pathlib import Path
 
+from zoo.core.files import write_figure
 from zoo.errors import InputError, ZooError
 from zoo.store.cards import write_section
 from zoo.store.hub import locate
@@ -58,7 +59,7 @@ def main() -> int:
     axis.plot(best, mean[best], "o", color="C1", label=f"epoch {best}: {mean[best]:.3f}")
     axis.set(xlabel="epoch", ylabel="validation accuracy")
     axis.legend(frameon=False)
-    figure.savefig(folder / "folds.png", dpi=100)
+    write_figure(folder / "folds.png", figure, dpi=100)
     write_section(
         folder,
         f"""## Two protocols

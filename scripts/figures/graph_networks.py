@@ -8,7 +8,6 @@ the card. Everything is measured on validation nodes: the depth is a choice like
 """
 
 import argparse
-import json
 import logging
 import statistics
 import sys
@@ -24,6 +23,7 @@ from torch_geometric.nn import GCNConv
 from torch_geometric.transforms import NormalizeFeatures
 
 import zoo
+from zoo.core.files import write_figure, write_json
 from zoo.core.module import init_arguments
 from zoo.errors import ZooError
 from zoo.models.graphs.gcn import GCN
@@ -107,7 +107,7 @@ def depth_figure(module: Any, depths: list[int], seeds: int, path: Path) -> list
     axis.set_xscale("log", base=2)
     axis.set_xticks(depths, [str(depth) for depth in depths])
     axis.legend(frameon=False)
-    figure.savefig(path, dpi=100)
+    write_figure(path, figure, dpi=100)
     return rows
 
 
@@ -138,7 +138,7 @@ def main() -> int:
         "seconds_pyg_example": theirs,
         "depth": depth,
     }
-    (folder / "graphs.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    write_json(folder / "graphs.json", facts, indent=1)
     lines = "\n".join(f"| {row['layers']} | {row['val_accuracy']:.3f} | {row['cosine']:.3f} |" for row in depth)
     text = f"""## One node explained
 

@@ -10,7 +10,6 @@ fall with the number of images, so the floor is measured at the same number.
 """
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 import zoo
+from zoo.core.files import write_figure, write_json
 from zoo.core.images import save_grid
 from zoo.core.module import ZooModule
 from zoo.core.precision import quick_autocast
@@ -95,7 +95,7 @@ def draw(table: dict[str, Any], path: Path) -> None:
     right = left.twinx()
     right.plot(weights, [row["accuracy"] for row in table["rows"]], color="tab:red", marker=".")
     right.set_ylabel("class as asked for", color="tab:red")
-    figure.savefig(path, dpi=90)
+    write_figure(path, figure, dpi=90)
 
 
 def extra(name: str, table: dict[str, Any]) -> str:
@@ -137,7 +137,7 @@ def main() -> int:
     except ZooError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    (folder / "guidance.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+    write_json(folder / "guidance.json", table, indent=1)
     used = [options.name, options.base] if guided else [options.name]
     write_section(folder, extra(options.name, table), measured_on=used)
     return 0

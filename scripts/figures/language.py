@@ -23,6 +23,7 @@ import torch
 import zoo
 from datamodules.tinyshakespeare import sample_text
 from zoo import registry
+from zoo.core.files import write_figure
 from zoo.errors import ZooError
 from zoo.models.text.translation import SHOWN, AttentiveTranslator
 from zoo.paths import CHECKPOINTS
@@ -155,7 +156,7 @@ def gradients(path: Path) -> list[str]:
             drawn.append(name)
     axes.set(xlabel="characters back", ylabel="norm of the gradient")
     axes.legend(frameon=False)
-    figure.savefig(path, dpi=110)
+    write_figure(path, figure, dpi=110)
     plt.close(figure)
     return drawn
 

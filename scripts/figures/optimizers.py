@@ -17,6 +17,7 @@ from torch import Tensor
 
 import zoo
 from zoo.blocks.optimizers import OPTIMIZERS, Rule
+from zoo.core.files import write_figure
 from zoo.errors import ZooError
 from zoo.models.mlp.mlp import MLP
 from zoo.store.cards import write_section
@@ -89,7 +90,7 @@ def draw(folder: Path, *, data: Any = None, steps: int = 300, width: int = 512, 
             axis.plot(torch.arange(len(smooth)) + window, smooth, color=f"C{number}", lw=1.2, label=name)
         axis.set(title=f"{title}, learning rate 0.001", xlabel="step", ylabel=f"training loss, mean of {window} steps")
     axes[-1].legend(frameon=False, fontsize=8)
-    figure.savefig(folder / "optimizers.png", dpi=80)
+    write_figure(folder / "optimizers.png", figure, dpi=80)
     return last
 
 

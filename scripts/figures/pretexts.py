@@ -18,6 +18,7 @@ from torch import Tensor
 
 import zoo
 from zoo.core.allocator import keep_freed_memory
+from zoo.core.files import write_figure
 from zoo.core.precision import quick_autocast
 from zoo.errors import InputError, ZooError
 from zoo.models.selfsupervised.byol import BYOL
@@ -65,7 +66,7 @@ def draw_counts(counts: Tensor, names: list[str], path: Path) -> None:
     axes.set_xticks(range(4), names)
     axes.set_yticks(range(4), names)
     axes.set(xlabel="named", ylabel="true")
-    figure.savefig(path, dpi=100)
+    write_figure(path, figure, dpi=100)
 
 
 def collapse(x: Tensor, steps: int, *, width: int = 16, batch_size: int = 128) -> dict[str, list[float]]:
@@ -97,7 +98,7 @@ def draw_collapse(found: dict[str, list[float]], dim: int, path: Path) -> None:
     axes.axhline(0.5 * dim**-0.5, color="0.6", lw=0.8, ls=":", label="half of it")
     axes.set(xlabel="step", ylabel="deviation of a coordinate", ylim=(0, None))
     axes.legend(fontsize=8)
-    figure.savefig(path, dpi=100)
+    write_figure(path, figure, dpi=100)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 import zoo
 from zoo.core.classifier import ImageClassifier
+from zoo.core.files import write_figure
 from zoo.core.precision import quick_autocast
 from zoo.errors import InputError, ZooError
 from zoo.store.cards import write_section
@@ -72,7 +73,7 @@ def draw_landscapes(found: dict[str, Tensor], reach: float, path: Path) -> None:
         shown = axes.contourf(ticks, ticks, values.T, levels=levels, cmap="viridis")
         axes.set_title(name)
     figure.colorbar(shown, ax=figure.axes, label="log10 of the training loss")
-    figure.savefig(path, dpi=90)
+    write_figure(path, figure, dpi=90)
 
 
 def draw_curves(names: list[str], path: Path) -> None:
@@ -96,7 +97,7 @@ def draw_curves(names: list[str], path: Path) -> None:
         axes.set_ylabel(label)
     panels[0].set_yscale("log")
     panels[0].legend()
-    figure.savefig(path, dpi=90)
+    write_figure(path, figure, dpi=90)
 
 
 def extra(names: list[str], points: int, images: int, reach: float) -> str:

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 import zoo
+from zoo.core.files import write_figure
 from zoo.errors import InputError, ZooError
 from zoo.models.diffusion.ncsn import PointNCSN
 from zoo.models.diffusion.score import implicit_loss, langevin
@@ -68,7 +69,7 @@ def failures(model: PointNCSN, data: Any, path: Path) -> dict[str, float]:
         shares[name] = ((points - middle).sum(1) < 0).double().mean().item()
         axis.scatter(*points.T, s=1, linewidths=0, color="0.2")
         axis.set(title=f"3  {name}: {shares[name]:.0%} light", aspect="equal", xlim=(-10, 10), ylim=(-10, 10))
-    figure.savefig(path, dpi=80)
+    write_figure(path, figure, dpi=80)
     return shares
 
 
@@ -86,7 +87,7 @@ def chains(data: Any, path: Path) -> None:
         for i in range(len(start)):
             panel.plot(*torch.stack([start[i], *(s[i] for s in states)]).T, linewidth=0.8)
         panel.set(title="with noise: samples" if noise else "without noise: the modes", aspect="equal")
-    figure.savefig(path, dpi=80)
+    write_figure(path, figure, dpi=80)
 
 
 def main() -> int:

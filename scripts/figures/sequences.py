@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 import zoo
 from zoo import registry
+from zoo.core.files import write_figure
 from zoo.errors import InputError, ZooError
 from zoo.models.text.beam import beam_search
 from zoo.store.cards import write_section
@@ -134,7 +135,7 @@ def kernel_regression(path: Path, *, points: int = 60, steps: int = 1500) -> dic
         axis.set(title=name, xlabel="key (known point)", ylabel="query x")
     axes[0].legend(frameon=False, fontsize=8)
     axes[0].set(title="regression", xlabel="x")
-    figure.savefig(path, dpi=100)
+    write_figure(path, figure, dpi=100)
     plt.close(figure)
     return {name: F.mse_loss(weights @ y, truth(x)).item() for name, weights in kinds.items()}
 
@@ -168,7 +169,7 @@ def positions(path: Path, *, places: int = 64, d: int = 32) -> Tensor:
         axes[2].plot(torch.arange(-middle, places - middle), likeness[middle], style, label=name)
     axes[2].set(title="likeness by distance", xlabel="places between")
     axes[2].legend(frameon=False, fontsize=8)
-    figure.savefig(path, dpi=100)
+    write_figure(path, figure, dpi=100)
     plt.close(figure)
     return torch.stack([added[0], rotary[0]])
 
@@ -200,7 +201,7 @@ def distances(model: Any, rolls: list[Tensor], path: Path, *, reach: int = 40) -
     axis.set_yticks(range(len(found)), [f"{i // heads + 1}.{i % heads + 1}" for i in range(len(found))])
     axis.set(xlabel="events back (a chord of four notes and the end of its step are five)", ylabel="layer.head")
     figure.colorbar(picture, ax=axis)
-    figure.savefig(path, dpi=100)
+    write_figure(path, figure, dpi=100)
     plt.close(figure)
     return found
 
@@ -335,7 +336,7 @@ def variations(model: Any, roll: Tensor, path: Path, *, primer: int = 8, steps: 
         picture = torch.cat([0.4 * opening.float(), new.float()]).T[int(sounding[0]) : int(sounding[-1]) + 1]
         axis.imshow(picture, aspect="auto", cmap="Greys", origin="lower", interpolation="nearest")
         axis.set(title=f"log p = {value:.1f} nats", xticks=[], yticks=[])
-    figure.savefig(path, dpi=90)
+    write_figure(path, figure, dpi=90)
     plt.close(figure)
 
 

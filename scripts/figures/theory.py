@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from zoo.core.files import write_figure
 from zoo.errors import ZooError
 from zoo.theory import bits_back, bottleneck, circuits, entropy, kernels, plane
 
@@ -56,7 +57,7 @@ def information(path: Path, *, draws: int = 300, betas: int = 12, iterations: in
     right.plot(curve[:, 0], curve[:, 1], "o-", ms=3)
     right.axhline(1, color="black", lw=0.8, ls=":")
     right.set(xlabel="I(X; T) in bits", ylabel="I(T; Y) in bits", title="bottleneck of the noisy typewriter")
-    figure.savefig(path, dpi=80)
+    write_figure(path, figure, dpi=80)
     return {"entropy": h, "critical beta": bottleneck.critical_beta(p), "last": curve[-1].tolist()}
 
 
@@ -79,7 +80,7 @@ def coding(path: Path) -> dict[str, Any]:
     right.fill_between(x, likelier, both.sum(0), color="C0", alpha=0.2)
     right.set(title="means ±1", xlabel="x", ylim=(0, 0.3))
     right.legend(frameon=False, fontsize=8)
-    figure.savefig(path, dpi=80)
+    write_figure(path, figure, dpi=80)
     return {str(m): bits_back.two_gaussians(m) for m in (0.0, 0.5, 1.0, 2.0)}
 
 
@@ -134,7 +135,7 @@ def processes(path: Path, *, paths: int = 1000, networks: int = 500) -> dict[str
         axes[5].plot(range(0, 201, 10), line, "k.", ms=2)
     axes[5].set(title="training, and its linear model (dots)", xlabel="steps", ylabel="output at one point")
     axes[5].legend(frameon=False, fontsize=8)
-    figure.savefig(path, dpi=72)
+    write_figure(path, figure, dpi=72)
     return {"kurtosis": kurtosis, "drift": drift}
 
 
@@ -154,7 +155,7 @@ def maps(path: Path) -> dict[str, Any]:
         for column in range(som.columns):
             right.text(column, row, str(int(label[row, column])), ha="center", va="center", fontsize=6)
     right.set(title="majority class of each unit", xticks=[], yticks=[])
-    figure.savefig(path, dpi=80)
+    write_figure(path, figure, dpi=80)
     return {"units": som.votes.shape[0], "classes": len(label.unique())}
 
 
@@ -172,7 +173,7 @@ def memories(path: Path, *, sizes: tuple[int, ...] = (500, 1000), tested: int = 
     axis.axvline(0.138, color="black", lw=0.8, ls=":")
     axis.set(xlabel="patterns a unit", ylabel="overlap after recall", title="capacity of Hebb's rule")
     axis.legend(frameon=False)
-    figure.savefig(path, dpi=80)
+    write_figure(path, figure, dpi=80)
     return table
 
 
@@ -194,7 +195,7 @@ def written(path: Path) -> dict[str, Any]:
         right.plot(x, net(x), lw=1, label=f"{len(net.values)} cells: error {errors[error]:.2f} ≤ {error}")
     right.legend(frameon=False, fontsize=8)
     right.set(title="a staircase under a sine")
-    figure.savefig(path, dpi=80)
+    write_figure(path, figure, dpi=80)
     return {"errors": errors, "area": inside.mean().item()}
 
 
@@ -211,7 +212,7 @@ def planes(path: Path, *, steps: int = 4000, every: int = 100) -> dict[str, Any]
         axis.set(title=f"{activation}, {steps} steps", xlabel="I(X; T) in bits")
         found[activation] = {"I(X;T)": way.i_xt[-1].tolist(), "I(T;Y)": way.i_ty[-1].tolist()}
     figure.axes[0].set(ylabel="I(T; Y) in bits")
-    figure.savefig(path, dpi=80)
+    write_figure(path, figure, dpi=80)
     return found
 
 

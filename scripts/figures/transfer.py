@@ -29,6 +29,7 @@ from datamodules.subset import Subset
 from zoo import registry
 from zoo.core.allocator import keep_freed_memory
 from zoo.core.classifier import ImageClassifier
+from zoo.core.files import write_figure, write_json
 from zoo.core.precision import quick_autocast, quick_precision
 from zoo.errors import InputError, ZooError
 from zoo.metrics.features import class_probabilities, embed
@@ -120,7 +121,7 @@ def draw(table: dict[str, Any], path: Path) -> None:
         axes.set_title(name)
     figure.axes[0].set_ylabel("test accuracy, %")
     figure.axes[0].legend()
-    figure.savefig(path, dpi=90)
+    write_figure(path, figure, dpi=90)
 
 
 def extra(name: str, table: dict[str, Any]) -> str:
@@ -176,7 +177,7 @@ def main(argv: list[str] | None = None) -> int:
                     found = table["accuracy"].setdefault(f"{dataset}/{labels}/{method}", [])
                     for seed in range(len(found), options.seeds):
                         found.append(accuracy(options.name, dataset, labels, method, steps=options.steps, seed=seed))
-                        kept.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+                        write_json(kept, table, indent=1)
                     print(dataset, labels, method, [round(value, 4) for value in found], flush=True)
     except ZooError as error:
         print(f"error: {error}", file=sys.stderr)

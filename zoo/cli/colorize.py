@@ -22,6 +22,7 @@ def run(options: argparse.Namespace) -> None:
     from PIL import Image
 
     from zoo.core.drawing import outputs
+    from zoo.core.files import write_picture
     from zoo.core.protocols import Colorizes, meets
 
     model: Any = zoo.load(options.name)
@@ -30,5 +31,5 @@ def run(options: argparse.Namespace) -> None:
     targets = outputs(options.files, options.output, ".coloured.png")
     for file, target in zip(options.files, targets, strict=True):
         pixels = (model.colorize(file) * 255).round().byte().permute(1, 2, 0)  # [H, W, 3]
-        Image.fromarray(pixels.numpy()).save(target)
+        write_picture(target, Image.fromarray(pixels.numpy()))
         print(f"{file}: {target}", flush=True)

@@ -24,6 +24,7 @@ def run(options: argparse.Namespace) -> None:
     if not options.output.resolve().parent.is_dir():
         raise InputError(f"there is no folder {options.output.resolve().parent}")
     files = pictures(options.files)
+    from zoo.core.files import write_bytes
     from zoo.theory import bits_back
 
     model: Any = zoo.load(options.model)
@@ -31,9 +32,7 @@ def run(options: argparse.Namespace) -> None:
         raise InputError(f"{options.model} doesn't say how its images are prepared: take vae-mnist")
     images = (model.transform([str(file) for file in files]) > 0.5).float()  # black and white, of the model's size
     found = bits_back.report(model, images, options.seed)
-    staged = options.output.with_name(options.output.name + ".part")
-    staged.write_bytes(found.data)
-    staged.replace(options.output)
+    write_bytes(options.output, found.data)
     print(
         f"{options.output}: {found.images} images of {found.dimensions} black or white pixels in {len(found.data):,} bytes, "
         f"{found.bits_per_dim:.4f} bits a pixel and {found.start_bits:,} bits of start-up"

@@ -22,6 +22,7 @@ def run(options: argparse.Namespace) -> None:
     import torch
     from PIL import Image
 
+    from zoo.core.files import write_picture
     from zoo.theory import bits_back
 
     model: Any = zoo.load(options.model)
@@ -29,5 +30,6 @@ def run(options: argparse.Namespace) -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     for i, image in enumerate(images):
         pixels = (image * 255).to(torch.uint8).permute(1, 2, 0).numpy()
-        Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).save(options.output / f"{i:04}.png")
+        picture = Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)
+        write_picture(options.output / f"{i:04}.png", picture)
     print(f"{len(images)} images in {options.output}")

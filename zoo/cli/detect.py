@@ -21,7 +21,7 @@ def add(command: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     from zoo.core.drawing import draw_boxes, outputs
-    from zoo.core.files import writing
+    from zoo.core.files import write_picture
     from zoo.core.images import read_image
     from zoo.core.protocols import Detects, meets
 
@@ -32,8 +32,7 @@ def run(options: argparse.Namespace) -> None:
     for file, target in zip(options.files, targets, strict=True):
         picture = read_image(file)
         found = model.detect(picture, options.threshold)
-        with writing(target) as temporary:
-            draw_boxes(picture, found, model.classes or []).save(temporary)
+        write_picture(target, draw_boxes(picture, found, model.classes or []))
         counts = Counter(name for name, _, _ in found)
         text = ", ".join(f"{count} {name}" for name, count in counts.most_common()) or "nothing"
         print(f"{file}: {text}   {target}", flush=True)

@@ -7,16 +7,18 @@ Errors that a person can act on end with exit code 2 and one line; anything else
 """
 
 import argparse
+import contextlib
 import importlib
 import pkgutil
 import sys
 from collections.abc import Callable
-from io import TextIOWrapper
+from io import TextIOBase, TextIOWrapper
 from types import ModuleType
+from typing import TextIO
 
 import zoo.cli
 from zoo.core.allocator import keep_freed_memory
-from zoo.errors import ZooError
+from zoo.errors import ZooError, printable
 from zoo.version import __version__
 
 
@@ -54,8 +56,28 @@ def _run(argv: list[str]) -> int:
         return verb.main(argv[1:])
     options = parser().parse_args(argv)
     keep_freed_memory()
-    options.run(options)
+    with contextlib.redirect_stdout(Plain(sys.stdout)):
+        options.run(options)
     return 0
+
+
+class Plain(TextIOBase):
+    """A stream to which a verb prints what a stranger may have written: class names, texts, facts. No terminal acts on it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        return self.stream.write(printable(text))
+
+    def flush(self) -> None:
+        self.stream.flush()
+
+    def isatty(self) -> bool:
+        return self.stream.isatty()
+
+    def fileno(self) -> int:
+        return self.stream.fileno()
 
 
 def verbs() -> dict[str, ModuleType]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import zoo
+from zoo.core.files import write_figure
 from zoo.errors import InputError
 
 
@@ -63,8 +64,6 @@ def scatter(points: Any, path: Path) -> Path:
     """Points [n, 2] as dots, or points [n, 1] as a histogram, in a PNG."""
     from matplotlib.figure import Figure
 
-    from zoo.core.files import writing
-
     figure = Figure(figsize=(4, 4), layout="constrained")
     axis = figure.subplots()
     columns = points.cpu().numpy().T
@@ -74,6 +73,5 @@ def scatter(points: Any, path: Path) -> Path:
     else:
         axis.plot(columns[0], columns[1], ".", markersize=2)
         axis.set(xlabel="x₁", ylabel="x₂", aspect="equal")
-    with writing(path) as file:
-        figure.savefig(file, dpi=120)
+    write_figure(path, figure, dpi=120)
     return path

@@ -23,7 +23,7 @@ def run(options: argparse.Namespace) -> None:
     from PIL import Image
 
     from zoo.core.drawing import outputs, paint_classes, paint_instances
-    from zoo.core.files import writing
+    from zoo.core.files import write_picture
     from zoo.core.images import read_image
     from zoo.core.protocols import Segments, meets
 
@@ -37,12 +37,9 @@ def run(options: argparse.Namespace) -> None:
         found = model.instances(picture) if counted else model.segment(picture)
         names = model.classes or [str(i) for i in range(model.num_classes)]
         painted = paint_instances(picture, found) if counted else paint_classes(picture, found, names)
-        with writing(target) as temporary:
-            Image.fromarray(painted.permute(1, 2, 0).numpy()).save(temporary)
+        write_picture(target, Image.fromarray(painted.permute(1, 2, 0).numpy()))
         if options.map:
-            numbers = Image.fromarray(found.numpy().astype("uint16"))
-            with writing(target.with_suffix(".map.png")) as temporary:
-                numbers.save(temporary)
+            write_picture(target.with_suffix(".map.png"), Image.fromarray(found.numpy().astype("uint16")))
         if counted:
             area = float((found > 0).float().mean())
             text = f"{int(found.max())} × {names[-1]}, {area:.1%} of the pixels"

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zoo.core.files import writing
 from zoo.errors import InputError, MissingExtraError
 
 AudioLike = str | Path | np.ndarray | Tensor | list[float]
@@ -69,7 +70,8 @@ def write_wav(path: str | Path, x: Tensor, rate: int) -> Path:
         raise InputError(f"there is no folder {str(path.parent)!r}: make it first")
     peak = float(x.detach().abs().max()) if x.numel() else 0.0
     samples = (x.detach().float().cpu() / max(1.0, peak)).numpy()
-    _soundfile().write(path, samples.T if samples.ndim == 2 else samples, rate, subtype="PCM_16")
+    with writing(path) as file:
+        _soundfile().write(file, samples.T if samples.ndim == 2 else samples, rate, subtype="PCM_16")
     return path
 
 

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from zoo.core.batch import labelled
 from zoo.core.checks import check_count
+from zoo.core.files import write_picture
 from zoo.core.images import ImageLike, Transform, resize_input
 from zoo.core.module import ZooModule
 from zoo.core.verbs import verb
@@ -297,7 +298,7 @@ class ImageClassifier(ZooModule):
             )
             text = f"{names[int(p.argmax())][:9]} {p.max():.2f}"
             draw.text((left + 3, top + cell - 3), text, fill="black" if int(p.argmax()) == y else "red")
-        canvas.save(path, optimize=True)
+        write_picture(path, canvas, optimize=True)
         return path
 
     def _examples(self, n: int) -> tuple[Tensor, Tensor] | None:

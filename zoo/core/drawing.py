@@ -9,6 +9,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from zoo.core.files import write_picture
 from zoo.core.images import stretch
 from zoo.errors import InputError
 
@@ -58,7 +59,7 @@ def side_by_side(rows: list[tuple[Tensor, Tensor]], path: Path, *, most: int = 2
     height = max(column.shape[0] for column in columns)
     columns = [np.pad(c, ((0, height - c.shape[0]), (0, 0), (0, 0)), constant_values=255) for c in columns]
     picture = Image.fromarray(np.concatenate(columns, 1))  # type: ignore[assignment]
-    picture.quantize(128).save(path, optimize=True)  # type: ignore[attr-defined]
+    write_picture(path, picture.quantize(128), optimize=True)
     return path
 
 
@@ -80,7 +81,7 @@ def in_a_row(images: list[Image.Image], path: Path, *, height: int = 240) -> Pat
     """Write pictures side by side as one PNG of that height."""
     scaled = [image.resize((round(image.width * height / image.height), height)) for image in images]
     strip = np.concatenate([np.pad(np.asarray(i), ((2, 2), (2, 2), (0, 0)), constant_values=255) for i in scaled], 1)
-    Image.fromarray(strip).quantize(96).save(path, optimize=True)
+    write_picture(path, Image.fromarray(strip).quantize(96), optimize=True)
     return path
 
 

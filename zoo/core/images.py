@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zoo.core.checks import check_count
-from zoo.core.files import check_output, writing
+from zoo.core.files import write_picture
 from zoo.core.pictures import array_pixels, pixels_of, read_picture, tensor_pixels
 from zoo.core.progress import track
 from zoo.errors import InputError
@@ -304,10 +304,8 @@ def save_grid(images: Tensor, path: str | Path, *, columns: int | None = None, s
     columns = columns or max(1, round(len(images) ** 0.5))
     big = F.interpolate(images.detach().float().cpu().clamp(0, 1), scale_factor=scale, mode="nearest")
     grid = make_grid(big, nrow=columns, padding=2, pad_value=0.5)  # [3, H, W]
-    check_output(path, Image.registered_extensions())
     pixels = (grid * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
-    with writing(path) as file:
-        Image.fromarray(pixels if images.shape[1] == 3 else pixels[..., 0]).save(file, optimize=True)
+    write_picture(path, Image.fromarray(pixels if images.shape[1] == 3 else pixels[..., 0]), optimize=True)
     return Path(path)
 
 

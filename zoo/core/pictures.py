@@ -5,9 +5,11 @@ More than `MAX_PIXELS` pixels are refused before they are decoded, or decoded at
 Transparent parts lie on white, as on paper. A picture turned by its EXIF note is turned back.
 """
 
+import contextlib
 import math
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,44 @@ def read_picture(path: str | Path, *, max_pixels: int | None = None) -> Tensor:
         InputError: for whatever keeps a file from being read as a picture.
     """
     most = MAX_PIXELS if max_pixels is None else max_pixels
+    with opening(path) as opened:
+        if math.prod(opened.size) > most and opened.format in ("JPEG", "MPO"):
+            shrink = math.sqrt(most / math.prod(opened.size))
+            opened.draft(opened.mode, (int(opened.width * shrink / 2) + 1, int(opened.height * shrink / 2) + 1))
+        check_size(opened, most)
+        return pixels_of(opened, max_pixels=most)
+
+
+def read_labels(path: str | Path) -> Tensor:
+    """The numbers in the pixels of a file, int32 [H, W]; those of a palette are read, not its colours.
+
+    Raises:
+        InputError: for a picture in colours, and for whatever keeps a file from being read.
+    """
+    with opening(path) as opened:
+        if opened.mode not in ("L", "P", "1", "I", "I;16"):
+            raise InputError(f"it is in colours ({opened.mode}), a map holds one whole number in each pixel")
+        check_size(opened)
+        return torch.from_numpy(np.array(opened).astype(np.int32))
+
+
+def picture_size(path: str | Path) -> tuple[int, int]:
+    """(width, height) of the picture of a file, which isn't decoded.
+
+    Raises:
+        InputError: for whatever keeps it from being read.
+    """
+    with opening(path) as opened:
+        return opened.size
+
+
+@contextlib.contextmanager
+def opening(path: str | Path) -> Iterator[Image.Image]:
+    """The picture of a file, not decoded yet; whatever goes wrong with it is one sentence that names the file.
+
+    Raises:
+        InputError: for a file that isn't there, is none, is too large, or no picture of `FORMATS`.
+    """
     try:
         about = os.stat(path)
     except FileNotFoundError:
@@ -55,11 +95,7 @@ def read_picture(path: str | Path, *, max_pixels: int | None = None) -> Tensor:
         )
     try:
         with Image.open(path, formats=FORMATS) as opened:
-            if math.prod(opened.size) > most and opened.format in ("JPEG", "MPO"):
-                shrink = math.sqrt(most / math.prod(opened.size))
-                opened.draft(opened.mode, (int(opened.width * shrink / 2) + 1, int(opened.height * shrink / 2) + 1))
-            check_size(opened, most)
-            return pixels_of(opened, max_pixels=most)
+            yield opened
     except ZooError as error:
         raise InputError(f"{_shown(path)} can't be read as an image: {error}") from None
     except Exception as error:  # decoders raise whatever their bytes happen to mean

@@ -20,8 +20,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zoo.core.checks import is_whole
+from zoo.core.files import write_bytes
 from zoo.errors import InputError
-from zoo.explain.explanation import check_output, encoded, paint, write_whole
+from zoo.explain.explanation import check_output, encoded, paint
 from zoo.explain.gradients import captum, quietly
 from zoo.explain.subject import Subject, at_rest, pick_target, subject
 
@@ -80,7 +81,8 @@ class Attack:
     def save(self, path: str | Path) -> Path:
         """Write `picture` to a file; returns the path. InputError for a suffix that isn't a picture's."""
         path = check_output(path)
-        return write_whole(path, encoded(self.picture(), path.suffix))
+        write_bytes(path, encoded(self.picture(), path.suffix))
+        return path
 
 
 def attack(

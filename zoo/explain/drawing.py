@@ -17,7 +17,7 @@ def draw(explanation: Explanation, suffix: str) -> bytes:
     figure = {"dna": _dna, "graph": _graph}.get(explanation.kind, _bars)(explanation)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=90)
-    return encoded(Image.open(buffer).convert("RGB"), suffix)
+    return encoded(Image.open(buffer, formats=("PNG",)).convert("RGB"), suffix)
 
 
 def shaded_text(explanation: Explanation, *, width: int = 760) -> Image.Image:

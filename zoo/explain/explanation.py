@@ -4,7 +4,6 @@ import base64
 import html
 import io
 import os
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zoo.core.checks import is_whole
+from zoo.core.files import write_bytes
 from zoo.errors import InputError
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
@@ -135,12 +135,14 @@ class Explanation:
         path = check_output(path, (*PICTURES, ".html"))
         if path.suffix == ".html":
             page = f"<!doctype html><meta charset=utf-8><title>{html.escape(self._title())}</title>{self._repr_html_()}"
-            return write_whole(path, page.encode())
-        if self.kind == "image" and self.image is not None:
-            return write_whole(path, encoded(self.picture(overlay=overlay), path.suffix))
-        from zoo.explain import drawing
+            write_bytes(path, page.encode())
+        elif self.kind == "image" and self.image is not None:
+            write_bytes(path, encoded(self.picture(overlay=overlay), path.suffix))
+        else:
+            from zoo.explain import drawing
 
-        return write_whole(path, drawing.draw(self, path.suffix))
+            write_bytes(path, drawing.draw(self, path.suffix))
+        return path
 
     def _title(self) -> str:
         gap = "" if self.gap is None else f", gap {self.gap:.2%}"
@@ -214,19 +216,4 @@ def check_output(path: str | Path, suffixes: tuple[str, ...] = PICTURES) -> Path
         raise InputError(f"the folder {path.parent} isn't there: make it, or give another")
     if not os.access(path.resolve().parent, os.W_OK):
         raise InputError(f"the folder {path.parent} can't be written to: give another")
-    return path
-
-
-def write_whole(path: Path, content: bytes) -> Path:
-    """Write a file so that at every moment it is the old or the new one; a link's target is written, the link stays."""
-    target = path.resolve()
-    handle, staged = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(staged, 0o644)
-        os.replace(staged, target)
-    except BaseException:
-        Path(staged).unlink(missing_ok=True)
-        raise
     return path

@@ -19,6 +19,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from zoo.core.files import write_figure
 from zoo.errors import InputError
 
 MOST = 16  # players whose subsets are all counted: 65,536 values of the game
@@ -198,7 +199,7 @@ def waterfall(
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)
     path = Path(path)
-    figure.savefig(path, dpi=90)
+    write_figure(path, figure, dpi=90)
     return path
 
 

@@ -7,7 +7,8 @@ metrics.json, provenance.json and, where a family has one, extra.md (generated t
 import inspect
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,13 @@ import yaml
 from huggingface_hub import EvalResult, ModelCardData
 
 from zoo import registry
-from zoo.core.files import write_text
+from zoo.core.files import parse_json, write_text
 from zoo.core.protocols import verbs_of
-from zoo.errors import CheckpointError
+from zoo.errors import CheckpointError, ZooError
 from zoo.index import INDEX, digest_of
 from zoo.paths import CHECKPOINTS, names_in
 from zoo.store import costs, int8
-from zoo.store.folder import TOKENIZER, TOKENIZER_CONFIG, read_config, tokenizer_config
+from zoo.store.folder import TOKENIZER, TOKENIZER_CONFIG, read_config, read_recipe, tokenizer_config
 from zoo.store.hub import locate
 from zoo.store.pin import read_pin
 from zoo.store.stub import stub
@@ -30,11 +31,29 @@ LICENCE = "apache-2.0"
 REQUIRED = ("config.json", "model.safetensors", "recipe.yaml", "metrics.json", "provenance.json", "golden.safetensors")
 
 
+@contextmanager
+def telling(path: Path) -> Iterator[None]:
+    """While it is entered, whatever the files of a folder lack for a card is one sentence.
+
+    Raises:
+        CheckpointError: naming the folder and the key or the value.
+    """
+    try:
+        yield
+    except ZooError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, yaml.YAMLError) as error:
+        raise CheckpointError(
+            f"{path.name}: config.json, recipe.yaml, metrics.json and provenance.json don't hold what a card tells "
+            f"({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+        ) from None
+
+
 class Folder:
     """The files of a checkpoint folder that cards are made from.
 
     Raises:
-        CheckpointError: naming the files that are missing.
+        CheckpointError: naming the files that are missing, or what they lack.
     """
 
     def __init__(self, path: Path) -> None:
@@ -42,14 +61,17 @@ class Folder:
         if missing:
             raise CheckpointError(f"{path.name} is unfinished: {', '.join(missing)} missing")
         self.path = path
-        self.config = _json(path / "config.json")
-        self.metrics: list[dict[str, Any]] = _json(path / "metrics.json")
-        if blind := [metric["metric"] for metric in self.metrics if metric.get("better") not in ("higher", "lower")]:
-            raise CheckpointError(
-                f"{path.name}: metrics.json doesn't say whether higher or lower is better: {', '.join(blind)}"
-            )
-        self.provenance = _json(path / "provenance.json")
-        self.recipe = yaml.safe_load((path / "recipe.yaml").read_text(encoding="utf-8"))
+        with telling(path):
+            self.config = read_config(path)
+            self.metrics: list[dict[str, Any]] = _json(path / "metrics.json")
+            if blind := [
+                metric["metric"] for metric in self.metrics if metric.get("better") not in ("higher", "lower")
+            ]:
+                raise CheckpointError(
+                    f"{path.name}: metrics.json doesn't say whether higher or lower is better: {', '.join(blind)}"
+                )
+            self.provenance = _json(path / "provenance.json")
+            self.recipe = read_recipe(path / "recipe.yaml")
         self.words: dict[str, str] = self.recipe.get("card") or {}
         self.name: str = self.config["name"]
 
@@ -99,7 +121,9 @@ def folders() -> list[Folder]:
 
 def write_card(path: Path) -> None:
     """Write README.md of a checkpoint folder."""
-    write_text(path / "README.md", card(Folder(path)))
+    with telling(path):
+        text = card(Folder(path))
+    write_text(path / "README.md", text)
 
 
 def write_section(path: Path, text: str, *, measured_on: Iterable[str] = ()) -> None:
@@ -141,13 +165,13 @@ def card(folder: Folder) -> str:
     parts = [f"---\n{front_matter(folder)}\n---\n", f"# {folder.name}\n"]
     if (folder.path / "preview.png").exists():
         parts.append("![preview](preview.png)\n")
-    parts.append(f"{folder.words.get('summary', '').strip()}\n")
+    parts.append(f"{plain(folder.words.get('summary', '')).strip()}\n")
     parts.append(f"## Use\n\n```python\n{snippet(folder)}\n```\n")
     if folder.config["task"] == "image-classification" and (
         fit := getattr(_data_class(folder.dataset), "photographs", "")
     ):
         parts.append(f"{fit}\n")
-    parts.append(f"## Measured\n\n{metric_table(folder.metrics)}\n")
+    parts.append(f"## Measured\n\n{plain(metric_table(folder.metrics))}\n")
     root = " --root FOLDER" if folder.dataset == "image-folder" else ""
     parts.append(
         f"From exactly this file (sha256 `{config['weights']['sha256'][:16]}…`): `python scripts/evaluate.py {folder.name}{root}`.\n"
@@ -167,11 +191,18 @@ def card(folder: Folder) -> str:
         "run": f"{facts['epochs']} epochs, {facts['steps']:,} steps, seed {facts['seed']}",
         "versions": f"python {facts['python']}, torch {facts['torch']}, lightning {facts['lightning']}",
     }
-    parts.append("## Trained\n\n| | |\n|---|---|\n" + "\n".join(f"| {k} | {v} |" for k, v in rows.items()) + "\n")
-    parts.append(f"Method: {folder.words.get('paper', '')}. {departures(folder)}\n")
+    parts.append(
+        "## Trained\n\n| | |\n|---|---|\n" + "\n".join(f"| {k} | {plain(v)} |" for k, v in rows.items()) + "\n"
+    )
+    parts.append(f"Method: {plain(folder.words.get('paper', ''))}. {plain(departures(folder))}\n")
     parts.append(f"## Data and licence\n\n{data_licence(folder.dataset)}\n")
-    parts.append(f"## Limits\n\n{folder.words.get('limits', '').strip()}\n")
+    parts.append(f"## Limits\n\n{plain(folder.words.get('limits', '')).strip()}\n")
     return "\n".join(parts)
+
+
+def plain(text: str) -> str:
+    """Words of a card without HTML, which a class or a data set may have in its name: each tag shows as it is written."""
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", text)
 
 
 def front_matter(folder: Folder) -> str:
@@ -365,4 +396,4 @@ def stale() -> list[Path]:
 
 
 def _json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+    return parse_json(path.read_text(encoding="utf-8"))

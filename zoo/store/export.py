@@ -6,9 +6,6 @@ What is exported is `forward`, on inputs like those that the golden tensors send
 may the length of tokens. The transform isn't part of the file: config.json says what it does.
 """
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from zoo.core.files import writing
 from zoo.core.module import ZooModule
 from zoo.errors import InputError, MissingExtraError
 
@@ -42,24 +40,13 @@ def export(model: ZooModule, to: str, path: str | Path | None = None) -> tuple[P
     if not target.resolve().parent.is_dir():
         raise InputError(f"{target.resolve().parent} is no folder: make it first")
     model = model.eval()
-    with _staged(target) as staged:
+    with writing(target) as staged:
         deviation = {"onnx": _onnx, "pt2": _program, "safetensors": _tensors}[to](model, staged)
         if not deviation <= TOLERANCE:
             raise InputError(
                 f"{model.name} gives other outputs as {to}: they deviate by {deviation:.2g}, {TOLERANCE:g} is allowed"
             )
     return target, deviation
-
-
-@contextmanager
-def _staged(target: Path) -> Iterator[Path]:
-    """A file beside the target that takes its place at the end, or vanishes on an error."""
-    staged = target.resolve().with_name(f".{target.stem}.new{target.suffix}")
-    try:
-        yield staged
-        os.replace(staged, target.resolve())
-    finally:
-        staged.unlink(missing_ok=True)
 
 
 def example(model: ZooModule) -> tuple[Tensor, ...]:

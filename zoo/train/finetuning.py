@@ -21,7 +21,7 @@ from zoo import registry
 from zoo.api import load
 from zoo.blocks.lora import add_lora, merge_lora
 from zoo.core.checks import check_count
-from zoo.core.files import plain_name
+from zoo.core.files import plain_name, write_json, write_text
 from zoo.core.module import ZooModule, init_arguments
 from zoo.errors import InputError, ZooError
 from zoo.store import atomic, cards
@@ -214,7 +214,7 @@ class Work:
         if mark.exists() and mark.read_text(encoding="utf-8") != self.settings:
             shutil.rmtree(self.folder)
         self.folder.mkdir(exist_ok=True)
-        mark.write_text(self.settings, encoding="utf-8")
+        write_text(mark, self.settings)
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
@@ -225,7 +225,7 @@ class Work:
         """What `measure` found, now or before the run was cut."""
         path = self.folder / f"{name}.json"
         if not path.exists():
-            path.write_text(json.dumps(measure()), encoding="utf-8")
+            write_json(path, measure())
         return json.loads(path.read_text(encoding="utf-8"))
 
     def train(

@@ -15,6 +15,8 @@ from torch import Tensor
 
 from zoo import registry
 from zoo.core.classifier import ImageClassifier
+from zoo.core.files import shown as as_text
+from zoo.core.files import write_figure
 from zoo.core.module import ZooModule, init_arguments
 from zoo.errors import MissingExtraError
 from zoo.store import folder as checkpoint
@@ -77,7 +79,7 @@ def draw_confusion(counts: Tensor, classes: list[str], path: Path) -> None:
     axes.set_yticks(range(len(classes)), classes)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
-    figure.savefig(path)
+    write_figure(path, figure)
     plot.close(figure)
 
 
@@ -127,7 +129,7 @@ def draw_comparison(
             right.plot(*zip(*points, strict=True), marker=".", label=name)
             right.legend()
     right.set(title="validation part", xlabel="epoch")
-    figure.savefig(path, dpi=90)
+    write_figure(path, figure, dpi=90)
 
 
 def command_of(
@@ -169,7 +171,7 @@ def recipe_of(
     """The recipe.yaml of a fine-tuned model: what it was made from and how, and the words of its card."""
     cls, source = type(model), registry.DATAMODULES[data["name"]].replace(":", ".")
     classes = list(model.classes or []) if "classification" in model.task else []
-    of = f" of {len(classes)} classes: {', '.join(classes)}" if classes else ""
+    of = f" of {len(classes)} classes: {', '.join(as_text(name) for name in classes)}" if classes else ""
     limits = f"It was measured on {sizes.get('test', sizes.get('val', 0))} held-out {what}."
     recipe = {
         "seed_everything": knobs["seed"],

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from zoo.core.batch import inputs_of
 from zoo.core.checks import check_count
+from zoo.core.files import write_figure
 from zoo.core.metric import entry
 from zoo.errors import InputError
 from zoo.models.adversarial.gan import GAN
@@ -143,7 +144,7 @@ class PointGAN(GAN):
             )
             figure.colorbar(shown, label="D(x)")
             axis.scatter(points[:, 0], points[:, 1], s=1, color="black")
-        figure.savefig(path, dpi=90)
+        write_figure(path, figure, dpi=90)
         return path
 
 

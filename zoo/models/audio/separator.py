@@ -20,6 +20,7 @@ from torchmetrics.functional.audio import scale_invariant_signal_distortion_rati
 
 from zoo.core.audio import AudioLike, resample, to_waveform
 from zoo.core.checks import check_count
+from zoo.core.files import write_figure
 from zoo.core.metric import Better, entry
 from zoo.core.module import ZooModule
 from zoo.core.verbs import verb
@@ -222,7 +223,6 @@ def draw(model: Separator, mixture: Tensor, voices: Tensor, path: Path) -> Path:
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plot
-    from PIL import Image
 
     model.eval()
     outputs = model(mixture[None])[0]
@@ -253,9 +253,6 @@ def draw(model: Separator, mixture: Tensor, voices: Tensor, path: Path) -> Path:
     axes[0, 0].set_ylabel("kHz")
     for axis in axes[-1]:
         axis.set_xlabel("seconds")
-    figure.savefig(path)
+    write_figure(path, figure, colours=64)
     plot.close(figure)
-    with Image.open(path) as picture:  # sixty-four colours are a third of the bytes
-        small = picture.convert("RGB").quantize(64)
-    small.save(path, optimize=True)
     return path

@@ -33,6 +33,7 @@ from torch.nn import functional as F
 
 from datamodules.formats.dna import LETTERS, draw_logo, encode, one_hot
 from zoo.core.checks import check_count
+from zoo.core.files import write_figure
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.core.verbs import looking, verb
@@ -288,5 +289,5 @@ class MotifCNN(LearnsOwnSequences, ZooModule):
                 draw_logo(axis, frequencies)
                 axis.set(xticks=[], yticks=[0, 1, 2])
                 axis.set_title(f"{name}: filter {motif}, {places} places", fontsize=9)
-        figure.savefig(path, dpi=80)
+        write_figure(path, figure, dpi=80)
         return path

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from zoo.core.batch import labelled
 from zoo.core.checks import check_count, seeded_generator
+from zoo.core.files import write_figure
 from zoo.core.images import check_labels
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
@@ -166,7 +167,7 @@ class NoisyClassifier(ZooModule):
         axis = figure.subplots()
         axis.plot(steps, accuracy, marker=".")
         axis.set(xlabel="step of the noise schedule", ylabel="accuracy", ylim=(0, 1), title="packaged test images")
-        figure.savefig(path, dpi=90)
+        write_figure(path, figure, dpi=90)
         return path
 
 

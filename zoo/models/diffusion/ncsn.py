@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from zoo.core.batch import inputs_of
 from zoo.core.checks import check_count, seeded_generator
+from zoo.core.files import write_figure
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.core.progress import track
@@ -299,5 +300,5 @@ class PointNCSN(ScoreModel):
                 panel.set_title(f"score, σ = {self.sigmas[level]:.2g}")
         axes[3].scatter(*self.sample_points(2000, seed=0).cpu().T, s=2, linewidths=0, color="0.2")
         axes[3].set(title="samples", xlim=(-10, 10), ylim=(-10, 10))
-        figure.savefig(path, dpi=80)
+        write_figure(path, figure, dpi=80)
         return path

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.core.checks import check_count
+from zoo.core.files import write_figure
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.core.verbs import verb
@@ -224,7 +225,7 @@ class ESN(ZooModule):
         axis.plot(range(700), self.forecast(u[:1000], 700).cpu(), color="C3", lw=1, ls="--", label="forecast from 0 on")
         axis.legend(frameon=False, loc="upper right", fontsize=8)
         axis.set(xlabel="time", ylabel="tanh(y − 1)", xlim=(-200, 700))
-        figure.savefig(path, dpi=90)
+        write_figure(path, figure, dpi=90)
         return path
 
 

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from zoo.blocks.ode import integrate
 from zoo.core.checks import check_count
+from zoo.core.files import write_figure
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.core.verbs import verb
@@ -206,7 +207,7 @@ class NeuralODE(ZooModule):
                 xlim=(-math.pi, math.pi),
                 ylim=(-5.5, 5.5),
             )
-        figure.savefig(path, dpi=80)
+        write_figure(path, figure, dpi=80)
         return path
 
 

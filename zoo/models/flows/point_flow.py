@@ -15,6 +15,7 @@ from torch import Tensor
 
 from zoo.core.batch import inputs_of
 from zoo.core.checks import as_numbers, check_count, seeded_generator
+from zoo.core.files import write_figure
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.core.verbs import verb
@@ -158,7 +159,7 @@ class PointFlow(ZooModule):
         left.set_title("density")
         right.scatter(*points.T, s=1.5, linewidths=0, color="0.2")
         right.set(title="samples", xlim=(low[0], high[0]), ylim=(low[1], high[1]))
-        figure.savefig(path, dpi=90)
+        write_figure(path, figure, dpi=90)
         return path
 
     def _check(self, x: Any) -> Tensor:

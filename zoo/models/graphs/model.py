@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from zoo.core.checks import check_count
+from zoo.core.files import write_figure
 from zoo.core.metric import Better, entry
 from zoo.core.module import ZooModule, init_arguments
 from zoo.core.verbs import verb
@@ -188,5 +189,5 @@ def draw_embeddings(panels: list[tuple[str, Tensor]], y: Tensor, path: Path, nam
             axis.scatter(*chosen.T, s=6 if len(y) > 200 else 50, alpha=0.7, linewidths=0, label=name)
         axis.set(title=title, xticks=[], yticks=[])
     figure.axes[-1].legend(fontsize=7, markerscale=2, framealpha=0.6)
-    figure.savefig(path, dpi=90)
+    write_figure(path, figure, dpi=90)
     return path

@@ -22,6 +22,7 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.nn import MessagePassing, global_add_pool
 
 from datamodules.formats.smiles import ATOM_FEATURES, BOND_FEATURES, from_smiles
+from zoo.core.files import write_figure
 from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.graphs.inputs import check_edges
@@ -202,5 +203,5 @@ class MPNN(GraphModel):
         axis.axline((0, 0), slope=1, color="0.7", linewidth=1)
         axis.scatter(batch.y, self.predict(batch), s=14, alpha=0.7, linewidths=0)
         axis.set(xlabel=f"measured {module.unit}", ylabel="predicted", title="test molecules")
-        figure.savefig(path, dpi=90)
+        write_figure(path, figure, dpi=90)
         return path

@@ -18,6 +18,7 @@ from torch_geometric.data import Data
 from torch_geometric.explain import Explainer, Explanation, GNNExplainer
 
 from zoo.core.checks import is_whole
+from zoo.core.files import write_figure
 from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.graphs.inputs import check_edges, check_weights, own_mask, with_edges
@@ -219,5 +220,5 @@ def draw_explanation(explanation: Explanation, data: Data, node: int, path: Path
     nx.draw_networkx_labels(graph, place, ax=axis, font_size=6)
     axis.set_title(f"edges that decide node {node}")
     axis.axis("off")
-    figure.savefig(path, dpi=90)
+    write_figure(path, figure, dpi=90)
     return path

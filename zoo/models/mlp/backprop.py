@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from zoo.core.batch import labelled
 from zoo.core.checks import check_count
+from zoo.core.files import write_figure
 from zoo.core.module import ZooModule
 from zoo.core.verbs import verb
 from zoo.errors import InputError
@@ -141,5 +142,5 @@ class BackpropMLP(ZooModule):
             xlim=extent[:2], ylim=extent[2:], xlabel="x₁", ylabel="x₂", title="output, and the two hidden units' lines"
         )
         figure.colorbar(image)
-        figure.savefig(path, dpi=100)
+        write_figure(path, figure, dpi=100)
         return path

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from zoo.core.batch import labelled
 from zoo.core.checks import check_count
+from zoo.core.files import write_figure
 from zoo.core.module import ZooModule
 from zoo.core.verbs import verb
 from zoo.errors import InputError
@@ -161,5 +162,5 @@ class Perceptron(ZooModule):
         axis.axline((0.0, float(-bias / b)), slope=float(-a / b), color="black", lw=1)
         axis.set(xlabel=f"{data.features[0]} (cm)", ylabel=f"{data.features[1]} (cm)", title=self.rule)
         axis.legend(frameon=False, fontsize=8)
-        figure.savefig(path, dpi=100)
+        write_figure(path, figure, dpi=100)
         return path

@@ -25,6 +25,7 @@ from zoo.blocks.initialization import Start, initialize
 from zoo.blocks.losses import REGRESSION_LOSSES, regression_loss
 from zoo.core.batch import labelled
 from zoo.core.checks import check_count
+from zoo.core.files import write_figure
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.core.verbs import verb
@@ -261,5 +262,5 @@ class RegressionMLP(ZooModule):
                 title="one feature at a time",
             )
             right.legend(frameon=False, fontsize=7)
-        figure.savefig(path, dpi=90)
+        write_figure(path, figure, dpi=90)
         return path

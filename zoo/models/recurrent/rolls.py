@@ -14,6 +14,7 @@ from torch import Tensor
 
 from datamodules.formats.midi import KEYS, read_midi
 from zoo.core.checks import as_numbers
+from zoo.core.files import write_picture
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.errors import InputError
@@ -115,7 +116,9 @@ class RollModel(ZooModule):
 
         roll = self.compose(96, seed=0)
         picture = (~roll.T.flip(0)).to(torch.uint8).mul(255).numpy()
-        Image.fromarray(picture).resize((96 * 8, KEYS * 4), Image.Resampling.NEAREST).save(path, optimize=True)
+        write_picture(
+            path, Image.fromarray(picture).resize((96 * 8, KEYS * 4), Image.Resampling.NEAREST), optimize=True
+        )
         return path
 
 

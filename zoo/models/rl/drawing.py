@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
+from zoo.core.files import write_picture
 from zoo.errors import InputError
 
 SIZE = (240, 160)
@@ -176,7 +177,8 @@ def save_moving(frames: list[Image.Image], path: Path, *, milliseconds: int = 60
     small = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in chosen]
     durations = [milliseconds] * (len(small) - 1) + [800]
     kind = "GIF" if path.suffix.lower() == ".gif" else "PNG"
-    small[0].save(path, kind, save_all=True, append_images=small[1:], duration=durations, loop=0, optimize=True)
+    rest: dict[str, Any] = {"save_all": True, "append_images": small[1:], "duration": durations, "loop": 0}
+    write_picture(path, small[0], format=kind, optimize=True, **rest)
     return path
 
 
@@ -188,5 +190,5 @@ def save_strip(frames: list[Image.Image], path: Path) -> Path:
     sheet = Image.new("RGB", (width * columns, height * rows), "white")
     for i, frame in enumerate(chosen):
         sheet.paste(frame, (width * (i % 4), height * (i // 4)))
-    sheet.save(path, "PNG", optimize=True)
+    write_picture(path, sheet, format="PNG", optimize=True)
     return path

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from datamodules import text as cuts
 from datamodules.formats.characters import decode, encode
 from zoo.core.checks import check_count, seeded_generator
+from zoo.core.files import write_picture
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.core.verbs import looking, verb
@@ -472,5 +473,5 @@ def draw_text(text: str, path: Path) -> Path:
     left, top, right, bottom = ImageDraw.Draw(Image.new("L", (1, 1))).multiline_textbbox((0, 0), text, font=font)
     image = Image.new("L", (int(right - left) + 24, int(bottom - top) + 24), 255)
     ImageDraw.Draw(image).multiline_text((12 - left, 12 - top), text, fill=0, font=font)
-    image.save(path, optimize=True)
+    write_picture(path, image, optimize=True)
     return path

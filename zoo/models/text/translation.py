@@ -18,6 +18,7 @@ from datamodules.formats.pieces import tokenizer_of
 from datamodules.formats.words import PADDING
 from datamodules.multi30k import BEGIN, END, LANGUAGES
 from zoo.core.checks import check_count
+from zoo.core.files import check_output, write_figure
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.core.progress import track
@@ -263,6 +264,7 @@ class AttentiveTranslator(Translator):
 
     def attention_map(self, text: str, path: str | Path) -> Path:
         """Draw `attend`: a row for each piece of the translation."""
+        check_output(path, (".png", ".jpg", ".webp", ".svg", ".pdf"))
         import matplotlib
 
         matplotlib.use("Agg")
@@ -273,6 +275,6 @@ class AttentiveTranslator(Translator):
         axes.imshow(weight, cmap="Greys", vmin=0, vmax=1, aspect="auto")
         axes.set_xticks(range(len(columns)), columns, rotation=60)
         axes.set_yticks(range(len(rows)), rows)
-        figure.savefig(path, dpi=100)
+        write_figure(path, figure, dpi=100)
         plt.close(figure)
         return Path(path)
