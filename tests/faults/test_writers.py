@@ -57,6 +57,7 @@ ALLOWED = {
     "scripts/train_many.py:pack": "written beside the archive, renamed when it is whole",
     "scripts/train_many.py:train": "logs are added to",
     "scripts/train_many.py:unpack": STAGED,
+    "scripts/lock.py:lock": TEMPORARY,
     "scripts/docs.py": "docs/generated, which is nobody's and made anew each time",
     "setup.py": "the folder of a build",
 }

@@ -4,6 +4,7 @@ It knows the facts that travel with weights (name, transform, classes), freezes 
 itself as a checkpoint folder. Everything about a method is in the method's own file.
 """
 
+import copy
 import inspect
 import json
 import logging
@@ -129,11 +130,10 @@ class ZooModule(OwnData, L.LightningModule):
             self.transform = Transform(**travels["transform"])
 
     def twin(self) -> "ZooModule":
-        """A copy of this model as it is now, in eval mode and free of any Trainer."""
-        twin = type(self)(**init_arguments(self))
-        twin.load_state_dict(self.state_dict())
-        twin.name, twin.classes, twin.data, twin.transform = self.name, self.classes, self.data, self.transform
-        return twin.to(self.device, self.dtype).eval()  # type: ignore[arg-type]  # both are set at run time
+        """A copy of this model as it is now, in eval mode and free of any Trainer; no random number is drawn for it."""
+        twin = copy.deepcopy(self, {id(self._trainer): None})
+        twin.trained_by = None
+        return twin.eval()
 
     def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Any:
         """What `trainer.predict` collects: forward of the batch's inputs, whatever else the batch holds."""
