@@ -113,9 +113,10 @@ def test_a_death_while_files_move_is_finished_by_the_next_reader(tmp_path, monke
     replace, done = os.replace, []
 
     def die(source, target):
-        if len(done) == cut:
-            raise KeyboardInterrupt
-        done.append(target)
+        if Path(source).parent.name == atomic.COMMIT:  # not a single file, such as the preview
+            if len(done) == cut:
+                raise KeyboardInterrupt
+            done.append(target)
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", die)
