@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.core.files import write_picture, write_text
+from zoo.core.files import write_picture, write_text, writing
 from zoo.core.samples import SAMPLES, picture_sample, sample_split
 from zoo.errors import InputError, ZooError
 
@@ -172,7 +172,7 @@ def _boxes(folder: Path) -> Path:
             boxes.append({**box, "bbox": [x0, y0, x1 - x0, y1 - y0], "area": (x1 - x0) * (y1 - y0)})
     kinds = [{"id": i, "name": name} for i, name in enumerate(names)]
     text = json.dumps({"images": images, "annotations": boxes, "categories": kinds})
-    (folder / "annotations.json").write_text(text, encoding="utf-8")
+    write_text(folder / "annotations.json", text)
     return folder
 
 
@@ -181,7 +181,7 @@ def _save(pixels: Tensor, path: Path) -> None:
     from PIL import Image
 
     array = pixels.permute(1, 2, 0).numpy()
-    Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array).save(path)
+    write_picture(path, Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array))
 
 
 def _voices(folder: Path) -> Path:
@@ -194,7 +194,7 @@ def _voices(folder: Path) -> Path:
         part = "test" if i == len(voices) - 1 else "val" if i == len(voices) - 2 else "train"
         for samples, name in zip(pair, ("first", "second"), strict=True):
             (folder / part / name).mkdir(parents=True, exist_ok=True)
-            with wave.open(str(folder / part / name / f"{i}.wav"), "wb") as file:
+            with writing(folder / part / name / f"{i}.wav") as path, wave.open(str(path), "wb") as file:
                 file.setparams((1, 2, 8000, len(samples), "NONE", ""))
                 file.writeframes(samples.numpy().tobytes())
     return folder

@@ -21,6 +21,7 @@ import torch
 import zoo
 from zoo.core.allocator import keep_freed_memory
 from zoo.core.classifier import ImageClassifier
+from zoo.core.files import write_json, write_text
 from zoo.core.module import ZooModule
 from zoo.errors import ZooError
 from zoo.paths import ROOT
@@ -118,10 +119,10 @@ def main(argv: list[str] | None = None) -> int:
             continue
         table[name] = row(models[name])
         print(name, {k: v for k, v in table[name].items() if k not in ("said", "sha256")}, flush=True)
-        kept.write_text(json.dumps(dict(sorted(table.items())), indent=1) + "\n", encoding="utf-8")
+        write_json(kept, dict(sorted(table.items())), indent=1)
         if page.is_file():
             before, _, rest = page.read_text(encoding="utf-8").partition(START)
-            page.write_text(f"{before}{START}\n{markdown(table)}{END}{rest.partition(END)[2]}", encoding="utf-8")
+            write_text(page, f"{before}{START}\n{markdown(table)}{END}{rest.partition(END)[2]}")
     return 0
 
 

@@ -21,6 +21,7 @@ import zoo
 from datamodules.environment import Environment
 from datamodules.self_play import SelfPlay
 from datamodules.worlds import CAT_CHAIN, CAT_REWARDS, CAT_STATES, Cat
+from zoo.core.files import write_figure
 from zoo.errors import ZooError
 from zoo.models.rl.matches import all_lines, contest
 from zoo.models.rl.policy import returns_to_go
@@ -44,7 +45,7 @@ def loop(path: Path) -> dict[str, Any]:
         axis.annotate("", end, start, arrowprops=style)
     axis.text(4.75, 1.2, "action $A_t$", va="center")
     axis.text(1.3, 1.2, "state $S_{t+1}$\nreward $R_{t+1}$", va="center", ha="right")
-    figure.savefig(path, dpi=80)
+    write_figure(path, figure, dpi=80)
     return {}
 
 
@@ -78,7 +79,7 @@ def chain(path: Path) -> dict[str, Any]:
                 va="center",
                 fontsize=9,
             )
-    figure.savefig(path, dpi=80)
+    write_figure(path, figure, dpi=80)
     return {name: round(float(v), 3) for name, v in zip(CAT_STATES, values, strict=True)}
 
 
@@ -136,7 +137,7 @@ def estimates(path: Path, *, runs: int = 30, length: int = 300) -> dict[str, Any
             axis.plot(range(1, length + 1), line, label=name)
             axis.set(xscale="log", xlabel="days seen", ylabel=f"{what} of a value")
     figure.axes[1].legend(frameon=False)
-    figure.savefig(path, dpi=80)
+    write_figure(path, figure, dpi=80)
     return found
 
 
@@ -186,7 +187,7 @@ def variance(path: Path, *, episodes: int = 400, fits: int = 300) -> dict[str, A
     left.set(xlabel="gradient of one episode along the mean one", ylabel="density")
     left.legend(frameon=False)
     right.set(xscale="log", yscale="log", xlabel="episodes averaged", ylabel="distance to the mean of all")
-    figure.savefig(path, dpi=80)
+    write_figure(path, figure, dpi=80)
     gap = (means["return G"] - means["G − b(s)"]).norm() / means["return G"].norm()
     return {"variance": found, "gap of the means": gap.item()}
 
@@ -258,7 +259,7 @@ def gating(path: Path, *, epochs: int = 24, seeds: int = 3, width: int = 16) -> 
         found[name] = {"lost at the end": rows[:, -1].tolist(), "passed": float(np.mean(passed))}
     axis.set(yscale="symlog", xlabel="epochs", ylabel="lines lost by the network alone")
     axis.legend(frameon=False, fontsize=8)
-    figure.savefig(path, dpi=80)
+    write_figure(path, figure, dpi=80)
     return found
 
 

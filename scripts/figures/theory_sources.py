@@ -18,6 +18,7 @@ from PIL import Image
 
 import zoo
 from datamodules.pendulum import Pendulum
+from zoo.core.files import write_figure
 from zoo.errors import ZooError
 from zoo.models.rl.drawing import save_moving
 from zoo.theory import entropy, plane
@@ -49,7 +50,7 @@ def present(path: Path) -> dict[str, Any]:
         axis.plot([rates.entropy] * 2, [row - 0.4, row + 0.4], color="black", lw=2)
     axis.set(yticks=range(len(CHAINS)), yticklabels=list(CHAINS), xlabel="bits", xlim=(0, 4.6))
     axis.legend(frameon=False, loc="right", fontsize=8)
-    figure.savefig(path, dpi=80)
+    write_figure(path, figure, dpi=80)
     return found
 
 
@@ -86,7 +87,7 @@ def drawings(path: Path) -> dict[str, Any]:
     right.text(0.5, -2.0, "$W^{(1)} \\sim N(0, \\sigma^2)$", ha="center", fontsize=9)
     right.text(1.5, -2.0, "$W^{(2)} \\sim N(0, \\sigma^2 / d_1)$", ha="center", fontsize=9)
     right.set(xlim=(-0.4, 2.4), ylim=(-2.2, 2))
-    figure.savefig(path, dpi=80)
+    write_figure(path, figure, dpi=80)
     return {}
 
 
@@ -121,7 +122,7 @@ def motions(path: Path, *, epochs: int = 60) -> dict[str, Any]:
             axis.plot(*test[colour].T, color=f"C{colour}", lw=3, alpha=0.3)
             axis.plot(*way[colour].T, color=f"C{colour}", lw=1)
         axis.set(title=system, xlabel=names[0], ylabel=names[1])
-    figure.savefig(path, dpi=80)
+    write_figure(path, figure, dpi=80)
     return found
 
 

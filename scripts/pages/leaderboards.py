@@ -7,6 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from zoo.core.files import write_figure
 from zoo.store import cards
 
 FEWEST = 3  # models of a board
@@ -109,4 +110,4 @@ def _draw(path: Path, metric: str, rows: list[Row]) -> None:
         panel.set_xscale("log")
     panel.margins(0.16, 0.12)
     panel.grid(alpha=0.25)
-    figure.savefig(path, metadata={"Date": None})
+    write_figure(path, figure, metadata={"Date": None})

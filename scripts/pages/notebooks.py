@@ -19,6 +19,8 @@ from jupyter_client import AsyncKernelManager
 from jupyter_core.utils import run_sync
 from nbclient import NotebookClient
 
+from zoo.core.files import write_text
+
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "docs" / "notebooks"
 DONE = ROOT / "runs" / "notebooks"  # executed notebooks, by the hash of what they were made from
@@ -100,7 +102,7 @@ def execute(chosen: Iterable[str] = ()) -> Iterator[Path]:
                 )
                 for old in DONE.glob(f"{name}-*.ipynb"):
                     old.unlink()
-                target.write_text(nbformat.writes(notebook), encoding="utf-8")
+                write_text(target, nbformat.writes(notebook))
             yield target
     finally:
         kernel.close()

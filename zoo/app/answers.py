@@ -105,7 +105,7 @@ def draw(name: str, n: Any, seed: Any, label: str = "any", prompt: str = "") -> 
 def _picture(images: Tensor) -> Image.Image:
     with (
         tempfile.TemporaryDirectory() as place,
-        Image.open(zoo.save_grid(images, Path(place) / "grid.png", scale=4)) as picture,
+        Image.open(zoo.save_grid(images, Path(place) / "grid.png", scale=4), formats=("PNG",)) as picture,
     ):
         return picture.convert("RGB")
 
@@ -162,7 +162,7 @@ def explain(name: str, picture: str | None, method: str) -> Image.Image:
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "map.png"
         zoo.explain(model_named(name), picture, method=method).save(path)  # type: ignore[operator]
-        with Image.open(path) as found:
+        with Image.open(path, formats=("PNG",)) as found:
             return found.convert("RGB")
 
 

@@ -87,12 +87,14 @@ def examples() -> list[list[str]]:
     """Packaged test photographs as files."""
     from PIL import Image
 
+    from zoo.core.files import write_picture
+
     place = answers.Path(answers.tempfile.mkdtemp(prefix="zoo-app-"))
     images, _ = sample_split("cifar10")
     files = []
     for i in (0, 1, 2, 5):
         files.append(place / f"photo{i}.png")
-        Image.fromarray(images[i].permute(1, 2, 0).numpy()).resize((128, 128)).save(files[-1])
+        write_picture(files[-1], Image.fromarray(images[i].permute(1, 2, 0).numpy()).resize((128, 128)))
     return [[str(file)] for file in files]
 
 

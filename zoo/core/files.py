@@ -101,8 +101,10 @@ def write_picture(path: str | Path, picture: "Image.Image", **how: Any) -> None:
         picture.save(file, **how)
 
 
-def write_figure(path: str | Path, figure: "Figure", *, dpi: float | None = None, colours: int | None = None) -> None:
-    """Write a matplotlib figure in one step.
+def write_figure(
+    path: str | Path, figure: "Figure", *, dpi: float | None = None, colours: int | None = None, **how: Any
+) -> None:
+    """Write a matplotlib figure in one step; `how` as in its `savefig`.
 
     Args:
         colours: of a PNG, at most so many: 64 take a third of the bytes.
@@ -112,10 +114,10 @@ def write_figure(path: str | Path, figure: "Figure", *, dpi: float | None = None
     check_output(path, [f".{suffix}" for suffix in figure.canvas.get_supported_filetypes()])
     if colours is None:
         with writing(path) as file:
-            figure.savefig(file, dpi=dpi or "figure")
+            figure.savefig(file, dpi=dpi or "figure", **how)
         return
     drawn = io.BytesIO()
-    figure.savefig(drawn, dpi=dpi or "figure")
+    figure.savefig(drawn, dpi=dpi or "figure", **how)
     write_picture(path, Image.open(drawn, formats=["PNG"]).convert("RGB").quantize(colours), optimize=True)
 
 

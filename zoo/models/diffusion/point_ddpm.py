@@ -21,6 +21,7 @@ from torch import Tensor
 
 from zoo.core.batch import inputs_of
 from zoo.core.checks import check_count, seeded_generator
+from zoo.core.files import write_figure
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.core.verbs import verb
@@ -219,7 +220,7 @@ class PointDDPM(ZooModule):
         for axis, (title, x) in zip(figure.subplots(1, 4), shown.items(), strict=True):
             axis.hist(x[:, 0].tolist(), bins=80, range=(-2.5, 2.5) if title == "noise" else (-1.5, 1.5), color="0.4")
             axis.set(title=title, yticks=[])
-        figure.savefig(path, dpi=80)
+        write_figure(path, figure, dpi=80)
         return path
 
     def _check(self, x: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from torch import Tensor
 from zoo.blocks.dense import dense
 from zoo.core.batch import inputs_of
 from zoo.core.checks import check_count, seeded_generator
+from zoo.core.files import write_figure
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.core.verbs import verb
@@ -197,7 +198,7 @@ class PointEnergy(ZooModule):
         left.set_title("energy, up to 12 nats above its lowest")
         right.scatter(*self.sample_points(3000, seed=0).cpu().T, s=1.5, linewidths=0, color="0.2")
         right.set(title="samples", xlim=self.box, ylim=self.box)
-        figure.savefig(path, dpi=80)
+        write_figure(path, figure, dpi=80)
         return path
 
     def _wide(self) -> tuple[float, float]:

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from datamodules.formats.performance import EVENTS, PITCHES, SHIFTS, UNIT, UP, WAIT, Note, events_of, notes_of
 from zoo.core.checks import check_count, seeded_generator
+from zoo.core.files import write_figure
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.core.verbs import verb
@@ -185,7 +186,7 @@ class PerformanceRNN(ZooModule):
             shade = 0.75 - 0.7 * note.velocity / 127
             axis.barh(note.pitch, (note.end - note.start) * UNIT, left=note.start * UNIT, height=0.9, color=str(shade))
         axis.set(xlabel="seconds", ylabel="key")
-        figure.savefig(path, dpi=80)
+        write_figure(path, figure, dpi=80)
         return path
 
 
