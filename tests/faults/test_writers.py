@@ -44,7 +44,7 @@ ALLOWED = {
     "zoo/train/experiment.py:publish": STAGED,
     "zoo/train/experiment.py:forget": "a run under its plain name, which nobody owns, when --fresh asks for it",
     "zoo/train/finetuning.py:finetune": STAGED,
-    "zoo/train/finetuning.py:measure": STAGED,
+    "zoo/train/finetuning_report.py:measure": STAGED,
     "zoo/train/finetuning.py:Work": "a hidden folder of a name of its own",
     "zoo/train/callbacks.py:Resume": "a file of this run alone, renamed when it is whole; the state before stays on an error",
     "zoo/cli/attack.py:run": "a method of ours, which writes by `write_bytes`",
