@@ -1,5 +1,12 @@
 """The documentation site: Sphinx with MyST, built offline by `make docs` into site/, warnings as errors."""
 
+import re
+
+from docutils import nodes
+from latex2mathml.converter import convert
+
+from zoo.index import entries
+from zoo.registry import ARCHITECTURES
 from zoo.version import __version__
 
 project = "Lightning model zoo"
@@ -12,6 +19,8 @@ html_title = f"Lightning model zoo {__version__}"
 html_extra_path = ["generated/extra"]
 html_static_path = ["static"]
 html_css_files = ["zoo.css"]
+html_favicon = "static/favicon.svg"
+html_math_renderer = "mathml"  # browsers draw it themselves: no script from elsewhere
 exclude_patterns = ["compare-*.md", "generated/extra", "notebooks"]
 myst_enable_extensions = ["dollarmath", "colon_fence", "attrs_block"]
 myst_heading_anchors = 3
@@ -27,4 +36,23 @@ def setup(app):
     def plain(app, what, name, obj, options, lines):
         lines[:] = [line.replace("|", r"\|") for line in lines]
 
+    def cards_to_pages(app, name, source):
+        """A link to a card leads to the model's part of its family's page."""
+
+        def page(match):
+            family = ARCHITECTURES[entries()[match[1]].architecture].split(".")[2]
+            return f"](generated/families/{family}.md#model-{match[1].replace('.', '-')})"
+
+        source[0] = re.sub(r"\]\(\.\./checkpoints/([^/)]+)/README\.md[^)]*\)", page, source[0])
+
+    def inline(translator, node):
+        translator.body.append(convert(node.astext()))
+        raise nodes.SkipNode
+
+    def block(translator, node):
+        translator.body.append(f'<div class="math">{convert(node.astext(), display="block")}</div>')
+        raise nodes.SkipNode
+
+    app.add_html_math_renderer("mathml", (inline, None), (block, None))
     app.connect("autodoc-process-docstring", plain, priority=900)
+    app.connect("source-read", cards_to_pages)

@@ -10,6 +10,7 @@ import argparse
 import inspect
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,21 @@ from zoo.store import cards
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 GENERATED = DOCS / "generated"
+TITLES = {
+    "adaptation": "Domain adaptation and adapters",
+    "adversarial": "Adversarial networks",
+    "convnets": "Convolutional networks",
+    "dynamics": "Dynamical systems",
+    "energy": "Energy models",
+    "graphs": "Graph networks",
+    "kernels": "Kernel machines",
+    "mlp": "Perceptrons and multilayer networks",
+    "pixel": "Pixel models",
+    "recurrent": "Recurrent networks",
+    "rl": "Agents",
+    "selfsupervised": "Self-supervision",
+    "text": "Word vectors",
+}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -38,8 +54,13 @@ def main(argv: list[str] | None = None) -> int:
     write_notebooks()
     if missing := browser.write(GENERATED / "extra" / "browser"):
         print(missing)
-    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", str(DOCS), str(options.out)]
-    return subprocess.run(command, check=False).returncode
+    built = ROOT / "runs" / "site"
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "-d", str(built / "doctrees")]
+    code = subprocess.run([*command, str(DOCS), str(built / "html")], check=False).returncode
+    if code == 0:
+        shutil.rmtree(options.out, ignore_errors=True)
+        shutil.move(built / "html", options.out)
+    return code
 
 
 def write_pages() -> None:
@@ -78,7 +99,7 @@ def picture(folder: cards.Folder) -> str:
 def family_page(family: str, members: list[cards.Folder]) -> str:
     """One page a family: each architecture with its idea, then its checkpoints with picture, lines, measures and limits."""
     package = sys.modules.get(f"zoo.models.{family}") or __import__(f"zoo.models.{family}", fromlist=["_"])
-    parts = [f"# {family.capitalize()}\n", f"{(inspect.getdoc(package) or '').strip()}\n"]
+    parts = [f"# {TITLES.get(family, family.capitalize())}\n", f"{(inspect.getdoc(package) or '').strip()}\n"]
     parts += ["| model | data | parameters | measured |", "|---|---|---|---|"]
     parts += [
         f"| [{f.name}](#{anchor(f.name)}) | {f.dataset} | {f.config['weights']['parameters']:,} | {cards.headline(f)} |"
@@ -91,7 +112,7 @@ def family_page(family: str, members: list[cards.Folder]) -> str:
         if architecture not in told:
             told.add(architecture)
             module = inspect.getmodule(registry.architecture(architecture))
-            parts.append(f"## The idea of {architecture}\n\n```text\n{(inspect.getdoc(module) or '').strip()}\n```\n")
+            parts.append(f"## The idea of {architecture}\n\n{prose(inspect.getdoc(module) or '')}\n")
         name = picture(folder)
         parts += [
             f"({anchor(folder.name)})=",
@@ -103,6 +124,20 @@ def family_page(family: str, members: list[cards.Folder]) -> str:
             f"Limits: {folder.words.get('limits', '').strip()}\n",
         ]
     return "\n".join(parts)
+
+
+def prose(doc: str) -> str:
+    """A docstring as Markdown: paragraphs, and indented equations as blocks that keep their form."""
+    parts = []
+    for part in doc.strip().split("\n\n"):
+        lines = part.splitlines()
+        if all(line.startswith("    ") for line in lines):
+            parts.append("```text\n" + inspect.cleandoc(part) + "\n```")
+        else:
+            pieces = part.split("`")  # what stands in backticks is code and stays as it is
+            pieces[::2] = [re.sub(r"([\\*_$<\[\]#|~])", r"\\\1", piece) for piece in pieces[::2]]
+            parts.append("`".join(pieces))
+    return "\n\n".join(parts)
 
 
 def anchor(name: str) -> str:

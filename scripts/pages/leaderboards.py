@@ -104,10 +104,10 @@ def _draw(path: Path, metric: str, rows: list[Row]) -> None:
     front = sorted(spot for spot in spots if spot[3])
     panel.step([s[0] for s in front], [s[1] for s in front], "o-", where="post", color="#2f6fde", markersize=6)
     for x, y, name, _ in front:
-        panel.annotate(name, (x, y), xytext=(4, 5), textcoords="offset points", fontsize=7)
+        panel.annotate(name, (x, y), xytext=(0, 5), textcoords="offset points", fontsize=7, rotation=20)
     panel.set(xlabel="parameters", ylabel=metric)
     if min(s[0] for s in spots) > 0:
         panel.set_xscale("log")
-    panel.margins(0.16, 0.12)
+    panel.margins(0.16, 0.2)
     panel.grid(alpha=0.25)
     write_figure(path, figure, metadata={"Date": None})

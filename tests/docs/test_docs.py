@@ -1,15 +1,20 @@
 """The documentation: its snippets run, its generated pages name what there is, the gallery works in a browser."""
 
+import csv
 import importlib
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
+from scripts.pages import leaderboards
 from tests.conftest import ROOT
+from zoo.cli.main import parser, verbs
 from zoo.paths import CHECKPOINTS
 from zoo.store import cards
 
@@ -37,6 +42,31 @@ def test_snippets_of_the_pages_run(page, code, tmp_path):
     assert result.returncode == 0, f"{page}: {result.stderr[-1500:]}"
 
 
+BLOCKS = [
+    (path.name, kind, text)
+    for path in sorted((ROOT / "docs").glob("*.md"))
+    for kind, text in re.findall(
+        r"^```(\S*)\n(.*?)^```", path.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
+    )
+]
+
+
+def test_every_block_is_run_or_read_by_a_test():
+    for page, kind, text in BLOCKS:
+        assert kind in ("python", "bash", "{toctree}", "{eval-rst}", "{include}"), (
+            f"{page}: a block of {kind!r} isn't tested"
+        )
+        for line in text.replace("\\\n", "").splitlines() if kind == "bash" else ():
+            command = shlex.split(line, comments=True)
+            if command[:1] == ["zoo"]:
+                verb = verbs()[command[1]]  # those with arguments of their own read them when they run
+                assert hasattr(verb, "main") or callable(parser().parse_args(command[1:]).run), f"{page}: {line}"
+            if command[:1] == ["python"] and command[1].endswith(".py"):
+                assert (ROOT / command[1]).is_file(), f"{page}: {line}"
+            if command[:1] == ["make"]:
+                assert f"\n{command[1]}:" in (ROOT / "Makefile").read_text(encoding="utf-8"), f"{page}: {line}"
+
+
 def test_every_checkpoint_stands_on_a_page_and_in_the_gallery(generated):
     pages = "\n".join(path.read_text(encoding="utf-8") for path in (generated / "families").glob("*.md"))
     names = [folder.name for folder in cards.folders()]
@@ -47,7 +77,28 @@ def test_every_checkpoint_stands_on_a_page_and_in_the_gallery(generated):
         assert model["data_licence"] and model["snippet"].startswith("import zoo")
         assert "preview" not in model or (generated / "extra" / "gallery" / model["preview"]).is_file()
     assert "landed" in (generated / "sources.md").read_text(encoding="utf-8")
-    assert list((generated / "extra" / "leaderboards").glob("image-classification-mnist-accuracy.csv"))
+    boards = generated / "extra" / "leaderboards"
+    rows = list(csv.DictReader((boards / "image-classification-mnist-accuracy.csv").open(encoding="utf-8")))
+    assert len(rows) > 5 and all(row["hardware"] and row["data licence"] and float(row["minutes"]) >= 0 for row in rows)
+    values = [float(row["accuracy"]) for row in rows]
+    assert values == sorted(values, reverse=True)
+    assert {path.stem for path in boards.glob("*.svg")} == {path.stem for path in boards.glob("*.csv")}
+
+
+def test_the_front_holds_whom_nobody_beats_in_both():
+    def row(name, accuracy, parameters):
+        folder = SimpleNamespace(name=name, config={"weights": {"parameters": parameters}})
+        return folder, {"value": accuracy, "better": "higher"}
+
+    rows = [
+        row("large", 0.99, 1000),
+        row("small", 0.9, 10),
+        row("beaten", 0.89, 20),
+        row("twin", 0.9, 10),
+        row("worse", 0.9, 11),
+    ]
+    assert [f.name for f, m in rows if leaderboards.on_front(f, m, rows)] == ["large", "small", "twin"]
+    assert [leaderboards.short(n) for n in (999, 1500, 2_340_000, 1.2e9)] == ["999", "1.5 k", "2.34 M", "1.2 G"]
 
 
 def test_every_file_of_the_sources_page_exists_and_every_gap_has_a_reason():
