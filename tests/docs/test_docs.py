@@ -42,6 +42,13 @@ def test_snippets_of_the_pages_run(page, code, tmp_path):
     assert result.returncode == 0, f"{page}: {result.stderr[-1500:]}"
 
 
+def test_a_docstring_becomes_paragraphs_and_blocks():
+    prose = importlib.import_module("scripts.docs").prose
+    assert prose("Of `a_b` and a_b, 2 * 3.\n\n    y = |x|\n\nMore [here].") == (
+        "Of `a_b` and a\\_b, 2 \\* 3.\n\n```text\ny = |x|\n```\n\nMore \\[here\\]."
+    )
+
+
 BLOCKS = [
     (path.name, kind, text)
     for path in sorted((ROOT / "docs").glob("*.md"))
