@@ -91,7 +91,7 @@ def test_models_run_in_the_browser(driver, address):
         WebDriverWait(driver, 240).until(lambda d: word in d.find_element("id", place).text)
         return driver.find_element("id", place).text
 
-    asked(driver)
+    asked(driver), complaints(driver)  # of the pages before
     driver.get(address + "browser/index.html")
     says("answer", "Draw a digit on the board")
     driver.execute_script("classify()")
