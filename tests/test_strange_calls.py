@@ -202,6 +202,33 @@ def test_pictures_that_can_not_be_meant_get_a_warning(size, said):
             transform(picture)
 
 
+def test_transparent_parts_are_white_and_said_so():
+    ink = Image.new("RGBA", (9, 9), (0, 0, 0, 0))
+    ink.putpixel((4, 4), (0, 0, 0, 255))
+    transform = Transform([9, 9], "L", [0.0], [1.0])
+    with pytest.warns(UserWarning, match="taken as white"):
+        x = transform(ink)
+    assert x[0, 4, 4] == 0 and x.sum() == 80
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        transform(Image.new("RGBA", (9, 9), (1, 2, 3, 255)))
+
+
+def test_arrays_of_objects_hold_numbers_or_are_refused():
+    grey = np.arange(81, dtype=np.uint8).reshape(9, 9)
+    transform = Transform([9, 9], "L", [0.0], [1.0])
+    torch.testing.assert_close(transform(grey.astype(object)), transform(grey))
+    torch.testing.assert_close(transform((grey / 255).astype(object)), transform(grey))
+    for bad in (np.array([[None, 1]], dtype=object), np.array([["a"]], dtype=object), np.array([[1, 2]], dtype="U1")):
+        with pytest.raises(InputError):
+            transform(bad)
+
+
+def test_a_part_of_a_name_finds_the_names_that_hold_it():
+    with pytest.raises(LookupError, match=r"no data module.* named 'csv'.*Did you mean .*table-csv"):
+        zoo.datamodule("csv")
+
+
 def test_two_passes_over_a_loader_shuffle_anew():
     data = zoo.datamodule("xor")
     data.setup("fit")

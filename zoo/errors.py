@@ -28,6 +28,7 @@ class UnknownNameError(ZooError, LookupError):
         known = sorted(known)
         lower = str(name)[:100].lower()
         near = difflib.get_close_matches(lower, known, n=3, cutoff=0.5)
+        near += [each for each in known if len(lower) > 2 and lower in each and each not in near][: 4 - len(near)]
         hints = [f"Did you mean {' or '.join(near)}?"] if near else []
         if len(known) <= SHORT:
             hints.append(f"Known: {', '.join(known) or 'none'}.")

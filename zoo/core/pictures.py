@@ -9,6 +9,7 @@ import contextlib
 import math
 import os
 import stat
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -138,7 +139,7 @@ def pixels_of(image: Image.Image, *, max_pixels: int | None = None) -> Tensor:
 
 
 def _on_white(image: Image.Image) -> Image.Image:
-    """The picture without transparency: what shows through is white."""
+    """The picture without transparency: what shows through is white, which a warning says where there is any."""
     if image.mode == "La":
         image = image.convert("LA")
     elif image.mode == "RGBa":
@@ -146,15 +147,23 @@ def _on_white(image: Image.Image) -> Image.Image:
     clear = "transparency" in image.info
     if image.mode == "LA" or (image.mode == "L" and clear):
         full = image.convert("LA")
+        _say_white(full)
         white = Image.new("L", full.size, 255)
         white.paste(full.getchannel("L"), mask=full.getchannel("A"))
         return white
     if image.mode in ("RGBA", "PA") or clear:
         full = image.convert("RGBA")
+        _say_white(full)
         white = Image.new("RGB", full.size, (255, 255, 255))
         white.paste(full.convert("RGB"), mask=full.getchannel("A"))
         return white
     return image
+
+
+def _say_white(image: Image.Image) -> None:
+    extremes: Any = image.getchannel("A").getextrema()
+    if extremes[0] < 255:
+        warnings.warn("a picture is transparent in parts: they are taken as white", stacklevel=4)
 
 
 def _eight_bits(values: np.ndarray, *, known: bool = False) -> np.ndarray:
@@ -185,6 +194,19 @@ def array_pixels(array: np.ndarray) -> Tensor:
     Raises:
         InputError: for an array that holds no numbers.
     """
+    if array.dtype.kind == "O":  # lists of lists, columns of a table
+        try:
+            array = array.astype(np.float64)
+        except (TypeError, ValueError):
+            raise InputError("an array of objects is no image: its elements aren't all numbers") from None
+        if (
+            array.size
+            and array.max() > 1
+            and (array == array.round()).all()
+            and 0 <= array.min()
+            and array.max() <= 255
+        ):
+            array = array.astype(np.uint8)
     if array.dtype.kind not in "buif":
         raise InputError(f"an image is uint8 in 0..255 or float in 0..1, not an array of {array.dtype}")
     array = array.astype(array.dtype.newbyteorder("="), copy=False)

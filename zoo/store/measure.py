@@ -39,9 +39,9 @@ def datamodule(name: str, **init: Any) -> L.LightningDataModule:
     try:
         config = checkpoint.read_config(locate(name))
     except UnknownNameError:
-        from zoo.index import nearest
+        from zoo.index import entries
 
-        raise nearest(name, registry.DATAMODULES) from None
+        raise UnknownNameError("data module, or model with one,", name, [*registry.DATAMODULES, *entries()]) from None
     if config["data"] is None:
         raise InputError(f"{name} doesn't say which data it was trained on")
     theirs = config["data"]["init"]
