@@ -202,6 +202,22 @@ def test_pictures_that_can_not_be_meant_get_a_warning(size, said):
             transform(picture)
 
 
+@pytest.mark.parametrize("name", ["latent-diffusion", "text-ldm", "value-iteration"])
+def test_models_that_look_at_all_data_say_so_where_there_is_none(name, tmp_path):
+    import lightning as L
+    from torch.utils.data import DataLoader
+
+    quiet = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
+    trainer = L.Trainer(max_epochs=1, accelerator="cpu", default_root_dir=tmp_path, **quiet)
+    with pytest.raises(InputError, match="datamodule="):
+        trainer.fit(zoo.create(name, **TINY[name].init), DataLoader([TINY[name].batch()], batch_size=None))
+
+
 def test_transparent_parts_are_white_and_said_so():
     ink = Image.new("RGBA", (9, 9), (0, 0, 0, 0))
     ink.putpixel((4, 4), (0, 0, 0, 255))

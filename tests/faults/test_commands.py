@@ -197,8 +197,10 @@ def test_commands_that_can_not_work(arguments, place):
     assert code == 2 and said.strip() and "Traceback" not in said
 
 
-def test_more_than_the_memory_holds_is_one_sentence(place):
-    code, said = end(["sample", "ppca-mnist", "-n", MOST])
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+def test_more_than_the_memory_holds_is_one_sentence(place, monkeypatch, error):
+    monkeypatch.setattr("zoo.load", lambda *_, **__: (_ for _ in ()).throw(error))
+    code, said = end(["sample", "ppca-mnist", "-n", "4"])
     assert code == 2 and "memory" in said and said.count("\n") == 1
 
 

@@ -9,6 +9,8 @@ import torch
 
 from zoo.errors import InputError
 
+LARGEST = 2**31 - 1  # of any number of things; more fit into no memory
+
 
 def check_count(n: int, what: str = "n") -> int:
     """`n` if it is a positive whole number.
@@ -18,6 +20,8 @@ def check_count(n: int, what: str = "n") -> int:
     """
     if not is_whole(n) or n < 1:
         raise InputError(f"{what} must be a whole number of at least 1, not {n!r}")
+    if n > LARGEST:
+        raise InputError(f"{what} must be at most {LARGEST:,}, not {n!r:.40}")
     return int(n)
 
 
@@ -35,7 +39,8 @@ def as_numbers(x: Any, what: str) -> torch.Tensor:
     try:
         found = torch.as_tensor(x)
     except (TypeError, ValueError, RuntimeError):
-        raise InputError(f"{what} are numbers in a tensor, an array or lists of one length, not {x!r:.60}") from None
+        shown = " ".join(repr(x).split())[:60]
+        raise InputError(f"{what} are numbers in a tensor, an array or lists of one length, not {shown}") from None
     if found.is_complex():
         raise InputError(f"{what} are real numbers, not {found.dtype}")
     return found if isinstance(x, torch.Tensor) and found.is_floating_point() else found.to(torch.float32)

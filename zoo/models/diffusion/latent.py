@@ -18,6 +18,7 @@ one resolution.
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -102,7 +103,13 @@ class LatentDiffusion(ImageGenerator):
         which then rely on them."""
         if self.name is not None:
             return
-        x = self.trainer.datamodule.tensors("train")[0]  # type: ignore[attr-defined]
+        data: Any = getattr(self.trainer, "datamodule", None)
+        if not hasattr(data, "tensors"):
+            raise InputError(
+                "a latent diffusion model measures its codes before it learns: give trainer.fit a data module of this package "
+                "(datamodule=…), not loaders alone"
+            )
+        x = data.tensors("train")[0]
         x = x if self.clusters else x[:2000]
         codes = torch.cat([self.autoencoder.encode(part.to(self.device) / 255) for part in x.split(500)])
         self.scale.fill_(codes[:2000].std().item())

@@ -128,7 +128,10 @@ class ValueIteration(Agent):
         return self(obs)
 
     def on_fit_start(self) -> None:
-        self.tables = self.trainer.datamodule.tables()  # type: ignore[attr-defined]
+        data: Any = getattr(self.trainer, "datamodule", None)
+        if not hasattr(data, "tables"):
+            raise InputError("planning needs the environment's tables: give trainer.fit the data module (datamodule=…)")
+        self.tables = data.tables()
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         before = self.table.weight.clone()
