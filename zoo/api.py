@@ -61,8 +61,8 @@ def load(
         options: dict[str, Any] = {"token": token, "cache_dir": cache_dir, "local_files_only": local_files_only}
         model = checkpoint.read(locate(name, revision=revision, **options))
     for method, value, what in (
-        ("reset_head", num_classes, "classes"),
-        ("reset_input", in_channels, "channels"),
+        ("reset_head", num_classes, "classes or channels"),
+        ("reset_input", in_channels, "classes or channels"),
         ("reset_image_size", image_size, "size of images"),
         ("reset_context", block_size, "context"),
     ):
