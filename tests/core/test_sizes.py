@@ -69,6 +69,10 @@ def test_a_gpt_with_a_cut_context_says_the_same_about_what_it_sees(tmp_path, pos
 
 
 def test_sizes_of_models_that_have_none_are_refused():
-    for key, what in (("image_size", "size of images"), ("block_size", "context"), ("num_classes", "classes or channels")):
+    for key, what in (
+        ("image_size", "size of images"),
+        ("block_size", "context"),
+        ("num_classes", "classes or channels"),
+    ):
         with pytest.raises(InputError, match=f"it has no {what} to replace"):
             zoo.load("hopfield-digits", **{key: 8})
