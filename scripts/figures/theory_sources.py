@@ -20,7 +20,6 @@ import zoo
 from datamodules.pendulum import Pendulum
 from zoo.core.files import write_figure
 from zoo.errors import ZooError
-from zoo.models.rl.drawing import save_moving
 from zoo.theory import entropy, plane
 
 DOCS = Path(__file__).parents[2] / "docs" / "theory"
@@ -142,7 +141,10 @@ def moving(path: Path, *, steps: int = 4000, every: int = 100) -> dict[str, Any]
         figure.axes[0].set(ylabel="I(T; Y) in bits")
         canvas.draw()
         frames.append(Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]))
-    save_moving(frames, path, milliseconds=150)
+    palette = frames[-1].quantize(64, dither=Image.Dither.NONE)  # with all layers' colours in it
+    small = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
+    pauses = [150] * (len(small) - 1) + [1500]
+    small[0].save(path, save_all=True, append_images=small[1:], duration=pauses, loop=0, optimize=True)
     return {"frames": len(frames)}
 
 

@@ -98,7 +98,7 @@ def follow(
     seed: int = 0,
     batch_size: int = 512,
 ) -> Path:
-    """Train the network by Adam and follow its layers through the plane.
+    """Train the network by Adam on endlessly many noisy labels and follow its layers through the plane.
 
     Raises:
         InputError: for an unknown activation, or steps below 1.
@@ -116,7 +116,7 @@ def follow(
         nn.init.zeros_(layer.bias)
         layers.append(layer)
     bend = torch.tanh if activation == "tanh" else torch.relu
-    labels = (torch.rand(len(p), generator=generator) < p).long()  # one draw of the noise is the training set
+    target = torch.stack([1 - p, p], 1)  # the mean over the noise: one draw of it would be learnt by heart in the end
 
     def run(h: Tensor) -> list[Tensor]:
         stages = []
@@ -134,12 +134,12 @@ def follow(
                 ranges = (-1.0, 1.0) if activation == "tanh" else (None, None)
                 found = [information(h, p, bins, *ranges) for h in hidden]
                 found.append(information(logits.softmax(1), p, bins, 0.0, 1.0))
-                losses.append(F.cross_entropy(logits, labels).item())
+                losses.append(F.cross_entropy(logits, target).item())
             marks.append(step)
             places.append(found)
         index = torch.randint(len(x), (batch_size,), generator=generator)
         optimizer.zero_grad()
-        F.cross_entropy(run(x[index])[-1], labels[index]).backward()
+        F.cross_entropy(run(x[index])[-1], target[index]).backward()
         optimizer.step()
     table = torch.tensor(places, dtype=torch.float64)  # [S, layers, 2]
     i_xy = (_binary(p.double().mean()) - _binary(p.double()).mean()).item()
