@@ -123,13 +123,12 @@ def test_board_games(tmp_path):
 
 
 def test_detectors_side_by_side():
-    from scripts.figures.detectors import measure, section
-
-    row = measure("yolo-mnist", torch.randint(0, 255, (2, 1, 128, 128), dtype=torch.uint8))
+    figure = script("detectors")
+    row = figure.measure("yolo-mnist", torch.randint(0, 255, (2, 1, 128, 128), dtype=torch.uint8))
     assert row["proposing"] == 0 and row["network"] > 0 and row["regions"] is None
     both = [
         row | {"name": "rcnn-mnist", "network": 30.0, "regions": 99.6},
         row | {"name": "fastrcnn-mnist", "network": 10.0},
     ]
-    text = section([*both, row], 2)
+    text = figure.section([*both, row], 2)
     assert "| rcnn-mnist |" in text and "| 100 |" in text and "1/3.0 of R-CNN's time" in text
