@@ -68,7 +68,8 @@ class BoxFolder(Own, DenseDataModule):
         if not names:
             raise InputError(f"no box is marked in {folder}: there is nothing to learn.")
         self.classes = tuple(classes) if classes and set(names) <= set(classes) else tuple(names)
-        self.image_shape = (len(self._transform.mean), *self._transform.size)  # type: ignore[assignment]
+        height, width = self._transform.size
+        self.image_shape = (len(self._transform.mean), height, width)
         self.mean, self.std = tuple(self._transform.mean), tuple(self._transform.std)
         self.val_share, self.test_share = val_share, test_share
         super().__init__(batch_size, augment=augment, normalize=normalize, seed=seed, root=str(folder))

@@ -5,7 +5,7 @@ Graphs are built in memory from the raw files in a second or two: there's no pro
 
 import copy
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import lightning
 import torch
@@ -27,9 +27,9 @@ class NodeDataModule(lightning.LightningDataModule):
     """
 
     offers: ClassVar[tuple[str, ...]] = ("graph",)  # what its batches hold, see zoo.core.own_data
-    name: ClassVar[str]
-    classes: ClassVar[tuple[str, ...]]
-    protocol: ClassVar[str]  # names split and selection: it goes into the metrics
+    name: str
+    classes: tuple[str, ...]
+    protocol: str  # names split and selection: it goes into the metrics
     licence: ClassVar[str]
     licence_note: ClassVar[str]
     homepage: ClassVar[str]
@@ -60,7 +60,7 @@ class NodeDataModule(lightning.LightningDataModule):
     def in_channels(self) -> int:
         return self.data.num_features
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> DataLoader | list:
         return self._loader("train_mask")
 
     def val_dataloader(self) -> DataLoader | list:
@@ -76,7 +76,8 @@ class NodeDataModule(lightning.LightningDataModule):
                 self._sparse = sparse_features(data)
         if not self._sparse[mask].any():
             return []  # no loader at all is how Lightning skips a loop
-        return DataLoader([self._sparse], batch_size=None)
+        graph: Any = [self._sparse]  # a list does for a Dataset
+        return DataLoader(graph, batch_size=None)
 
 
 class GraphDataModule(lightning.LightningDataModule):
@@ -86,7 +87,7 @@ class GraphDataModule(lightning.LightningDataModule):
     """
 
     offers: ClassVar[tuple[str, ...]] = ("graphs",)  # what its batches hold, see zoo.core.own_data
-    name: ClassVar[str]
+    name: str
     classes: tuple[str, ...]
     protocol: str
     licence: ClassVar[str]
@@ -124,7 +125,7 @@ class GraphDataModule(lightning.LightningDataModule):
         return [self.graphs[i] for i in self.split()[parts.index(name)]]
 
     def train_dataloader(self) -> GraphLoader:
-        repeat = bool(self.trainer and self.trainer.overfit_batches)  # overfitting needs the same batches every epoch
+        repeat = bool(getattr(self.trainer, "overfit_batches", 0))  # overfitting needs the same batches every epoch
         return GraphLoader(self.part("train"), self.batch_size, shuffle=not repeat)
 
     def val_dataloader(self) -> GraphLoader | list:

@@ -4,8 +4,6 @@ The first and the last member, the instructor and the president, are the labelle
 no features but its number, as a one-hot vector. The graph comes with networkx: nothing is downloaded.
 """
 
-from typing import ClassVar
-
 import torch
 from torch_geometric.data import Data
 
@@ -16,7 +14,7 @@ class KarateClub(NodeDataModule):
     """The karate club with two labelled nodes. See `NodeDataModule` for the arguments."""
 
     name = "karate"
-    classes: ClassVar[tuple[str, ...]] = ("Mr. Hi", "Officer")
+    classes: tuple[str, ...] = ("Mr. Hi", "Officer")
     protocol = "two labelled members, the other 32 of 34 test, last epoch, mean over runs with seeds 0, 1, …"
     licence = "public domain"
     licence_note = "Facts published in 1977."

@@ -71,7 +71,8 @@ class MaskFolder(Own, DenseDataModule):
         self._transform, self.instances = Transform(**settings), instances
         self._pairs = find_pairs(folder)
         self.classes = ("background", "object") if instances else find_classes(folder, self._pairs)
-        self.image_shape = (len(self._transform.mean), *self._transform.size)  # type: ignore[assignment]
+        height, width = self._transform.size
+        self.image_shape = (len(self._transform.mean), height, width)
         self.mean, self.std = tuple(self._transform.mean), tuple(self._transform.std)
         self.val_share, self.test_share = val_share, test_share
         super().__init__(batch_size, augment=augment, normalize=normalize, seed=seed, root=str(folder))

@@ -44,9 +44,9 @@ class GraphCSV(Own, NodeDataModule):
         val_share, test_share: shares of each class that validate and test.
     """
 
-    name = "graph-csv"  # type: ignore[misc]
+    name = "graph-csv"
     counted: ClassVar[str] = "nodes"
-    protocol: ClassVar[str] = "share of every class held out, epoch chosen by the validation part"
+    protocol: str = "share of every class held out, epoch chosen by the validation part"
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class GraphCSV(Own, NodeDataModule):
         if len(labelled) < len(rows):
             self.notes.append(f"{len(rows) - len(labelled)} of {len(rows)} nodes have no label: they are in no part")
         classes, found = name_classes([rows[i][what] for i in labelled], f"the column {header[what]} of {nodes}")
-        self.classes = tuple(classes)  # type: ignore[misc]  # of this object
+        self.classes = tuple(classes)
         index = torch.tensor(labelled)
         parts = {part: index[chosen] for part, chosen in parts_of(len(labelled), val_share, test_share, found).items()}
         others = [i for i in range(len(header)) if i not in (where, what)]
@@ -135,7 +135,7 @@ class SmilesCSV(Own, GraphDataModule):
     """
 
     offers: ClassVar[tuple[str, ...]] = ("molecules",)
-    name = "smiles-csv"  # type: ignore[misc]
+    name = "smiles-csv"
     counted: ClassVar[str] = "molecules"
     classes: tuple[str, ...] = ()
     protocol = "a share held out, epoch chosen by the validation part"
@@ -216,9 +216,9 @@ class PyGGraph(Own, NodeDataModule):
         val_share, test_share: shares of each class that validate and test, for a graph without masks.
     """
 
-    name = "pyg-graph"  # type: ignore[misc]
+    name = "pyg-graph"
     counted: ClassVar[str] = "nodes"
-    protocol: ClassVar[str] = "the graph's own masks, or a share of every class held out"
+    protocol: str = "the graph's own masks, or a share of every class held out"
 
     def __init__(self, data: Data, *, normalize: bool = False, val_share: float = 0.2, test_share: float = 0.2) -> None:
         super().__init__(normalize=normalize)
@@ -228,7 +228,7 @@ class PyGGraph(Own, NodeDataModule):
             raise InputError(
                 "a graph to learn from has features x, edges edge_index and a label y [nodes] for each node"
             )
-        self.classes = class_names(data.y)  # type: ignore[misc]  # of this object
+        self.classes = class_names(data.y)
         graph = data.clone()
         if "train_mask" not in graph or graph.train_mask.ndim != 1:
             for part, index in parts_of(len(graph.y), val_share, test_share, graph.y).items():
@@ -248,7 +248,7 @@ class PyGGraphs(Own, GraphDataModule):
         val_share, test_share: shares of each class that validate and test.
     """
 
-    name = "pyg-graphs"  # type: ignore[misc]
+    name = "pyg-graphs"
     counted: ClassVar[str] = "graphs"
     protocol = "a share of every class held out"
 

@@ -118,11 +118,13 @@ class SelfPlayLoader(ResumableLoader):
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         data = self.data
         trainer, collection = data.trainer, data.collection
+        assert trainer is not None and collection is not None  # the data module makes both before it asks for a batch
         rng = np.random.default_rng(key(data.seed, self.epoch))
-        collection.play(trainer.lightning_module, rng)  # type: ignore[union-attr]
-        device = trainer.strategy.root_device  # type: ignore[union-attr]
+        collection.play(trainer.lightning_module, rng)
+        device = trainer.strategy.root_device
         for _ in self.remaining():
-            yield tuple(torch.from_numpy(part).to(device) for part in collection.draw(rng))  # type: ignore[misc, union-attr]
+            boards, policies, values = (torch.from_numpy(part).to(device) for part in collection.draw(rng))
+            yield boards, policies, values
 
 
 class Collection:
@@ -141,7 +143,11 @@ class Collection:
         self.boards = np.zeros((games, cells, cells), np.int8)  # a game has no more plies than cells
         self.policies = np.zeros((games, cells, actions), np.float32)
         self.values = np.zeros((games, cells), np.float32)
-        self.seen = [np.zeros((0, cells), np.int8), np.zeros((0, actions), np.float32), np.zeros(0, np.float32)]
+        self.seen: list[np.ndarray] = [
+            np.zeros((0, cells), np.int8),
+            np.zeros((0, actions), np.float32),
+            np.zeros(0, np.float32),
+        ]
         if state:
             for name in STATE:
                 setattr(self, name, state[name].numpy().copy())
@@ -156,7 +162,7 @@ class Collection:
         agent.on_self_play_start()
         new: list[tuple[np.ndarray, ...]] = []
         rounds = 0
-        while rounds < self.data.plies or len(self.seen[0]) + sum(len(part[0]) for part in new) < self.data.batch_size:  # type: ignore[arg-type]
+        while rounds < self.data.plies or len(self.seen[0]) + sum(len(part[0]) for part in new) < self.data.batch_size:
             self._start(rng)
             new += self._ply(agent, rng)
             rounds += 1
@@ -166,13 +172,13 @@ class Collection:
 
     def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
         """A batch of positions, each under a random symmetry."""
-        rows = rng.integers(len(self.seen[0]), size=self.data.batch_size)  # type: ignore[arg-type]
+        rows = rng.integers(len(self.seen[0]), size=self.data.batch_size)
         cells, actions = self.rules.symmetries
         turn = rng.integers(len(cells), size=len(rows))
-        boards = np.take_along_axis(self.seen[0][rows], cells[turn], 1)  # type: ignore[index]
-        policies = np.take_along_axis(self.seen[1][rows], actions[turn], 1)  # type: ignore[index]
+        boards = np.take_along_axis(self.seen[0][rows], cells[turn], 1)
+        policies = np.take_along_axis(self.seen[1][rows], actions[turn], 1)
         shape = (-1, self.rules.rows, self.rules.columns)
-        return boards.reshape(shape).astype(np.float32), policies, self.seen[2][rows]  # type: ignore[index]
+        return boards.reshape(shape).astype(np.float32), policies, self.seen[2][rows]
 
     def _start(self, rng: np.random.Generator) -> None:
         """Begin the games that are to be started, a part of them after random plies."""

@@ -50,7 +50,7 @@ class TUDataset(GraphDataModule):
         return len(self.classes)
 
     @property
-    def protocol(self) -> str:  # type: ignore[override]
+    def protocol(self) -> str:  # type: ignore[override]  # it names the fold
         return (
             f"10 stratified folds, fold {self.fold} of 0..9 tests, the next one chooses the epoch, eight train (nested "
             "selection); the mean is over the ten folds"

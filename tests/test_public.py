@@ -92,7 +92,9 @@ def test_a_metric_names_its_split_unless_it_is_the_test_split():
 
 
 def test_listing_filters():
-    for name in zoo.list_models("lenet5-*", task="image-classification", dataset="mnist"):
+    found = zoo.list_models("lenet5-*", task="image-classification", dataset="mnist")
+    assert "lenet5-mnist" in found
+    for name in found:
         assert name.startswith("lenet5-") and zoo.info(name).dataset == "mnist"
     assert zoo.list_models("nothing*") == []
     drawn = zoo.list_models("*mnist*", task="image-generation")

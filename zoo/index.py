@@ -241,7 +241,11 @@ def entries() -> dict[str, ModelInfo]:
         )
         for name, entry in sorted(raw.items()):
             metrics = [Metric(**{key: tidy(value) for key, value in m.items()}) for m in entry["metrics"]]
-            facts = {"name": name, "metrics": {m.key: m for m in metrics}, "verbs": tuple(entry.get("verbs", ()))}
+            facts: dict[str, Any] = {
+                "name": name,
+                "metrics": {m.key: m for m in metrics},
+                "verbs": tuple(entry.get("verbs", ())),
+            }
             facts["earlier"] = tuple(Version(**version) for version in entry.get("earlier", ()))
             found[name] = ModelInfo(**{**entry, **facts})
             _check_types(found[name])

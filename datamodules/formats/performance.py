@@ -95,7 +95,9 @@ def notes_of(events: Tensor | list[int]) -> list[Note]:
         InputError: for numbers that are no events.
     """
     listed = torch.as_tensor(events).flatten().tolist()
-    notes, sounding, now, velocity = [], {}, 0, loudness(64)
+    notes: list[Note] = []
+    sounding: dict[int, tuple[int, int]] = {}
+    now, velocity = 0, loudness(64)
     for event in listed:
         if not 0 <= event < EVENTS:
             raise InputError(f"events are 0 to {EVENTS - 1}, not {event}")
@@ -162,7 +164,9 @@ def read_performance(path: str | Path) -> list[Note]:
         raise InputError(f"{path} is cut: it ends in the middle of a track") from None
     except Exception as error:  # whatever the bytes happen to mean to the reader
         raise InputError(f"{path} is a damaged MIDI file: {type(error).__name__}: {error}") from None
-    notes, sounding, seconds = [], {}, 0.0
+    notes: list[Note] = []
+    sounding: dict[int, tuple[int, int]] = {}
+    seconds = 0.0
     for message in messages[:MOST]:
         seconds += message.time
         if message.type not in ("note_on", "note_off") or message.channel == PERCUSSION:

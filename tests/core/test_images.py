@@ -132,3 +132,43 @@ def test_grid_is_written_and_shows_the_images(channels, tmp_path):
         with pytest.raises(InputError):
             save_grid(bad, tmp_path / "never.png")
     assert not (tmp_path / "never.png").exists()
+
+
+def photo(height: int, width: int) -> Image.Image:
+    """Smooth colours with some noise, as a camera gives them."""
+    rows, columns = np.mgrid[0:height, 0:width]
+    noise = np.random.default_rng(0).normal(0, 6, (height, width, 3))
+    waves = [120 + 80 * np.sin(rows / height * a) * np.cos(columns / width * b) for a, b in ((5, 3), (9, 2), (4, 7))]
+    return Image.fromarray((np.stack(waves, 2) + noise).clip(0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("transform", [GREY, RGB])
+def test_a_large_photo_is_decoded_at_a_part_of_its_size(transform, tmp_path, monkeypatch):
+    side = max(transform.size)
+    decoded = []
+    monkeypatch.setattr("zoo.core.pictures.check_size", lambda image, most: decoded.append(image.size))
+    for factor, exact in ((1, True), (2, True), (3.9, True), (4, False), (20, False)):
+        photo(round(factor * side), round(1.25 * factor * side)).save(tmp_path / "photo.jpg", quality=95)
+        decoded.clear()
+        found = transform.pixels(tmp_path / "photo.jpg")
+        with Image.open(tmp_path / "photo.jpg") as opened:
+            whole = transform.pixels(np.asarray(opened))
+        if exact:
+            assert torch.equal(found, whole)
+        else:
+            assert (found.float() - whole.float()).abs().mean() < 2
+        assert 2 * side <= min(decoded[0]) < 4 * side or factor < 2
+
+
+def test_a_stretched_or_unsmoothed_photo_is_read_in_full(tmp_path):
+    photo(400, 500).save(tmp_path / "photo.jpg", quality=95)
+    for options in ({"percentiles": [1, 99]}, {"antialias": False}, {"interpolation": "nearest"}):
+        transform = Transform([28, 28], "RGB", [0.0] * 3, [1.0] * 3, **options)
+        with Image.open(tmp_path / "photo.jpg") as opened:
+            assert torch.equal(transform.pixels(tmp_path / "photo.jpg"), transform.pixels(np.asarray(opened)))
+
+
+def test_the_warning_names_the_size_of_the_whole_photo(tmp_path):
+    photo(600, 800).save(tmp_path / "photo.jpg")
+    with pytest.warns(UserWarning, match="800 × 600 pixels becomes 28 × 28"):
+        GREY(tmp_path / "photo.jpg")

@@ -87,7 +87,7 @@ def test_what_a_model_cannot_learn_from_is_said_with_what_it_can(digits, tmp_pat
     (tmp_path / "few").mkdir()
     with pytest.raises(InputError, match="holds 0 images"):
         zoo.finetune(model, "unlabelled-folder", root=tmp_path / "few", into=tmp_path / "no")
-    with pytest.raises(InputError, match="is told one of 10 classes, the data has 2"):
+    with pytest.raises(InputError, match="draws one of 10 classes, the data has 2"):
         zoo.finetune(zoo.create("cvae", latent_dim=4, hidden=[16]), root=digits, into=tmp_path / "no")
     assert not (tmp_path / "no").exists()
 

@@ -10,6 +10,8 @@ from zoo.errors import InputError
 SUFFIX = ".zoo"
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
+LIGHT = True
+
 
 def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("files", nargs="+", type=Path, help="image files, or folders of them")

@@ -7,6 +7,8 @@ from typing import Any
 import zoo
 from zoo.errors import InputError
 
+LIGHT = True
+
 
 def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("file", type=Path, help="a file of `zoo compress`")

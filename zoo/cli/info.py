@@ -4,6 +4,8 @@ import argparse
 
 import zoo
 
+LIGHT = True
+
 
 def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("name")

@@ -1,7 +1,8 @@
 """The command line `zoo`: each verb is a file of this folder.
 
 A verb's file has a docstring, its help; `add(command)`, its arguments; and `run(options)`. A file that has `main(argv)` in their
-place reads its own arguments: `zoo train NAME --trainer.max_epochs=3` passes everything on.
+place reads its own arguments: `zoo train NAME --trainer.max_epochs=3` passes everything on. A verb with `LIGHT = True` never
+trains a model: in a process of its own it goes without Lightning, see `zoo.core.standin`.
 
 Errors that a person can act on end with exit code 2 and one line; anything else is a bug and shows its traceback.
 """
@@ -17,14 +18,20 @@ from types import ModuleType
 from typing import TextIO
 
 import zoo.cli
+from zoo.core import standin
 from zoo.core.allocator import keep_freed_memory
 from zoo.errors import ZooError, printable
 from zoo.version import __version__
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command; returns the exit code."""
-    return ended(lambda: _run(sys.argv[1:] if argv is None else list(argv)))
+    """Run a command; returns the exit code. Without `argv` it is that of this process, which does nothing else."""
+    if argv is not None:
+        return ended(lambda: _run(list(argv)))
+    try:
+        return ended(lambda: _run(sys.argv[1:], own_process=True))
+    except standin.NeedsLightning:
+        standin.start_again()
 
 
 def ended(command: Callable[[], int]) -> int:
@@ -47,7 +54,7 @@ def ended(command: Callable[[], int]) -> int:
         return 0
 
 
-def _run(argv: list[str]) -> int:
+def _run(argv: list[str], *, own_process: bool = False) -> int:
     for stream in (sys.stdout, sys.stderr):  # a terminal that knows ASCII alone gets escapes, no traceback
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -55,6 +62,8 @@ def _run(argv: list[str]) -> int:
     if verb is not None and hasattr(verb, "main"):
         return verb.main(argv[1:])
     options = parser().parse_args(argv)
+    if own_process and getattr(verb, "LIGHT", False):
+        standin.install()
     keep_freed_memory()
     with contextlib.redirect_stdout(Plain(sys.stdout)):
         options.run(options)

@@ -16,6 +16,7 @@ from zoo.errors import InputError
 
 OF_IMAGES = ("image", "clustering")  # beginnings of the tasks whose inputs are files
 AT_ONCE = 256  # inputs between two times that answers are printed
+LIGHT = True
 
 
 def add(command: argparse.ArgumentParser) -> None:

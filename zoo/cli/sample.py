@@ -9,6 +9,8 @@ import zoo
 from zoo.core.files import write_figure
 from zoo.errors import InputError
 
+LIGHT = True
+
 
 def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("name")

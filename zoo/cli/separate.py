@@ -9,6 +9,8 @@ from zoo.errors import InputError
 
 DEFAULT = "unet-separation"
 
+LIGHT = True
+
 
 def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("name", help=f"a separator; {DEFAULT} where only files are named")

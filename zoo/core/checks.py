@@ -64,6 +64,16 @@ def seeded_generator(device: torch.device, seed: int | None) -> torch.Generator:
     return generator
 
 
+def refuse_labels(labels: object, name: str | None) -> None:
+    """Refuse labels that an unconditional model is given.
+
+    Raises:
+        InputError: unless labels is None.
+    """
+    if labels is not None:
+        raise InputError(f"{name or 'this model'} is unconditional: it takes no labels")
+
+
 PEERS = {  # keywords of neighbouring libraries, with ours
     "pretrained": "zoo.load for trained weights, zoo.create for fresh ones",
     "in_chans": "in_channels",

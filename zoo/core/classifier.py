@@ -8,13 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoo.core.answers import in_parts, likeliest
 from zoo.core.batch import labelled
 from zoo.core.checks import check_count
+from zoo.core.data import ClassData
 from zoo.core.files import write_picture
 from zoo.core.images import ImageLike, Transform, resize_input
 from zoo.core.module import ZooModule
@@ -65,13 +66,18 @@ class ImageClassifier(ZooModule):
     # Verbs -----------------------------------------------------------------------------------------------------------
 
     @verb
-    def predict_proba(self, images: ImageLike | list[ImageLike], *, tta: str = "none") -> Tensor:
+    def predict_proba(self, images: ImageLike | list[ImageLike], *, tta: str = "none", batch_size: int = 256) -> Tensor:
         """Class probabilities [N, num_classes] of a path, PIL image, array, uint8 tensor, or a list or batch of them.
 
-        With `tta` they come from the mean logits of several views of each image, see `mean_logits`.
+        Args:
+            tta: the probabilities come from the mean logits of several views of each image, see `mean_logits`.
+            batch_size: images that are read and go through the network at once; more of them take more memory.
         """
-        x = self._ready_transform()(images).to(self.device)
-        return self.mean_logits(x if x.ndim == 4 else x[None], tta).softmax(1)
+        transform, found = self._ready_transform(), []
+        for part in in_parts(images, batch_size):
+            x = transform(part).to(self.device)
+            found.append(self.mean_logits(x if x.ndim == 4 else x[None], tta).softmax(1))
+        return torch.cat(found)
 
     def _ready_transform(self) -> Transform:
         if self.transform is None:
@@ -113,13 +119,7 @@ class ImageClassifier(ZooModule):
         self, images: ImageLike | list[ImageLike], top: int = 3
     ) -> list[tuple[str, float]] | list[list[tuple[str, float]]]:
         """The `top` classes with their probabilities: a list for one image, a list of lists for several."""
-        probability = self.predict_proba(images)
-        value, index = probability.topk(min(check_count(top, "top"), probability.shape[1]))
-        names = self.classes or [str(i) for i in range(probability.shape[1])]
-        rows = [
-            [(names[i], p) for i, p in zip(ii, pp, strict=True)]
-            for ii, pp in zip(index.tolist(), value.tolist(), strict=True)
-        ]
+        rows = likeliest(self.predict_proba(images), self.classes, top)
         single = not isinstance(images, list | tuple) and getattr(images, "ndim", 3) < 4
         return rows[0] if single else rows
 
@@ -248,7 +248,7 @@ class ImageClassifier(ZooModule):
             self.log("test/accuracy_tta", correct.float().mean(), batch_size=len(y))
         self.log(f"{split}/loss", F.cross_entropy(logits, y), batch_size=len(y))
 
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: ClassData) -> list[dict[str, Any]]:
         """As in ZooModule; says beside an accuracy with test-time augmentation what that was."""
         entries = super().evaluate(data)
         for entry in entries:

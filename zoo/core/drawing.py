@@ -1,4 +1,4 @@
-"""Pictures of what was found: each class or object in its colour over the picture, or a box around it."""
+"""Pictures of what was found: classes and objects in their colours over the picture, boxes around them; and texts as pictures."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from zoo.core.files import write_picture
@@ -123,3 +123,21 @@ def outputs(files: list[Path], output: Path, suffix: str) -> list[Path]:
     except OSError as error:
         raise InputError(f"{output} can't be made: {error.strerror}") from None
     return targets
+
+
+def draw_text(text: str, path: Path) -> Path:
+    """A PNG of a text, black on white."""
+    font: Any
+    try:  # Pillow's own font has no umlauts
+        import matplotlib
+
+        font = ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), 11)
+    except (ImportError, OSError):
+        font = ImageFont.load_default()
+    lines = [line[i : i + 80] for line in text.splitlines() for i in range(0, max(1, len(line)), 80)]
+    text = "\n".join(lines)
+    left, top, right, bottom = ImageDraw.Draw(Image.new("L", (1, 1))).multiline_textbbox((0, 0), text, font=font)
+    image = Image.new("L", (int(right - left) + 24, int(bottom - top) + 24), 255)
+    ImageDraw.Draw(image).multiline_text((12 - left, 12 - top), text, fill=0, font=font)
+    write_picture(path, image, optimize=True)
+    return path

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from zoo.core.checks import check_count
 from zoo.core.files import write_picture
-from zoo.core.pictures import array_pixels, pixels_of, read_picture, tensor_pixels
+from zoo.core.pictures import array_pixels, picture_size, pixels_of, read_picture, tensor_pixels
 from zoo.core.progress import track
 from zoo.errors import InputError
 
@@ -96,8 +96,9 @@ class Transform:
             if not len(image):
                 raise InputError("the list of images is empty")
             return torch.stack([self(one) for one in track(image, "reading images")])
-        read = _to_uint8(image)
-        self._doubt(read.shape[-2:])
+        read = self._read(image)
+        whole = max(picture_size(image)) / max(read.shape[-2:]) if isinstance(image, str | Path) else 1
+        self._doubt([round(n * whole) for n in read.shape[-2:]])
         pixels = self.pixels(read).float() / 255  # [..., C, H, W]
         mean, std = (torch.tensor(list(v), device=pixels.device).reshape(-1, 1, 1) for v in (self.mean, self.std))
         return (pixels - mean) / std
@@ -119,8 +120,11 @@ class Transform:
             )
 
     def pixels(self, image: ImageLike) -> Tensor:
-        """The same before scaling: uint8 [C, H, W] or [N, C, H, W] at the model's size and mode."""
-        x = _to_uint8(image)
+        """The same before scaling: uint8 [C, H, W] or [N, C, H, W] at the model's size and mode.
+
+        A JPEG file of four times that size or more is decoded at ½, ¼ or ⅛ of its own, never below twice the model's.
+        """
+        x = self._read(image)
         if self.percentiles is not None:
             x = stretch(x, self.percentiles)
         if x.shape[-3] != CHANNELS[self.mode]:
@@ -138,6 +142,13 @@ class Transform:
             ]
             x = torch.cat(resized).reshape(*x.shape[:-2], *self.size)
         return x
+
+    def _read(self, image: ImageLike) -> Tensor:
+        """uint8 pixels; of a file no more than twice the model's size needs, unless each of them counts."""
+        if not isinstance(image, str | Path):
+            return _to_uint8(image)
+        smooth = self.antialias and self.interpolation in ("bilinear", "bicubic") and self.percentiles is None
+        return read_picture(image, enough=2 * max(self.size) if smooth else None)
 
     def to_dict(self) -> dict[str, Any]:
         facts = {key: list(v) if isinstance(v, list | tuple) else v for key, v in asdict(self).items()}

@@ -67,6 +67,8 @@ class ZooModule(OwnData, L.LightningModule):
     lr: float | None = None  # learning rate in place of the optimiser's own; Lightning's Tuner sets it
     larger_is_better: ClassVar[frozenset[str]] = frozenset({"accuracy"})  # of the values that test_step logs
 
+    dtype: torch.dtype  # type: ignore[assignment]  # Lightning's annotation allows a string, which it never gives
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for name, method in list(vars(cls).items()):
@@ -167,7 +169,7 @@ class ZooModule(OwnData, L.LightningModule):
         """Draw the picture that the card shows; None if the architecture has none."""
         return None
 
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: Any) -> list[dict[str, Any]]:
         """Measure what the card claims, on the full test split and one device: a list of metric entries.
 
         The default runs `test_step` and turns every logged "test/..." value into an entry.
@@ -296,8 +298,8 @@ class ZooModule(OwnData, L.LightningModule):
 
     def log_train(self, **values: Tensor) -> None:
         """Log training values every `log_every_n_steps` steps; every step would make a small network about 33 % slower."""
-        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # set at run time
-        if self.trainer.global_step % every == 0:
+        trainer: Any = self.trainer  # Lightning sets its settings at run time
+        if trainer.global_step % trainer.log_every_n_steps == 0:
             self.log_dict({f"train/{key}": value.detach() for key, value in values.items()})
 
     # Freezing --------------------------------------------------------------------------------------------------------

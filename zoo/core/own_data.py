@@ -23,7 +23,7 @@ from zoo.errors import InputError
 FOLDERS_OF_IMAGES = ("image-folder", "unlabelled-folder")
 
 
-class OwnData:
+class OwnData(L.LightningModule):
     """The part of `ZooModule` that `zoo.finetune` talks to. A family overrides what differs.
 
     Attributes:
@@ -61,11 +61,11 @@ class OwnData:
                 f"{name} makes images of {list(shape)}, the data has {list(found)}: put them into an image-folder, which "
                 "resizes, or make a model of that size by zoo.create(…, image_shape=…)"
             )
-        told = self.hparams.get("num_classes") or 0  # type: ignore[attr-defined]
-        if told and told != len(data.classes):
+        known = self.hparams.get("num_classes") or 0
+        if known and known != len(data.classes):
             raise InputError(
-                f"{name} is told one of {told} classes, the data has {len(data.classes)}: make a fresh model by "
-                f"zoo.create(…, num_classes={len(data.classes)}), or take one that is told none"
+                f"{name} draws one of {known} classes, the data has {len(data.classes)}: make a fresh model by "
+                f"zoo.create(…, num_classes={len(data.classes)}), or take one without classes"
             )
 
     def from_scratch(self) -> None:
@@ -83,8 +83,8 @@ class OwnData:
         fresh = type(self)(**{**init_arguments(self), **changed})
         other = type(self)(**{**init_arguments(self), **changed, **as_if}) if as_if else fresh
         replaced: list[str] = []
-        for path, module in fresh.named_modules():  # type: ignore[attr-defined]
-            mine = self.get_submodule(path)  # type: ignore[attr-defined]
+        for path, module in fresh.named_modules():
+            mine = self.get_submodule(path)
             own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
             shaped = other.get_submodule(path)  # type: ignore[attr-defined]
             if all(getattr(mine, name).shape == getattr(shaped, name).shape for name, _ in own):
@@ -93,12 +93,12 @@ class OwnData:
             replaced += [f"{path}.{name}".lstrip(".") for name in names]
             if path and not any(True for _ in module.children()):
                 parent, _, last = path.rpartition(".")
-                setattr(self.get_submodule(parent), last, module.to(self.device))  # type: ignore[attr-defined]
+                setattr(self.get_submodule(parent), last, module.to(self.device))
             else:
                 for name in names:
-                    setattr(mine, name, getattr(module, name).to(self.device))  # type: ignore[attr-defined]
+                    setattr(mine, name, getattr(module, name).to(self.device))
         for key, value in changed.items():
-            self.hparams[key] = value  # type: ignore[attr-defined]
+            self.hparams[key] = value
             if key in self.__dict__:
                 setattr(self, key, value)
         if replaced:
@@ -107,10 +107,10 @@ class OwnData:
 
     def train_groups(self, lr: float, layer_decay: float) -> list[dict[str, Any]]:
         """Parameter groups for an optimiser: the last part learns at `lr`, each one below `layer_decay` times as fast."""
-        if hasattr(self, "param_groups"):
-            return self.param_groups(lr, layer_decay=layer_decay)
+        if (param_groups := getattr(self, "param_groups", None)) is not None:
+            return param_groups(lr, layer_decay=layer_decay)
         layers: list[nn.Module] = []
-        for child in self.children():  # type: ignore[attr-defined]  # of the module that this is a part of
+        for child in self.children():
             layers += list(child) if isinstance(child, nn.ModuleList) else [child]
         layers = [layer for layer in layers if any(p.requires_grad for p in layer.parameters())]
         seen: set[int] = set()
@@ -120,14 +120,14 @@ class OwnData:
             seen.update(id(p) for p in fresh)
             if fresh:
                 groups.append({"lr": lr * layer_decay**depth, "params": fresh})
-        loose = [p for p in self.parameters() if p.requires_grad and id(p) not in seen]  # type: ignore[attr-defined]
+        loose = [p for p in self.parameters() if p.requires_grad and id(p) not in seen]
         return [*groups, {"lr": lr, "params": loose}] if loose else groups
 
     def measure(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
         """Metric entries on the held-out part of a person's own data, by `test_step`, or by `validation_step` without one."""
         from zoo.core.module import ZooModule
 
-        tests = type(self).test_step is not L.LightningModule.test_step  # type: ignore[attr-defined]
+        tests = type(self).test_step is not L.LightningModule.test_step
         quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
         trainer = L.Trainer(devices=1, enable_model_summary=False, **quiet)  # type: ignore[arg-type]
         assert isinstance(self, ZooModule)

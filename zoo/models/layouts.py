@@ -90,11 +90,13 @@ def to_timm(model: ZooModule) -> nn.Module:
     if not isinstance(model, ResNet18):
         raise InputError(f"{_called(model)} is neither a ViT nor a ResNet18: timm builds it otherwise, or not at all")
     width, channels = model.hparams["width"], model.hparams["in_channels"]
-    block = timm.models.resnet.BasicBlock
+    block: Any = timm.models.resnet.BasicBlock
     widths = tuple(width * 2**stage for stage in range(4))
-    net = timm.models.ResNet(block, BLOCKS[model.hparams["depth"]], model.head.out_features, channels, channels=widths)
+    net: Any = timm.models.ResNet(
+        block, BLOCKS[model.hparams["depth"]], model.head.out_features, channels, channels=widths
+    )
     if width != 64:  # timm's stem gives 64 channels
-        net.bn1, net.layer1[0] = nn.BatchNorm2d(width), block(width, width)  # type: ignore[operator, index]
+        net.bn1, net.layer1[0] = nn.BatchNorm2d(width), block(width, width)
     net.conv1 = nn.Conv2d(channels, width, 7, stride=2, padding=3, bias=False)
     if model.hparams["stem"] == "cifar":
         net.conv1, net.maxpool = nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.Identity()

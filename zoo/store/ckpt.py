@@ -32,7 +32,7 @@ def read(path: Path) -> ZooModule:
     content = _content(path)
     tensors, travels = content["state_dict"], content.get("zoo")
     name = travels.get("architecture") if isinstance(travels, dict) else None
-    if name is None:
+    if name is None or travels is None:
         raise CheckpointError(
             f"{path} doesn't say which architecture of the zoo it holds: make the model by zoo.create(…) and give it "
             "torch.load(…, weights_only=True)['state_dict']"

@@ -1,9 +1,9 @@
-"""A bound on the memory that building a model may ask for, so that a hostile config.json can't ask for a hundred gigabytes."""
+"""What holds while a model is built for the weights of a file: a bound on its memory, and no first values for its weights."""
 
 import math
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from zoo.errors import CheckpointError
@@ -14,6 +14,8 @@ class bounded(TorchFunctionMode):
 
     A few bytes of config.json could else ask for a layer of 100 GB, or for a million layers, before anybody compares
     shapes. The bound is generous: four times the file's elements, and 2^24 for constants; ours ask for 2.3 times at most.
+
+    Parameters aren't given first values, which would take half of the time: those of the file take their place, all of them.
     """
 
     def __init__(self, tensors: dict[str, Tensor]) -> None:
@@ -39,7 +41,12 @@ class bounded(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.calls -= 1
         kwargs = kwargs or {}
-        if getattr(func, "__name__", "") in FACTORIES:
+        name = getattr(func, "__name__", "")
+        if name in FILLERS or getattr(func, "__module__", None) == "torch.nn.init":
+            tensor = args[0] if args else kwargs.get("tensor")
+            if isinstance(tensor, nn.Parameter):
+                return tensor
+        if name in FACTORIES:
             self._charge(_asked_elements(func.__name__, args, kwargs))
             return func(*args, **kwargs)
         given = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
@@ -55,6 +62,7 @@ class bounded(TorchFunctionMode):
             raise CheckpointError("config.json asks for a far larger model than model.safetensors holds")
 
 
+FILLERS = {"uniform_", "zero_", "fill_"}  # not normal_: a truncated one draws again until all values fit
 FACTORIES = {"empty", "zeros", "ones", "full", "rand", "randn", "arange", "linspace", "eye", "randint", "randperm"}
 
 

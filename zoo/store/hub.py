@@ -74,9 +74,9 @@ def locate(
         folder = _download(earlier.repo, earlier.revision, **options)
         _check_hash(folder, f"{earlier.repo}@{earlier.revision}", text, earlier.sha256)
         return folder
-    if revision is None and (folder := in_wheels(text)) is not None:
-        _check_hash(folder, entry.repo or str(folder), text, entry.sha256)
-        return folder
+    if revision is None and (packaged := in_wheels(text)) is not None:
+        _check_hash(packaged, entry.repo or str(packaged), text, entry.sha256)
+        return packaged
     if entry.repo is None:
         raise CheckpointError(
             f"{text} isn't published on the Hub yet: install its wheel of weights, or use a checkout of the repository; "

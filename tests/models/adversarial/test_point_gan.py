@@ -7,7 +7,8 @@ import torch
 
 import zoo
 from zoo.errors import InputError
-from zoo.models.adversarial.point_gan import PointGAN, wasserstein
+from zoo.metrics.points import wasserstein
+from zoo.models.adversarial.point_gan import PointGAN
 
 
 @pytest.mark.parametrize(("name", "dim"), [("bell", 1), ("coin", 1), ("ring", 2)])

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from datamodules.formats.words import pad
+from zoo.core.answers import by_length, likeliest
 from zoo.core.checks import check_count, is_whole
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
@@ -107,7 +108,7 @@ class AdapterBERT(ZooModule):
         if not self.adapters:
             return self.bert.states(tokens, real)
         x = self.bert.norm(self.bert.embedding(tokens))
-        rotation = self.bert.rotation[: tokens.shape[1]]  # type: ignore[index]
+        rotation = self.bert.rotation[: tokens.shape[1]]
         pairs: Any = zip(self.bert.blocks, self.adapters, strict=True)
         for block, (first, second) in pairs:
             x = x + first(block.attend(block.norm1(x), rotation, real))
@@ -125,8 +126,11 @@ class AdapterBERT(ZooModule):
         return self.bert.tokens(text)[: self.context]
 
     @verb
-    def predict_proba(self, x: str | Sequence[str]) -> Tensor:
+    def predict_proba(self, x: str | Sequence[str], *, batch_size: int = 256) -> Tensor:
         """Class probabilities [N, num_classes] of one text or several.
+
+        Args:
+            batch_size: texts that go through the network at once, those of like lengths together.
 
         Raises:
             InputError: for an empty text, or none.
@@ -134,19 +138,16 @@ class AdapterBERT(ZooModule):
         texts = [x] if isinstance(x, str) else list(x)
         if not texts:
             raise InputError("there is no text: give one, or a list of texts")
-        tokens, lengths = pad([self.encode(text) for text in texts])
-        rows = [self(t.to(self.device), n) for t, n in zip(tokens.split(256), lengths.split(256), strict=True)]
-        return torch.cat(rows).float().softmax(1).cpu()
+
+        def answer(part: list[Tensor]) -> Tensor:
+            tokens, lengths = pad(part)
+            return self(tokens.to(self.device), lengths).float().softmax(1).cpu()
+
+        return by_length([self.encode(text) for text in texts], batch_size, answer)
 
     def predict(self, x: str | Sequence[str], top: int = 3) -> Any:
         """The `top` likeliest classes [(class, probability), …] of a text; of several texts a list of such lists."""
-        probability = self.predict_proba(x)
-        best = probability.topk(min(check_count(top, "top"), probability.shape[1]))
-        names = self.classes or [str(i) for i in range(probability.shape[1])]
-        rows = [
-            [(names[i], p) for i, p in zip(index, value, strict=True)]
-            for index, value in zip(best.indices.tolist(), best.values.tolist(), strict=True)
-        ]
+        rows = likeliest(self.predict_proba(x), self.classes, top)
         return rows[0] if isinstance(x, str) else rows
 
     # Training --------------------------------------------------------------------------------------------------------

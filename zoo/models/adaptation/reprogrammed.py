@@ -88,7 +88,7 @@ class ReprogrammedGPT(BasedClassifier):
         if z.shape[1:] != self.places.shape:
             raise InputError(f"an image of {list(x.shape[2:])} gives {z.shape[1]} patches, not {len(self.places)}")
         z = z + self.places
-        stages, rotation = {"words": z}, self.gpt.rotation[: z.shape[1]]  # type: ignore[index]
+        stages, rotation = {"words": z}, self.gpt.rotation[: z.shape[1]]
         for number, block in enumerate(self.gpt.blocks, 1):
             z = stages[f"block{number}"] = block(z, rotation)
         return stages | {"embedding": self.gpt.norm(z)[:, -1]}

@@ -13,13 +13,13 @@ import contextlib
 from pathlib import Path
 from typing import Any, ClassVar
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.core.checks import check_count
 from zoo.core.classifier import ImageClassifier
+from zoo.core.data import ClassData
 from zoo.core.metric import entry
 from zoo.core.samples import sample_split
 from zoo.errors import InputError
@@ -129,7 +129,7 @@ class TwoDomainClassifier(ImageClassifier):
                 return x[:n], y[:n]
         return None
 
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: ClassData) -> list[dict[str, Any]]:
         """Accuracy on the target's test images, and beside it on the source's, in the names of the two data sets."""
         entries = super().evaluate(data)
         for found in entries:
@@ -152,7 +152,7 @@ class TwoDomainClassifier(ImageClassifier):
                 how,
                 better="higher",
             ),
-        ]  # type: ignore[attr-defined]
+        ]
 
 
 def conv(before: int, after: int, size: int) -> nn.Sequential:

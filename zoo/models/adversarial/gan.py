@@ -17,13 +17,13 @@ import copy
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.core.batch import images_of, labelled
-from zoo.core.checks import check_count, seeded_generator
+from zoo.core.checks import check_count, refuse_labels, seeded_generator
+from zoo.core.data import ImageData
 from zoo.core.images import Images, Labels, check_images, check_labels, save_grid
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
@@ -31,7 +31,6 @@ from zoo.core.progress import track
 from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.adversarial.networks import MLPDiscriminator, MLPGenerator
-from zoo.models.autoencoders.coder import refuse_labels
 
 
 class GAN(ZooModule):
@@ -242,7 +241,7 @@ class GAN(ZooModule):
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: ImageData) -> list[dict[str, Any]]:
         """Quality of 10,000 samples against the test split; see zoo.metrics."""
         from zoo.metrics.generation import evaluate_images
 

@@ -16,9 +16,11 @@ from torch import Tensor
 
 from zoo.core.batch import inputs_of
 from zoo.core.checks import check_count
+from zoo.core.data import PointData
 from zoo.core.files import write_figure
 from zoo.core.metric import entry
 from zoo.errors import InputError
+from zoo.metrics.points import wasserstein
 from zoo.models.adversarial.gan import GAN
 
 
@@ -95,7 +97,7 @@ class PointGAN(GAN):
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
-    def evaluate(self, data: Any) -> list[dict[str, Any]]:
+    def evaluate(self, data: PointData) -> list[dict[str, Any]]:  # type: ignore[override]  # points, no images
         """How far 10,000 generated points are from the test points, and from the components of their known density."""
         points, real = self.sample_points(10_000, seed=0).cpu(), data.tensors("test")[0]
         index, near = data.nearest(points)
@@ -146,14 +148,3 @@ class PointGAN(GAN):
             axis.scatter(points[:, 0], points[:, 1], s=1, color="black")
         write_figure(path, figure, dpi=90)
         return path
-
-
-def wasserstein(a: Tensor, b: Tensor, directions: int = 64) -> float:
-    """W₁ of equally many points a, b [N, D]: of the line exactly, else the mean over random directions."""
-    d = a.shape[1]
-    if d > 1:
-        axes = torch.randn(d, directions, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    else:
-        axes = torch.ones(1, 1, dtype=torch.float64)
-    axes = axes / axes.norm(dim=0)
-    return (((a.double() @ axes).sort(0)[0]) - ((b.double() @ axes).sort(0)[0])).abs().mean().item()

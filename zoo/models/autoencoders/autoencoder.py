@@ -15,13 +15,13 @@ image, uniform from zero up, so that one network takes any of them.
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 
 from zoo.blocks.dense import Activation, activation_of, dense
 from zoo.core.batch import images_of
 from zoo.core.checks import seeded_generator
+from zoo.core.data import ImageData
 from zoo.core.images import save_grid
 from zoo.core.metric import entry
 from zoo.core.verbs import verb
@@ -126,7 +126,7 @@ class Autoencoder(Coder):
     # Claims ----------------------------------------------------------------------------------------------------------
 
     @verb
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: ImageData) -> list[dict[str, Any]]:
         """Squared error of test images beside PCA's at equal dimension; of denoisers the gain in PSNR as well."""
         x = split_images(data, "test")
         how = f"{len(x):,} test images, pixels in [0, 1], float32"

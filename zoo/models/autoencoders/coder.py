@@ -3,13 +3,14 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from zoo.core.checks import check_count
-from zoo.core.images import Images, Labels, as_images, save_grid, several
+from zoo.core.data import ImageData
+from zoo.core.images import Images, as_images, save_grid, several
 from zoo.core.module import ZooModule
 from zoo.core.verbs import verb
 from zoo.errors import InputError
@@ -146,7 +147,7 @@ class Coder(ZooModule):
             raise InputError("the codes hold NaN or infinite values")
 
 
-def split_images(data: Any, split: str) -> Tensor:
+def split_images(data: ImageData, split: str) -> Tensor:
     """All images of "train", "val" or "test", float [N, C, H, W] in [0, 1]."""
     return data.tensors(split)[0].float() / 255
 
@@ -163,9 +164,3 @@ def importance_weighted(log_weights: Callable[[int], Tensor], samples: int, at_o
     parts = [min(at_once, samples - start) for start in range(0, samples, at_once)]
     sums = torch.stack([torch.logsumexp(log_weights(count), 0) for count in parts])
     return torch.logsumexp(sums, 0) - math.log(samples)
-
-
-def refuse_labels(labels: Labels, name: str | None) -> None:
-    """Raise InputError for labels given to an unconditional model."""
-    if labels is not None:
-        raise InputError(f"{name or 'this model'} is unconditional: it takes no labels")

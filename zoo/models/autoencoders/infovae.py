@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from zoo.blocks.dense import Activation
+from zoo.core.data import ImageData
 from zoo.core.metric import entry
 from zoo.errors import InputError
 from zoo.models.autoencoders.coder import split_images
@@ -57,7 +58,7 @@ class InfoVAE(VAE):
         distance = squared_mmd(z, torch.randn_like(z))
         return (1 - self.alpha) * kl + (self.alpha + self.lambda_ - 1) * distance
 
-    def likelihood_entries(self, data: Any, k: int = 5000, few: int = 100) -> list[dict[str, Any]]:
+    def likelihood_entries(self, data: ImageData, k: int = 5000, few: int = 100) -> list[dict[str, Any]]:
         x = self.binarize(split_images(data, "test"), seed=0)
         with torch.no_grad():
             mean, log_var = self.posterior(x.to(self.device))

@@ -12,11 +12,11 @@ with the mean left in, gradient descent takes many times longer to leave the sad
 
 from typing import Any
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 
 from zoo.core.batch import images_of
+from zoo.core.data import ImageData
 from zoo.core.metric import entry
 from zoo.core.verbs import verb
 from zoo.errors import InputError
@@ -83,7 +83,7 @@ class LinearAutoencoder(Coder):
     # Claims ----------------------------------------------------------------------------------------------------------
 
     @verb
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: ImageData) -> list[dict[str, Any]]:
         """The angle to PCA's plane, and the squared error of test images beside PCA's."""
         x = split_images(data, "test")
         mean, plane = leading_plane(split_images(data, "train").flatten(1), self.latent_dim)

@@ -12,12 +12,12 @@ descent (Baldi and Hornik, 1989), which `linear-ae-mnist` shows; this is what ev
 
 from typing import ClassVar
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 
 from zoo.core.batch import images_of
 from zoo.core.checks import check_count
+from zoo.core.data import ImageData
 from zoo.core.metric import entry
 from zoo.core.verbs import verb
 from zoo.errors import InputError
@@ -92,7 +92,7 @@ class PCA(Coder):
     # Claims ----------------------------------------------------------------------------------------------------------
 
     @verb
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, object]]:
+    def evaluate(self, data: ImageData) -> list[dict[str, object]]:
         """Squared error of test images, a pixel and an image, and the variance kept."""
         x = split_images(data, "test").to(self.device)
         mse = (self(x) - x).double().square().mean().item()

@@ -18,12 +18,12 @@ import math
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 
 from zoo.core.batch import images_of
-from zoo.core.checks import check_count, seeded_generator
+from zoo.core.checks import check_count, refuse_labels, seeded_generator
+from zoo.core.data import ImageData
 from zoo.core.images import Images, save_grid
 from zoo.core.metric import entry
 from zoo.core.verbs import verb
@@ -97,8 +97,7 @@ class PPCA(Coder):
             InputError: for n below 1, or labels: the model is unconditional.
         """
         check_count(n)
-        if labels is not None:
-            raise InputError(f"{self.name or 'this model'} is unconditional: it takes no labels")
+        refuse_labels(labels, self.name)
         generator = seeded_generator(self.device, seed)
         z = torch.randn(n, self.latent_dim, device=self.device, generator=generator)
         noise = torch.randn(n, *self.image_shape, device=self.device, generator=generator)
@@ -151,7 +150,7 @@ class PPCA(Coder):
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: ImageData) -> list[dict[str, Any]]:
         """Exact log-likelihood and squared error of test images, and the quality of 10,000 samples."""
         from zoo.metrics.generation import evaluate_images
 

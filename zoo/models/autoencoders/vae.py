@@ -19,21 +19,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.blocks.dense import Activation, dense
 from zoo.core.batch import images_of, labelled
-from zoo.core.checks import check_count, seeded_generator
+from zoo.core.checks import check_count, refuse_labels, seeded_generator
+from zoo.core.data import ImageData
 from zoo.core.images import Images, save_grid
 from zoo.core.metric import entry
 from zoo.core.precision import quick_autocast
 from zoo.core.progress import track
 from zoo.core.verbs import verb
 from zoo.errors import InputError
-from zoo.models.autoencoders.coder import Coder, importance_weighted, refuse_labels, split_images
+from zoo.models.autoencoders.coder import Coder, importance_weighted, split_images
 
 
 class VAE(Coder):
@@ -225,7 +225,7 @@ class VAE(Coder):
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: ImageData) -> list[dict[str, Any]]:
         """Likelihood bounds of the binarised test split, rate and distortion, and the quality of 10,000 samples."""
         context, precision = quick_autocast(self.device.type)
         with context:
@@ -241,7 +241,7 @@ class VAE(Coder):
         """What is measured: n samples, and the labels that were asked for, if any."""
         return self.sample(n, seed=0), None
 
-    def likelihood_entries(self, data: Any, k: int = 5000, few: int = 100) -> list[dict[str, Any]]:
+    def likelihood_entries(self, data: ImageData, k: int = 5000, few: int = 100) -> list[dict[str, Any]]:
         """The k-sample bound, by k draws for every tenth image and a control variate: `few` draws for all of them."""
         x, labels = split_images(data, "test"), data.tensors("test")[1]
         x = self.binarize(x, seed=0)

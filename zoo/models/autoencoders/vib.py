@@ -13,7 +13,6 @@ Departures from the paper: one mean code in place of an average over twelve draw
 
 from typing import Any
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -22,6 +21,7 @@ from zoo.blocks.dense import Activation, dense
 from zoo.core.batch import labelled
 from zoo.core.checks import check_count
 from zoo.core.classifier import ImageClassifier
+from zoo.core.data import ClassData
 from zoo.core.images import Images
 from zoo.core.metric import entry
 from zoo.core.verbs import verb
@@ -96,7 +96,7 @@ class VIB(ImageClassifier):
     # Claims ----------------------------------------------------------------------------------------------------------
 
     @verb
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: ClassData) -> list[dict[str, Any]]:
         """Accuracy, and the nats of the image that the code carries."""
         entries = super().evaluate(data)
         loader = data.test_dataloader()

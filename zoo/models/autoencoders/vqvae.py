@@ -15,7 +15,6 @@ moved to vectors of the batch (Dhariwal et al., 2020); the prior learns beside t
 from pathlib import Path
 from typing import Any, ClassVar
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -23,13 +22,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from zoo.blocks.dense import Activation, dense
 from zoo.core.batch import images_of
-from zoo.core.checks import check_count, seeded_generator
+from zoo.core.checks import check_count, refuse_labels, seeded_generator
+from zoo.core.data import ImageData
 from zoo.core.images import Images, save_grid, several
 from zoo.core.metric import Better, entry
 from zoo.core.progress import track
 from zoo.core.verbs import verb
 from zoo.errors import InputError
-from zoo.models.autoencoders.coder import Coder, refuse_labels, split_images
+from zoo.models.autoencoders.coder import Coder, split_images
 
 
 class Codebook(nn.Module):
@@ -205,7 +205,7 @@ class VQVAE(Coder):
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: ImageData) -> list[dict[str, Any]]:
         """Quality of 10,000 samples of the prior, the error of reconstructions, and how the vocabulary is used."""
         from zoo.metrics.generation import evaluate_images
 

@@ -32,6 +32,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from datamodules.formats.dna import LETTERS, draw_logo, encode, one_hot
+from zoo.core.answers import likeliest
 from zoo.core.checks import check_count
 from zoo.core.files import write_figure
 from zoo.core.metric import entry
@@ -147,13 +148,7 @@ class MotifCNN(LearnsOwnSequences, ZooModule):
 
     def predict(self, x: str | Sequence[str], top: int = 3) -> Any:
         """The `top` likeliest factors [(factor, probability), …] of a sequence; of several a list of such lists."""
-        probability = self.predict_proba(x)
-        best = probability.topk(min(check_count(top, "top"), probability.shape[1]))
-        names = self.classes or [str(i) for i in range(probability.shape[1])]
-        rows = [
-            [(names[i], p) for i, p in zip(index, value, strict=True)]
-            for index, value in zip(best.indices.tolist(), best.values.tolist(), strict=True)
-        ]
+        rows = likeliest(self.predict_proba(x), self.classes, top)
         return rows[0] if isinstance(x, str) else rows
 
     @verb

@@ -8,12 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-import lightning as L
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from zoo.core.checks import check_count
+from zoo.core.data import DenseData
 from zoo.core.images import ImageLike, Transform, read_image, resize_input
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
@@ -169,7 +169,7 @@ class Detector(ZooModule):
         self.log(f"{split}/ap", found["map"].float(), prog_bar=True)
         self._seen = []
 
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: DenseData) -> list[dict[str, Any]]:
         """Average precision on the whole test split, at IoU 0.5, over 0.5 … 0.95, and of each class."""
         data.prepare_data()
         data.setup("test")

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from zoo.core.batch import labelled
 from zoo.core.checks import check_count, seeded_generator
+from zoo.core.data import ImageData
 from zoo.core.images import check_labels, save_grid
 from zoo.core.progress import track
 from zoo.core.verbs import verb
@@ -245,7 +246,7 @@ class ConditionalDDPM(DDPM):
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
-    def evaluate(self, data: Any) -> list[dict[str, Any]]:
+    def evaluate(self, data: ImageData) -> list[dict[str, Any]]:
         """Quality of 10,000 images of asked-for classes, as frequent as in the training data; see zoo.metrics."""
         from zoo.metrics.generation import evaluate_images
 

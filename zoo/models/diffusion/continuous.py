@@ -13,6 +13,7 @@ from torch import Tensor
 
 from zoo.blocks.ode import CALLS, hutchinson, integrate, integrate_density, solver
 from zoo.core.checks import check_count, seeded_generator
+from zoo.core.data import ImageData
 from zoo.core.images import ImageLike, Images, check_codes, check_ends, great_circle
 from zoo.core.metric import entry
 from zoo.core.progress import track
@@ -111,7 +112,7 @@ class ContinuousModel(ImageGenerator):
         """−log₂ P(x)/D of the same bound, [N]."""
         return -self.log_prob(x, steps=steps, method=method, seed=seed) / (math.prod(self.image_shape) * math.log(2))
 
-    def evaluate(self, data: Any) -> list[dict[str, Any]]:
+    def evaluate(self, data: ImageData) -> list[dict[str, Any]]:
         """Sample quality of the default sampler, and bits per dimension along the ODE."""
         entries = super().evaluate(data)
         x = data.tensors("test")[0][:EVALUATED].float() / 255

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.core.checks import check_count, seeded_generator
+from zoo.core.data import ImageData
 from zoo.core.images import save_grid
 from zoo.core.metric import entry
 from zoo.core.progress import track
@@ -51,8 +52,8 @@ def edge_iou(x: Tensor, edges: Tensor) -> float:
 def zero_conv(channels: int, out_channels: int) -> nn.Conv2d:
     """A 1×1 convolution that gives nothing until it is trained."""
     conv = nn.Conv2d(channels, out_channels, 1)
-    nn.init.zeros_(conv.weight)
-    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+    for parameter in conv.parameters():
+        nn.init.zeros_(parameter)
     return conv
 
 
@@ -264,7 +265,7 @@ class ControlNet(ConditionalDDPM):
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
-    def evaluate(self, data: Any) -> list[dict[str, Any]]:
+    def evaluate(self, data: ImageData) -> list[dict[str, Any]]:
         """Quality of 10,000 images of the edges and classes of training images, and how well they keep to the edges."""
         from zoo.metrics.generation import evaluate_images
 

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from zoo.core.batch import labelled
 from zoo.core.checks import check_count, seeded_generator
+from zoo.core.data import ImageData
 from zoo.core.files import write_figure
 from zoo.core.images import check_labels
 from zoo.core.metric import entry
@@ -123,7 +124,7 @@ class NoisyClassifier(ZooModule):
         return torch.optim.AdamW(self.parameters(), lr=1e-3, weight_decay=0.05)
 
     @verb
-    def evaluate(self, data: Any) -> list[dict[str, Any]]:
+    def evaluate(self, data: ImageData) -> list[dict[str, Any]]:
         """Accuracy on test images at five noise levels."""
         x, labels = data.tensors("test")
         generator, entries = seeded_generator(self.device, 0), []

@@ -7,12 +7,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 
 from zoo.core.batch import images_of
-from zoo.core.checks import check_count, seeded_generator
+from zoo.core.checks import check_count, refuse_labels, seeded_generator
+from zoo.core.data import ImageData
 from zoo.core.images import Images, check_images, save_grid
 from zoo.core.module import ZooModule
 from zoo.core.precision import quick_autocast
@@ -75,8 +75,7 @@ class ImageGenerator(ZooModule):
         """n images in [0, 1] by `draw(count, generator)`, which gives them in [-1, 1], at most batch_size at once."""
         check_count(n)
         check_count(batch_size, "batch_size")
-        if labels is not None:
-            raise InputError(f"{self.name or 'this model'} is unconditional: it takes no labels")
+        refuse_labels(labels, self.name)
         generator = seeded_generator(self.device, seed)
         starts = track(range(0, n, batch_size), "drawing")
         images = [draw(min(batch_size, n - start), generator) for start in starts]
@@ -115,7 +114,7 @@ class ImageGenerator(ZooModule):
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: ImageData) -> list[dict[str, Any]]:
         """Sample quality of 10,000 images of the default sampler against the test split; see zoo.metrics."""
         from zoo.metrics.generation import evaluate_images
 

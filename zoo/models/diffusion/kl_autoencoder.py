@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from zoo.core.batch import images_of
 from zoo.core.checks import seeded_generator
+from zoo.core.data import ImageData
 from zoo.core.images import Images, check_codes, check_images, save_grid
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
@@ -142,7 +143,7 @@ class KLAutoencoder(ZooModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.AdamW(self.parameters(), lr=1e-3)
 
-    def evaluate(self, data: Any) -> list[dict[str, Any]]:
+    def evaluate(self, data: ImageData) -> list[dict[str, Any]]:
         """How near reconstructions of the test images are, in pixels and in features."""
         from zoo.metrics.generation import evaluate_images
 

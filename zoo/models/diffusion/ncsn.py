@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from zoo.core.batch import inputs_of
 from zoo.core.checks import check_count, seeded_generator
+from zoo.core.data import PointData
 from zoo.core.files import write_figure
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
@@ -240,7 +241,7 @@ class PointNCSN(ScoreModel):
         return torch.optim.Adam(self.parameters(), lr=1e-3)
 
     @verb
-    def evaluate(self, data: Any) -> list[dict[str, Any]]:
+    def evaluate(self, data: PointData) -> list[dict[str, Any]]:
         """Error of the learnt score where it is known, and the weight of the light mode that sampling finds."""
         x = data.tensors("test")[0].to(self.device)
         noise = torch.randn(x.shape, device=self.device, generator=seeded_generator(self.device, 0))

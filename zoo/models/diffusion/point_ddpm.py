@@ -176,7 +176,7 @@ class PointDDPM(ZooModule):
 
     def evaluate(self, data: Any) -> list[dict[str, Any]]:
         """Distance of 10,000 points from the test points, with all steps and with one, and the bound beside the entropy."""
-        from zoo.models.adversarial.point_gan import wasserstein
+        from zoo.metrics.points import wasserstein
 
         real = data.tensors("test")[0]
         n, some = len(real), real[:2000]

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.core.checks import check_count, seeded_generator
+from zoo.core.data import ImageData
 from zoo.core.images import save_grid
 from zoo.core.metric import entry
 from zoo.core.progress import track
@@ -215,7 +216,7 @@ class TextLatentDiffusion(LatentDiffusion):
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
-    def evaluate(self, data: Any) -> list[dict[str, Any]]:
+    def evaluate(self, data: ImageData) -> list[dict[str, Any]]:
         """Quality of 10,000 images of training captions, and how often each word is kept to, measured on the image."""
         from zoo.metrics.generation import evaluate_images
 

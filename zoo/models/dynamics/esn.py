@@ -15,11 +15,11 @@ Departures from the papers: leaky units as in Jaeger et al. (2007); all numbers 
 from pathlib import Path
 from typing import Any, ClassVar
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 
 from zoo.core.checks import check_count
+from zoo.core.data import SeriesData
 from zoo.core.files import write_figure
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
@@ -183,9 +183,9 @@ class ESN(ZooModule):
     # Claims ----------------------------------------------------------------------------------------------------------
 
     @verb
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: SeriesData) -> list[dict[str, Any]]:
         """Errors after one step and after 84 steps by itself, as shares of the series' deviation."""
-        u = data.tensors("test").to(self.recurrent)  # type: ignore[attr-defined]
+        u = data.tensors("test").to(self.recurrent)
         context, horizon, starts = 1000, 84, 50
         apart = (len(u) - context - horizon) // starts
         windows = torch.stack([u[i * apart : i * apart + context + horizon] for i in range(starts)])

@@ -15,7 +15,6 @@ the solver's steps; for four evaluations that is quicker than the adjoint.
 
 from typing import Any
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -24,6 +23,7 @@ from zoo.blocks.ode import integrate
 from zoo.core.batch import labelled
 from zoo.core.checks import check_count
 from zoo.core.classifier import ImageClassifier
+from zoo.core.data import ClassData
 from zoo.core.metric import entry
 from zoo.core.verbs import verb
 from zoo.errors import InputError
@@ -122,7 +122,7 @@ class NeuralODEClassifier(ImageClassifier):
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: ClassData) -> list[dict[str, Any]]:
         """Accuracy by the fixed steps, and accuracy and evaluations of an adaptive solver."""
         entries = super().evaluate(data)
         correct = count = calls = batches = 0

@@ -17,13 +17,13 @@ import math
 from pathlib import Path
 from typing import Any, ClassVar
 
-import lightning as L
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
 from zoo.core.batch import inputs_of
-from zoo.core.checks import check_count, is_whole, seeded_generator
+from zoo.core.checks import check_count, is_whole, refuse_labels, seeded_generator
+from zoo.core.data import ImageData
 from zoo.core.images import Labels, as_images, save_grid
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
@@ -147,8 +147,7 @@ class Boltzmann(ZooModule):
         Raises:
             InputError: for n below 1, or labels: the model is unconditional.
         """
-        if labels is not None:
-            raise InputError(f"{self.name or 'this model'} is unconditional: it takes no labels")
+        refuse_labels(labels, self.name)
         generator = seeded_generator(self.device, seed)
         chosen = torch.multinomial(self.log_table().exp(), check_count(n), replacement=True, generator=generator)
         return self.states(self.visible)[chosen].reshape(n, *self.image_shape)
@@ -180,9 +179,9 @@ class Boltzmann(ZooModule):
     # Claims ----------------------------------------------------------------------------------------------------------
 
     @verb
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: ImageData) -> list[dict[str, Any]]:
         """The divergence of the model from the uniform distribution over all images of the data set."""
-        x = data.tensors("test")[0]  # type: ignore[attr-defined]
+        x = data.tensors("test")[0]
         log_p = self.log_prob(x).double()
         how = f"exact, all {2 ** len(self.coupling.bias):,} states listed; the data are {len(x)} images, all equally likely"
         kl = -math.log(len(x)) - log_p.mean().item()

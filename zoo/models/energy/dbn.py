@@ -17,13 +17,14 @@ tunes the layers together as a generator (up-down, or wake-sleep): the stack enc
 
 from typing import Any
 
-import lightning as L
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
+from zoo.blocks.layers import Layers
 from zoo.core.batch import images_of
 from zoo.core.checks import check_count, seeded_generator
+from zoo.core.data import ImageData
 from zoo.core.images import Images
 from zoo.core.metric import entry
 from zoo.core.verbs import verb
@@ -63,7 +64,7 @@ class DBN(Coder):
         self.epochs_per_layer = check_count(epochs_per_layer, "epochs_per_layer")
         self.temperatures, self.runs = check_count(temperatures, "temperatures"), check_count(runs, "runs")
         widths = [self.num_pixels, *hidden]
-        self.machines = nn.ModuleList(Machine(below, above) for below, above in zip(widths, hidden, strict=False))
+        self.machines = Layers(Machine(below, above) for below, above in zip(widths, hidden, strict=False))
         self.register_buffer(
             "log_partition", torch.tensor([0.0, torch.inf])
         )  # of the top machine, and its standard error
@@ -79,7 +80,7 @@ class DBN(Coder):
         return self.up(x.flatten(1), len(self.machines))
 
     def pixels(self, z: Tensor) -> Tensor:
-        for machine in reversed(self.machines):
+        for machine in reversed(list(self.machines)):
             z = machine.down(z).sigmoid()
         return z.reshape(-1, *self.image_shape)
 
@@ -156,7 +157,7 @@ class DBN(Coder):
     # Claims ----------------------------------------------------------------------------------------------------------
 
     @verb
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: ImageData) -> list[dict[str, Any]]:
         """The bound on the likelihood of the binarised test split, and the error of reconstructions through all layers."""
         x = split_images(data, "test")
         binary = coins(x, seeded_generator(x.device, 0))

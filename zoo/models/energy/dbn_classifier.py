@@ -76,7 +76,7 @@ class DBNClassifier(MLP):
             InputError: for a model that is none, or has other widths.
         """
         widths = [tuple(machine.weight.shape) for machine in base.machines] if isinstance(base, DBN) else []
-        layers = [layer.get_submodule("0") for layer in self.hidden]
+        layers = [layer for layer in self.hidden.modules() if isinstance(layer, torch.nn.Linear)]
         if widths != [tuple(layer.weight.shape[::-1]) for layer in layers]:
             raise InputError(
                 f"{self.base or type(base).__name__} is no deep belief network with layers of the same widths"

@@ -19,12 +19,12 @@ Departures from the papers: the dense network's result is rounded to ±1; unknow
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 
 from zoo.core.batch import inputs_of
 from zoo.core.checks import check_count, seeded_generator
+from zoo.core.data import ImageData
 from zoo.core.images import save_grid
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
@@ -177,9 +177,9 @@ class Hopfield(ZooModule):
     # Claims ----------------------------------------------------------------------------------------------------------
 
     @verb
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: ImageData) -> list[dict[str, Any]]:
         """Patterns recalled exactly when broken, and the capacity of Hebb's rule for random patterns."""
-        x = data.tensors("train")[0].to(self.device)  # type: ignore[attr-defined]
+        x = data.tensors("train")[0].to(self.device)
         generator = seeded_generator(self.device, 0)
         flips = torch.where(torch.rand(x.shape, generator=generator, device=self.device) < 0.3, -x, x)
         settings = f"{self.rule} rule, beta {self.beta:g}, {len(x):,} stored patterns"

@@ -162,7 +162,7 @@ class PointEnergy(ZooModule):
 
     def evaluate(self, data: Any) -> list[dict[str, Any]]:
         """KL from the data's density to the model's, the data's entropy, and how far Langevin samples are from test points."""
-        from zoo.models.adversarial.point_gan import wasserstein
+        from zoo.metrics.points import wasserstein
 
         x = data.tensors("test")[0]
         own, truth = self.log_prob(x).double(), data.log_density(x.double())
@@ -188,7 +188,7 @@ class PointEnergy(ZooModule):
             return None
         from matplotlib.figure import Figure
 
-        side = torch.linspace(*self.box, 150)
+        side = torch.linspace(self.box[0], self.box[1], 150)
         grid = torch.stack(torch.meshgrid(side, side, indexing="xy"), -1).reshape(-1, 2)
         height = self.energy(grid).reshape(150, 150).cpu()
         figure = Figure(figsize=(8, 3.4), layout="constrained")

@@ -18,19 +18,19 @@ import itertools
 from pathlib import Path
 from typing import Any, ClassVar
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.core.batch import images_of
-from zoo.core.checks import check_count, seeded_generator
+from zoo.core.checks import check_count, refuse_labels, seeded_generator
+from zoo.core.data import ImageData
 from zoo.core.images import Images, save_grid
 from zoo.core.metric import entry
 from zoo.core.progress import track
 from zoo.core.verbs import verb
 from zoo.errors import InputError
-from zoo.models.autoencoders.coder import Coder, refuse_labels, split_images
+from zoo.models.autoencoders.coder import Coder, split_images
 
 
 class Machine(nn.Module):
@@ -208,7 +208,7 @@ class RBM(Coder):
     # Claims ----------------------------------------------------------------------------------------------------------
 
     @verb
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: ImageData) -> list[dict[str, Any]]:
         """AIS likelihood and pseudo-likelihood of the binarised test split, and the quality of samples."""
         from zoo.metrics.generation import evaluate_images
 

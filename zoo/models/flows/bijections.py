@@ -11,6 +11,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from zoo.blocks.layers import Layers
+
 
 class Bijection(nn.Module):
     """An invertible layer from the data's side to the latent side.
@@ -33,7 +35,7 @@ class Chain(Bijection):
 
     def __init__(self, *steps: Bijection) -> None:
         super().__init__()
-        self.steps = nn.ModuleList(steps)
+        self.steps = Layers(steps)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         total = x.new_zeros(len(x))
@@ -43,8 +45,8 @@ class Chain(Bijection):
         return x, total
 
     def inverse(self, z: Tensor) -> Tensor:
-        for step in reversed(self.steps):
-            z = step.inverse(z)  # type: ignore[operator]
+        for step in reversed(list(self.steps)):
+            z = step.inverse(z)
         return z
 
 

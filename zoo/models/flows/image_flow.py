@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from zoo.core.batch import images_of
-from zoo.core.checks import check_count, seeded_generator
+from zoo.core.checks import check_count, refuse_labels, seeded_generator
+from zoo.core.data import ImageData
 from zoo.core.images import ImageLike, Images, check_codes, check_ends, check_images, great_circle, save_grid
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
@@ -105,7 +106,7 @@ class ImageFlow(ZooModule):
     def decode(self, z: Tensor) -> Tensor:
         """8-bit images in [0, 1] of codes z [N, D]."""
         z = check_codes(z, (self.dim,))
-        y = self.flow.inverse(z.to(self.device)).nan_to_num(0.0)  # type: ignore[operator]
+        y = self.flow.inverse(z.to(self.device)).nan_to_num(0.0)
         return (y * LEVELS).floor().clamp(0, LEVELS - 1) / (LEVELS - 1)
 
     def sample(
@@ -125,8 +126,7 @@ class ImageFlow(ZooModule):
         """
         check_count(n)
         check_count(batch_size, "batch_size")
-        if labels is not None:
-            raise InputError(f"{self.name or 'this model'} is unconditional: it takes no labels")
+        refuse_labels(labels, self.name)
         if not temperature >= 0:
             raise InputError(f"temperature must be 0 or more, not {temperature!r}")
         generator = seeded_generator(self.device, seed)
@@ -161,7 +161,7 @@ class ImageFlow(ZooModule):
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
-    def evaluate(self, data: Any) -> list[dict[str, Any]]:
+    def evaluate(self, data: ImageData) -> list[dict[str, Any]]:
         """Bits per dimension of the test images, the error of the inverse, and the quality of 10,000 samples."""
         from zoo.metrics.generation import evaluate_images
 
@@ -196,7 +196,7 @@ class ImageFlow(ZooModule):
 
     def golden_outputs(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         z, log_prob = self(inputs["y"])
-        return {"z": z, "log_prob": log_prob, "decoded": self.flow.inverse(inputs["z"])}  # type: ignore[operator]
+        return {"z": z, "log_prob": log_prob, "decoded": self.flow.inverse(inputs["z"])}
 
     def preview(self, path: Path) -> Path:
         return save_grid(self.sample(64, seed=0), path, columns=16)

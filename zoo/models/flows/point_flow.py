@@ -15,6 +15,7 @@ from torch import Tensor
 
 from zoo.core.batch import inputs_of
 from zoo.core.checks import as_numbers, check_count, seeded_generator
+from zoo.core.data import PointData
 from zoo.core.files import write_figure
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
@@ -63,7 +64,7 @@ class PointFlow(ZooModule):
     @verb
     def decode(self, z: Tensor) -> Tensor:
         """The points f⁻¹(z) of codes."""
-        return self.flow.inverse(self._check(z))  # type: ignore[operator]
+        return self.flow.inverse(self._check(z))
 
     def sample_points(self, n: int, *, seed: int | None = None) -> Tensor:
         """Draw points [n, dim]; the same seed gives the same points on the same device."""
@@ -96,7 +97,7 @@ class PointFlow(ZooModule):
             raise InputError(
                 "a flow whose base learns can't be fitted by its own draws: make it with base_components=0"
             )
-        x = self.flow.inverse(torch.randn(n, self.dim, device=self.device))  # type: ignore[operator]
+        x = self.flow.inverse(torch.randn(n, self.dim, device=self.device))
         return (self(x)[1] + energy(x)).mean()
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
@@ -115,7 +116,7 @@ class PointFlow(ZooModule):
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
-    def evaluate(self, data: Any) -> list[dict[str, Any]]:
+    def evaluate(self, data: PointData) -> list[dict[str, Any]]:
         """Negative log-likelihood of the test points, beside the best possible, and the error of the inverse."""
         x = data.tensors("test")[0]
         model, truth = self.log_prob(x).double(), data.log_density(x.double())

@@ -102,4 +102,5 @@ class GRAND(NodeClassifier):
         return supervised + self.consistency * (p - agreed).square().sum(2).mean()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
+        assert self.lr is not None
         return torch.optim.Adam(self.parameters(), lr=self.lr, weight_decay=self.weight_decay)

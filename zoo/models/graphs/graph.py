@@ -7,12 +7,12 @@ number of the graph that each node belongs to.
 from pathlib import Path
 from typing import Any, ClassVar
 
-import lightning as L
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch_geometric.data import Batch, Data
 
+from zoo.core.data import GraphData
 from zoo.models.graphs.inputs import check_edges
 from zoo.models.graphs.model import LabelModel, draw_embeddings
 
@@ -65,7 +65,7 @@ class GraphClassifier(LabelModel):
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: GraphData) -> list[dict[str, Any]]:
         """Accuracy on the test graphs, and on the validation graphs that chose the epoch."""
         return self.test_entries(data, {"accuracy": ("accuracy", f"{data.protocol}; float32")})
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
+from zoo.core.answers import likeliest
 from zoo.core.checks import check_count
 from zoo.core.files import write_figure
 from zoo.core.metric import Better, entry
@@ -81,7 +82,7 @@ class GraphModel(ZooModule):
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
-    def test_entries(self, data: L.LightningDataModule, metrics: dict[str, tuple[str, str]]) -> list[dict[str, Any]]:
+    def test_entries(self, data: Any, metrics: dict[str, tuple[str, str]]) -> list[dict[str, Any]]:
         """Metric entries {name: (logged name, how)} of one pass over the validation and test splits."""
         trainer = L.Trainer(
             devices=1, logger=False, enable_checkpointing=False, enable_model_summary=False, enable_progress_bar=False
@@ -141,11 +142,7 @@ class LabelModel(GraphModel):
 
     def predict(self, data: Data, top: int = 1) -> list[list[tuple[str, float]]]:
         """The `top` classes with their probabilities for every node (or every graph, in a model of whole graphs)."""
-        probability = self.predict_proba(data)
-        value, index = probability.topk(min(check_count(top, "top"), probability.shape[1]))
-        names = self.classes or [str(i) for i in range(probability.shape[1])]
-        pairs = zip(index.tolist(), value.tolist(), strict=True)
-        return [[(names[i], p) for i, p in zip(ii, pp, strict=True)] for ii, pp in pairs]
+        return likeliest(self.predict_proba(data), self.classes, top)
 
     def reset_head(self, num_classes: int) -> None:
         """A fresh last layer for another number of classes; all other layers stay."""

@@ -14,7 +14,6 @@ a perceptron on the sum reads out for set2set.
 from pathlib import Path
 from typing import Any, ClassVar
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -22,6 +21,7 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.nn import MessagePassing, global_add_pool
 
 from datamodules.formats.smiles import ATOM_FEATURES, BOND_FEATURES, from_smiles
+from zoo.core.data import GraphData
 from zoo.core.files import write_figure
 from zoo.core.verbs import verb
 from zoo.errors import InputError
@@ -168,7 +168,7 @@ class MPNN(GraphModel):
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: GraphData) -> list[dict[str, Any]]:
         """Root mean squared and mean absolute error in the target's unit."""
         entries = self.test_entries(data, {"rmse": ("mse", data.protocol), "mae": ("mae", data.protocol)})
         return [{**e, "value": e["value"] ** 0.5} if e["metric"] == "rmse" else e for e in entries]

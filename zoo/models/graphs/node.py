@@ -10,7 +10,6 @@ import warnings
 from pathlib import Path
 from typing import Any, ClassVar
 
-import lightning as L
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -18,6 +17,7 @@ from torch_geometric.data import Data
 from torch_geometric.explain import Explainer, Explanation, GNNExplainer
 
 from zoo.core.checks import is_whole
+from zoo.core.data import GraphData
 from zoo.core.files import write_figure
 from zoo.core.verbs import verb
 from zoo.errors import InputError
@@ -143,11 +143,12 @@ class NodeClassifier(LabelModel):
         first = list(self.get_submodule("input").parameters())
         rest = [p for p in self.parameters() if not any(p is q for q in first)]
         groups = [{"params": first, "weight_decay": self.weight_decay}, {"params": rest, "weight_decay": 0.0}]
+        assert self.lr is not None
         return torch.optim.Adam(groups, lr=self.lr)
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: GraphData) -> list[dict[str, Any]]:
         """Accuracy of the test nodes, and of the validation nodes that chose the epoch."""
         how = f"{data.protocol}; all nodes in one forward pass, float32"
         return self.test_entries(data, {"accuracy": ("accuracy", how)})

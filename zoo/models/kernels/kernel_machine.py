@@ -13,7 +13,6 @@ Departures from the papers: images are centred by the mean of the stored ones an
 
 from typing import Any
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 
@@ -21,6 +20,7 @@ from zoo.blocks.kernels import KERNELS, kernel
 from zoo.core.batch import labelled
 from zoo.core.checks import check_count, is_whole
 from zoo.core.classifier import ImageClassifier
+from zoo.core.data import ImageData
 from zoo.core.metric import entry
 from zoo.core.verbs import verb
 from zoo.errors import InputError, UnknownNameError
@@ -135,9 +135,9 @@ class KernelMachine(ImageClassifier):
     # Claims ----------------------------------------------------------------------------------------------------------
 
     @verb
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: ImageData) -> list[dict[str, Any]]:  # type: ignore[override]  # all pixels at once
         """Accuracy on the whole test split."""
-        pixels, y = data.tensors("test")  # type: ignore[attr-defined]
+        pixels, y = data.tensors("test")
         found = [self(part.to(self.device).float() / 255).argmax(1).cpu() for part in pixels.split(1000)]
         accuracy = (torch.cat(found) == y).double().mean()
         how = f"{len(self.stored):,} stored images, {self.kernel} kernel, {len(y):,} test images, float32"

@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zoo.core.batch import images_of
-from zoo.core.checks import check_count, is_whole, seeded_generator
+from zoo.core.checks import check_count, is_whole, refuse_labels, seeded_generator
+from zoo.core.data import ImageData
 from zoo.core.images import Images, check_images, save_grid
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
@@ -87,8 +88,7 @@ class PixelModel(ZooModule):
         """
         check_count(n)
         check_count(batch_size, "batch_size")
-        if labels is not None:
-            raise InputError(f"{self.name or 'this model'} is unconditional: it takes no labels")
+        refuse_labels(labels, self.name)
         generator = seeded_generator(self.device, seed)
         empty = torch.zeros(n, *self.image_shape, device=self.device)
         return torch.cat(
@@ -154,7 +154,7 @@ class PixelModel(ZooModule):
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
-    def evaluate(self, data: Any) -> list[dict[str, Any]]:
+    def evaluate(self, data: ImageData) -> list[dict[str, Any]]:
         """Bits per dimension of the test images, and the quality of 10,000 samples."""
         from zoo.metrics.generation import evaluate_images
 

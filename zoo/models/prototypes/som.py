@@ -15,12 +15,13 @@ Departures from the papers: the map starts on the plane of the two leading princ
 from pathlib import Path
 from typing import Any, ClassVar
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 
+from zoo.core.answers import likeliest
 from zoo.core.batch import inputs_of
 from zoo.core.checks import check_count
+from zoo.core.data import ImageData
 from zoo.core.images import ImageLike, save_grid
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
@@ -119,13 +120,7 @@ class SOM(ZooModule):
 
     def predict(self, x: Any, top: int = 3) -> Any:
         """The likeliest classes as (name, share), for each image: the majority among the training images of its unit."""
-        probability = self.predict_proba(x)
-        names = self.classes or [str(i) for i in range(probability.shape[1])]
-        values, index = probability.topk(min(check_count(top, "top"), len(names)), dim=1)
-        found = [
-            [(names[i], p) for i, p in zip(row, shares, strict=True)]
-            for row, shares in zip(index.tolist(), values.tolist(), strict=True)
-        ]
+        found = likeliest(self.predict_proba(x), self.classes, top)
         single = not isinstance(x, list) and (not isinstance(x, Tensor) or x.ndim == 3)
         return found[0] if single and len(found) == 1 else found
 
@@ -235,9 +230,9 @@ class SOM(ZooModule):
     # Claims ----------------------------------------------------------------------------------------------------------
 
     @verb
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: ImageData) -> list[dict[str, Any]]:
         """Quantisation and topographic error, accuracy of the majority label, and the share of units in use."""
-        pixels, y = data.tensors("test")  # type: ignore[attr-defined]
+        pixels, y = data.tensors("test")
         x = _pixels(pixels)
         how = f"{len(x):,} test images, pixels in [0, 1], {self.rows}×{self.columns} units"
         accuracy = (self.predict_proba(x).argmax(1).cpu() == y).double().mean()

@@ -15,22 +15,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from datamodules.formats.words import FIRST, PADDING, UNKNOWN, index_of, pad, split, tokens_of
+from zoo.core.answers import by_length, likeliest
 from zoo.core.checks import check_count
+from zoo.core.data import LabelledTextData
+from zoo.core.drawing import draw_text
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
-from zoo.core.progress import track
 from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.recurrent.char_rnn import LAYERS
 from zoo.models.recurrent.own_texts import LearnsOwnTexts
-from zoo.models.text.causal import draw_text
 from zoo.models.text.word2vec import Word2Vec
 
 
@@ -127,8 +127,11 @@ class RecurrentClassifier(LearnsOwnTexts, ZooModule):
         return tokens_of(pieces, self._index)
 
     @verb
-    def predict_proba(self, x: str | Sequence[str]) -> Tensor:
+    def predict_proba(self, x: str | Sequence[str], *, batch_size: int = 256) -> Tensor:
         """Class probabilities [N, num_classes] of one text or several.
+
+        Args:
+            batch_size: texts that go through the network at once, those of like lengths together.
 
         Raises:
             InputError: for an empty text, or none.
@@ -136,21 +139,16 @@ class RecurrentClassifier(LearnsOwnTexts, ZooModule):
         texts = [x] if isinstance(x, str) else list(x)
         if not texts:
             raise InputError("there is no text: give one, or a list of texts")
-        tokens, lengths = pad([self.encode(text) for text in texts])
-        # a packed batch needs memory for its longest text
-        parts = track(list(zip(tokens.split(256), lengths.split(256), strict=True)), "reading")
-        rows = [self(t.to(self.device), n) for t, n in parts]
-        return torch.cat(rows).float().softmax(1).cpu()
+
+        def answer(part: list[Tensor]) -> Tensor:
+            tokens, lengths = pad(part)
+            return self(tokens.to(self.device), lengths).float().softmax(1).cpu()
+
+        return by_length([self.encode(text) for text in texts], batch_size, answer)
 
     def predict(self, x: str | Sequence[str], top: int = 3) -> Any:
         """The `top` likeliest classes [(class, probability), …] of a text; of several texts a list of such lists."""
-        probability = self.predict_proba(x)
-        best = probability.topk(min(check_count(top, "top"), probability.shape[1]))
-        names = self.classes or [str(i) for i in range(probability.shape[1])]
-        rows = [
-            [(names[i], p) for i, p in zip(index, value, strict=True)]
-            for index, value in zip(best.indices.tolist(), best.values.tolist(), strict=True)
-        ]
+        rows = likeliest(self.predict_proba(x), self.classes, top)
         return rows[0] if isinstance(x, str) else rows
 
     @verb
@@ -227,7 +225,7 @@ class RecurrentClassifier(LearnsOwnTexts, ZooModule):
 
     # Measures --------------------------------------------------------------------------------------------------------
 
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: LabelledTextData) -> list[dict[str, Any]]:
         """Accuracy on the whole test and validation parts, and its mean over the classes where there are many."""
         entries = []
         for part in ("test", "val"):

@@ -6,6 +6,8 @@ For the plain RNN it is a product of k factors diag(1 − h²) U, which vanishes
 on by the forget gate alone (Hochreiter, 1991; Bengio et al., 1994).
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -33,7 +35,7 @@ def gradient_norms(model: CharRNN, tokens: Tensor, lags: int = 64, *, draws: int
     states = [tuple(s.clone().requires_grad_() for s in (state if isinstance(state, tuple) else (state,)))]
     with torch.backends.cudnn.flags(enabled=False):  # cuDNN has no backward pass outside of training mode
         for token in tail.split(1, dim=1):
-            given = states[-1] if isinstance(state, tuple) else states[-1][0]
+            given: Any = states[-1] if isinstance(state, tuple) else states[-1][0]
             after = model.step(token, given)[1]
             states.append(after if isinstance(after, tuple) else (after,))
     flat = [s for every in states for s in every]
@@ -45,7 +47,7 @@ def gradient_norms(model: CharRNN, tokens: Tensor, lags: int = 64, *, draws: int
         for _ in range(draws):
             v = torch.randn(parts, *states[0][0].shape[1:], generator=generator).to(model.device)  # [parts, N, D]
             v = v / v.square().sum((0, 2), keepdim=True).sqrt()
-            goal = sum((s[layer] * v[i]).sum() for i, s in enumerate(states[-1]))
+            goal = torch.stack([(s[layer] * v[i]).sum() for i, s in enumerate(states[-1])]).sum()
             gradients = torch.autograd.grad(goal, flat, retain_graph=True)
             for k in range(lags + 1):
                 at = len(states) - 1 - k

@@ -15,18 +15,17 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import lightning as L
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from datamodules.first_names import rows_of
 from zoo.core.checks import check_count, seeded_generator
+from zoo.core.drawing import draw_text
 from zoo.core.metric import entry
 from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.recurrent.char_rnn import CharRNN
-from zoo.models.text.causal import draw_text
 from zoo.models.text.sampling import Choice
 
 END = "\n"
@@ -108,13 +107,12 @@ class NameRNN(CharRNN):
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: Any) -> list[dict[str, Any]]:
         """Nats a name on the test part beside a 3-gram's, and how many of 2,000 made-up names are new and distinct."""
-        known: Any = data
-        test = known.words("test")
-        trigram = Trigram(known.words("train"), "".join(data.classes)).choose(known.words("val"))  # type: ignore[attr-defined]
+        test = data.words("test")
+        trigram = Trigram(data.words("train"), "".join(data.classes)).choose(data.words("val"))
         names = [name for name in self.names(2000, seed=0) if name]
-        listed = set(known.words("train"))
+        listed = set(data.words("train"))
         letters = sum(len(name) + 1 for name in test)
         nats = self.name_nats(test).double().sum().item()
         how = f"all {len(test):,} test names, the end of each counted"

@@ -1,5 +1,6 @@
 """How a text classifier takes a person's own texts: new words behind the known ones, a fresh head for other classes."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,6 +14,10 @@ from zoo.errors import InputError
 
 class LearnsOwnTexts(ZooModule):
     """What a person's own data ask of the model beside it in this folder."""
+
+    embedding: nn.Embedding
+    head: nn.Linear
+    _take: Callable[[list[str]], None]
 
     def data_settings(self, kind: str) -> dict[str, Any]:
         """The unit that the model reads, and its vocabulary."""
@@ -33,7 +38,7 @@ class LearnsOwnTexts(ZooModule):
                 'unit=model.hparams["unit"], vocabulary=model.hparams["vocabulary"]'
             )
         if (new := len(wanted) - len(known or ())) and known:
-            old = self.embedding  # type: ignore[has-type]
+            old = self.embedding
             self.embedding = nn.Embedding(old.num_embeddings + new, old.embedding_dim, padding_idx=PADDING)
             with torch.no_grad():
                 self.embedding.weight[: old.num_embeddings] = old.weight
@@ -46,7 +51,7 @@ class LearnsOwnTexts(ZooModule):
         if self.hparams["num_classes"] != len(data.classes):
             self.reset_head(len(data.classes))
         elif self.classes != list(data.classes):
-            self.head.reset_parameters()  # type: ignore[union-attr]  # as many classes, but others
+            self.head.reset_parameters()  # as many classes, but others
         self.classes = list(data.classes)
 
     def reset_head(self, num_classes: int) -> None:

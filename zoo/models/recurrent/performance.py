@@ -15,7 +15,6 @@ import math
 from pathlib import Path
 from typing import Any, ClassVar
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -109,7 +108,8 @@ class PerformanceRNN(ZooModule):
         heard = events_of(opening)
         told = None if pitch_classes is None else _as_condition(pitch_classes)[None].to(self.device)
         choice, generator = Choice(temperature, None, None, EVENTS), seeded_generator(torch.device("cpu"), seed)
-        state, new, events, passed = None, heard[None].to(self.device), [], 0
+        events: list[int] = []
+        state, new, passed = None, heard[None].to(self.device), 0
         limit = math.ceil(seconds / UNIT)
         while passed < limit and len(events) < 400 * seconds + 100:  # a model that never waits is stopped
             logits, state = self.step(new, told, state)
@@ -150,11 +150,10 @@ class PerformanceRNN(ZooModule):
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: Any) -> list[dict[str, Any]]:
         """Nats an event and nats a second over the test pieces, everything up to the first wait left out."""
-        known: Any = data
         total = count = units = 0.0
-        for piece in known.pieces("test"):
+        for piece in data.pieces("test"):
             first = int((piece >= WAIT).logical_and(piece < WAIT + SHIFTS).nonzero()[0])
             nats = self.event_nats(piece)[first:].double()
             total, count = total + nats.sum().item(), count + len(nats)

@@ -8,12 +8,12 @@ import math
 from pathlib import Path
 from typing import Any, ClassVar
 
-import lightning as L
 import torch
 from torch import Tensor
 
 from datamodules.formats.midi import KEYS, read_midi
 from zoo.core.checks import as_numbers
+from zoo.core.data import RollData
 from zoo.core.files import write_picture
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
@@ -93,7 +93,7 @@ class RollModel(ZooModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.AdamW(self.parameters(), lr=2e-3)
 
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: RollData) -> list[dict[str, Any]]:
         """Nats a step over the whole test and validation parts."""
         entries = []
         for part in ("test", "val"):

@@ -28,6 +28,7 @@ from torch.nn import functional as F
 
 from datamodules.board_games import Bits, board_game
 from zoo.core.checks import check_count
+from zoo.core.data import EnvironmentData
 from zoo.core.module import ZooModule
 from zoo.core.precision import bfloat16_is_slow
 from zoo.core.verbs import verb
@@ -226,7 +227,7 @@ print(model.play(2, against="random", path="game.gif"))  # results 1, 0 or -1; i
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
-    def evaluate(self, data: Any) -> list[dict[str, Any]]:
+    def evaluate(self, data: EnvironmentData) -> list[dict[str, Any]]:
         """Tic-tac-toe: every line of play. Connect-4: games against classical search, and best moves by exact values."""
 
         def network(own: Bits, other: Bits) -> NDArray[np.int64]:

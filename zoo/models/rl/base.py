@@ -9,13 +9,13 @@ A subclass gives `build` (its networks, from its arguments), `decide` (actions) 
 from pathlib import Path
 from typing import Any, ClassVar
 
-import lightning as L
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from zoo.core.checks import seeded_generator
-from zoo.core.metric import entry
+from zoo.core.data import EnvironmentData
+from zoo.core.metric import Better, entry
 from zoo.core.module import ZooModule, init_arguments
 from zoo.core.verbs import verb
 from zoo.errors import InputError
@@ -209,20 +209,19 @@ class Agent(ZooModule):
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: EnvironmentData) -> list[dict[str, Any]]:
         """Mean, standard deviation and minimum of the returns of 100 greedy episodes on gymnasium's own environment."""
         from datamodules.environment import make  # the only family whose measure is the environment itself
 
-        played = self.play(TEST_EPISODES, TEST_SEED, env=lambda: make(data.id, **data.kwargs))  # type: ignore[attr-defined]
-        how = f"{TEST_EPISODES} greedy episodes of gymnasium's {data.id} from seeds {TEST_SEED:,} on, last weights"  # type: ignore[attr-defined]
-        numbers = {
+        played = self.play(TEST_EPISODES, TEST_SEED, env=lambda: make(data.id, **data.kwargs))
+        how = f"{TEST_EPISODES} greedy episodes of gymnasium's {data.id} from seeds {TEST_SEED:,} on, last weights"
+        numbers: dict[str, tuple[float, Better, str]] = {
             "return": (played.mean(), "higher", f"mean return; {how}"),
             "return_std": (played.std(), "lower", f"standard deviation of the return; {how}"),
             "return_min": (played.min(), "higher", f"least return; {how}"),
         }
         return [
-            entry(data.id, "test", key, value, text, better=better)  # type: ignore[attr-defined, arg-type]
-            for key, (value, better, text) in numbers.items()
+            entry(data.id, "test", key, value, text, better=better) for key, (value, better, text) in numbers.items()
         ]
 
     def golden_inputs(self) -> dict[str, Tensor]:

@@ -16,6 +16,7 @@ batch of the data module brings k minibatches after each stretch of play.
 """
 
 import copy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -131,17 +132,17 @@ class DQN(Agent):
         return F.smooth_l1_loss(value, self.goal(batch["reward"], batch["terminated"], batch["next_obs"]))
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        optimizer = self.optimizers()
+        optimizer: Any = self.optimizers()
         if batch_idx % self.hparams["target_every"] == 0:
             self.renew()  # at each epoch's first batch in any case: a stopped run has lost the copy
         parameters, loss = list(self.q.parameters()), torch.zeros(())
         names = ("obs", "action", "reward", "terminated", "next_obs")
         for k in range(len(batch["reward"])):
             loss = self.loss({name: batch[name][k] for name in names})
-            optimizer.zero_grad()  # type: ignore[union-attr]
+            optimizer.zero_grad()
             self.manual_backward(loss)
             nn.utils.clip_grad_norm_(parameters, self.hparams["max_norm"], foreach=True)
-            optimizer.step()  # type: ignore[union-attr]
+            optimizer.step()
         self.log_play(batch, loss=loss.detach(), exploration=self.exploration)
 
     def renew(self) -> None:

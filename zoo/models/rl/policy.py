@@ -82,8 +82,9 @@ class PolicyAgent(Agent):
         output = self.actor(self.encode_obs(obs))
         bounds = self.hparams["bounds"]
         if bounds is not None:
+            assert self.log_std is not None  # `build` makes it where there are bounds
             noise = torch.randn(output.shape, generator=generator, device=output.device)
-            action = output if greedy else output + self.log_std.exp() * noise  # type: ignore[union-attr]
+            action = output if greedy else output + self.log_std.exp() * noise
             return self.scale_up(action) if greedy else self.scale_up(action, clip=False)
         if greedy:
             return output.argmax(1)
@@ -109,9 +110,10 @@ class PolicyAgent(Agent):
         if bounds is None:
             log_p = output.log_softmax(-1)
             return log_p.gather(-1, action.long()[..., None])[..., 0], -(log_p.exp() * log_p).sum(-1)
+        assert self.log_std is not None
         low, high = bounds
         unit = 2 * (action.to(output.dtype) - low) / (high - low) - 1
-        log_std = self.log_std.expand_as(output)  # type: ignore[union-attr]
+        log_std = self.log_std.expand_as(output)
         z = (unit - output) / log_std.exp()
         log_p = -0.5 * z.square() - log_std - 0.5 * math.log(2 * math.pi)
         return log_p.sum(-1), (log_std + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)

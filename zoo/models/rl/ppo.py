@@ -11,6 +11,8 @@ Departures from the paper: separate networks for policy and value; advantages no
 norm.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -75,7 +77,7 @@ class PPO(PolicyAgent):
         return self.hparams["value_weight"] * critic - gain - self.hparams["entropy"] * entropy.mean(), kl
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        optimizer = self.optimizers()
+        optimizer: Any = self.optimizers()
         obs, action = batch["obs"].flatten(0, 1), batch["action"].flatten(0, 1)
         advantage, goal = (x.flatten() for x in self.advantages(batch))
         with torch.no_grad():
@@ -84,8 +86,8 @@ class PPO(PolicyAgent):
         for _ in range(self.hparams["epochs"]):
             for part in torch.randperm(len(obs)).to(obs.device).split(self.hparams["minibatch"]):
                 loss, kl = self.loss(obs[part], action[part], old[part], advantage[part], goal[part])
-                optimizer.zero_grad()  # type: ignore[union-attr]
+                optimizer.zero_grad()
                 self.manual_backward(loss)
                 torch.nn.utils.clip_grad_norm_(parameters, self.hparams["max_norm"], foreach=True)
-                optimizer.step()  # type: ignore[union-attr]
+                optimizer.step()
         self.log_play(batch, kl=kl)

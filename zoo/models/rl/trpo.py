@@ -11,6 +11,7 @@ Departures from the paper: a critic gives the advantages (as in the paper's succ
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -135,13 +136,14 @@ class TRPO(PolicyAgent):
         obs, action = batch["obs"].flatten(0, 1), batch["action"].flatten(0, 1)
         advantage, goal = (x.flatten() for x in self.advantages(batch))
         kl, gain = self.improve(obs, action, normalised(advantage))
-        optimizer = self.optimizers()
+        optimizer: Any = self.optimizers()
         for _ in range(self.hparams["critic_steps"]):
             loss = 0.5 * (self.worth(obs) - goal).square().mean()
-            optimizer.zero_grad()  # type: ignore[union-attr]
+            optimizer.zero_grad()
             self.manual_backward(loss)
-            optimizer.step()  # type: ignore[union-attr]
+            optimizer.step()
         self.log_play(batch, kl=kl, gain=gain)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.critic.parameters(), lr=self.hparams["lr"], fused=True)  # type: ignore[union-attr]
+        assert self.critic is not None  # TRPO always has one
+        return torch.optim.Adam(self.critic.parameters(), lr=self.hparams["lr"], fused=True)

@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-import lightning as L
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from zoo.core.checks import check_count
+from zoo.core.data import DenseData
 from zoo.core.images import ImageLike, Transform, read_image, resize_input
 from zoo.core.module import ZooModule
 from zoo.core.samples import picture_sample
@@ -280,7 +280,7 @@ class Segmenter(ZooModule):
             self.log(f"{split}/dice", (2 * hit[1] / union[1].clamp(min=1)).float(), prog_bar=True)
         self.log(f"{split}/iou", (iou[1] if self.border else iou[union > 0].mean()).float(), prog_bar=True)
 
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: DenseData) -> list[dict[str, Any]]:
         """Metrics of the whole test split at the data module's size: overlaps of classes, or of objects with `border`."""
         data.prepare_data()
         data.setup("test")

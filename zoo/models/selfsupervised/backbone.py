@@ -14,13 +14,13 @@ made a probe better by 1.3 points. The pretext itself works on the last two.
 from pathlib import Path
 from typing import Any, ClassVar
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.core.checks import check_count
 from zoo.core.classifier import ImageClassifier
+from zoo.core.data import ClassData
 from zoo.core.images import ImageLike, Transform, save_grid
 from zoo.errors import InputError
 
@@ -93,7 +93,7 @@ class SelfSupervised(ImageClassifier):
 
     # Verbs -----------------------------------------------------------------------------------------------------------
 
-    def predict_proba(self, images: ImageLike | list[ImageLike], *, tta: str = "none") -> Tensor:
+    def predict_proba(self, images: ImageLike | list[ImageLike], *, tta: str = "none", batch_size: int = 256) -> Tensor:
         """As in ImageClassifier.
 
         Raises:
@@ -105,7 +105,7 @@ class SelfSupervised(ImageClassifier):
                 f'{name} learnt without labels and has no classes: zoo.load("{name}", num_classes=N) puts a head on it, to be '
                 "fine-tuned on labelled images"
             )
-        return super().predict_proba(images, tta=tta)
+        return super().predict_proba(images, tta=tta, batch_size=batch_size)
 
     def _ready_transform(self) -> Transform:
         if self.transform is None and self.head is None:  # the pretexts take pixels in [0, 1]
@@ -154,7 +154,7 @@ class SelfSupervised(ImageClassifier):
         for key, value in {"loss": loss, **others}.items():
             self.log(f"{split}/{key}", value.float(), prog_bar=key == "loss", batch_size=len(x))
 
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: ClassData) -> list[dict[str, Any]]:
         """Of a classifier its accuracy; of a backbone a linear probe with all labels and with 1 % of them, and neighbours."""
         if self.head is not None or not hasattr(data, "tensors") or not hasattr(data, "classes"):
             return super().evaluate(data)

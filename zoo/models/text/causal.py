@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -20,7 +19,8 @@ from torch.nn import functional as F
 from datamodules import text as cuts
 from datamodules.formats.characters import decode, encode
 from zoo.core.checks import check_count, seeded_generator
-from zoo.core.files import write_picture
+from zoo.core.data import CharacterData
+from zoo.core.drawing import draw_text
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.core.verbs import looking, verb
@@ -308,7 +308,7 @@ class CausalLM(ZooModule):
             )
         return value
 
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: CharacterData) -> list[dict[str, Any]]:
         """Nats and bits a character over the whole held-out part, in every way of reading; or the share of patterns met.
 
         Raises:
@@ -455,23 +455,3 @@ class CausalLM(ZooModule):
 def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
     """Mean nats of targets y [N, T] under logits [N, T, V], without the ignored ones."""
     return F.cross_entropy(logits.float().flatten(0, 1), y.flatten(), ignore_index=cuts.IGNORED)
-
-
-def draw_text(text: str, path: Path) -> Path:
-    """A PNG of a text, black on white."""
-    from PIL import Image, ImageDraw, ImageFont
-
-    font: Any
-    try:  # Pillow's own font has no umlauts
-        import matplotlib
-
-        font = ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), 11)
-    except (ImportError, OSError):
-        font = ImageFont.load_default()
-    lines = [line[i : i + 80] for line in text.splitlines() for i in range(0, max(1, len(line)), 80)]
-    text = "\n".join(lines)
-    left, top, right, bottom = ImageDraw.Draw(Image.new("L", (1, 1))).multiline_textbbox((0, 0), text, font=font)
-    image = Image.new("L", (int(right - left) + 24, int(bottom - top) + 24), 255)
-    ImageDraw.Draw(image).multiline_text((12 - left, 12 - top), text, fill=0, font=font)
-    write_picture(path, image, optimize=True)
-    return path

@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -23,12 +22,13 @@ from datamodules.formats.pieces import tokenizer_of
 from datamodules.formats.words import PADDING, UNKNOWN, pad
 from datamodules.gutenberg_pieces import MASK, SPECIAL
 from zoo.core.checks import check_count
+from zoo.core.data import PieceData
+from zoo.core.drawing import draw_text
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.core.progress import track
 from zoo.core.verbs import verb
 from zoo.errors import InputError
-from zoo.models.text.causal import draw_text
 from zoo.models.text.probe import LinearProbe, probe_entries
 
 SHOWN = (
@@ -301,7 +301,7 @@ class MaskedLM(ZooModule):
     # Measures --------------------------------------------------------------------------------------------------------
 
     @verb
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: PieceData) -> list[dict[str, Any]]:
         """Masked pieces restored, pseudo-perplexity, and a probe of the states beside a bag of words, on the test part."""
         size, known = self.context, [self._lenient(text) for text in data.texts("test")]
         windows = torch.cat([text[: len(text) // size * size].reshape(-1, size) for text in known])

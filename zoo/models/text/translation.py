@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -18,6 +17,8 @@ from datamodules.formats.pieces import tokenizer_of
 from datamodules.formats.words import PADDING
 from datamodules.multi30k import BEGIN, END, LANGUAGES
 from zoo.core.checks import check_count
+from zoo.core.data import PairData
+from zoo.core.drawing import draw_text
 from zoo.core.files import check_output, write_figure
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
@@ -25,7 +26,6 @@ from zoo.core.progress import track
 from zoo.core.verbs import verb
 from zoo.errors import InputError, MissingExtraError
 from zoo.models.text.beam import beam_searches
-from zoo.models.text.causal import draw_text
 
 Pairs = tuple[Tensor, Tensor, Tensor]  # sources [N, S], their lengths [N], targets from BEGIN to END [N, T]
 
@@ -203,7 +203,7 @@ class Translator(ZooModule):
 
     # Measures --------------------------------------------------------------------------------------------------------
 
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: PairData) -> list[dict[str, Any]]:
         """sacreBLEU and chrF on the test part, by beams and greedily."""
         if (data.source, data.target) != (self.hparams["source"], self.hparams["target"]):
             raise InputError(

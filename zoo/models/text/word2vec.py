@@ -15,17 +15,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.core.checks import check_count
+from zoo.core.data import WordData
+from zoo.core.drawing import draw_text
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.core.verbs import verb
 from zoo.errors import InputError, UnknownNameError
-from zoo.models.text.causal import draw_text
 
 SHOWN = (
     "captain",
@@ -173,7 +173,7 @@ class Word2Vec(ZooModule):
     # Measures --------------------------------------------------------------------------------------------------------
 
     @verb
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: WordData) -> list[dict[str, Any]]:
         """How often a neighbour of the held-out pages scores above a word drawn by the same frequencies."""
         if list(data.vocabulary) != self.hparams["vocabulary"]:
             raise InputError(

@@ -88,6 +88,8 @@ class BERT(MaskedLM):
         tokens: int64 [N, T], T ≤ context; real: bool [N, T], False where a text is filled up; logits: [N, T, vocab_size].
     """
 
+    rotation: Tensor
+
     def __init__(
         self,
         vocab_size: int = 8192,

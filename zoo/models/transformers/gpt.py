@@ -13,6 +13,7 @@ it is GPT-2 to the last bit of its logits; see `zoo.models.transformers.convert`
 """
 
 import math
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -38,13 +39,16 @@ class RMSNorm(nn.RMSNorm):
         return super().forward(x.to(self.weight.dtype))
 
 
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "gelu": nn.GELU,
     "gelu_tanh": lambda: nn.GELU(approximate="tanh"),
     "relu": nn.ReLU,
     "relu2": SquaredReLU,
 }
-NORMS = {"layer": lambda width: nn.LayerNorm(width, eps=1e-5), "rms": lambda width: RMSNorm(width, eps=1e-5)}
+NORMS: dict[str, Callable[[int], nn.Module]] = {
+    "layer": lambda width: nn.LayerNorm(width, eps=1e-5),
+    "rms": lambda width: RMSNorm(width, eps=1e-5),
+}
 
 
 class LayerCache:
@@ -141,6 +145,8 @@ class GPT(CausalLM):
         tokens: int64 [N, T], T ≤ context; logits: [N, T, vocab_size].
     """
 
+    rotation: Tensor
+
     def __init__(
         self,
         vocab_size: int = 65,
@@ -193,8 +199,8 @@ class GPT(CausalLM):
                 # the stream sums 2 · layers of these
                 std = 0.02 / math.sqrt(2 * len(self.blocks)) if into_stream else 0.02
                 nn.init.normal_(module.weight, std=std)
-                if getattr(module, "bias", None) is not None:
-                    nn.init.zeros_(module.bias)
+                if isinstance(bias := getattr(module, "bias", None), Tensor):
+                    nn.init.zeros_(bias)
 
     @classmethod
     def other_libraries(cls, init: dict[str, Any]) -> list[tuple[str, str]]:

@@ -80,7 +80,7 @@ def _language(model: ZooModule) -> tuple[Any, Renaming, Renaming]:
             )  # fmt: skip
             return transformers.GPT2LMHeadModel(config), *_gpt2(model)
         _require(model, {"norm": "rms", "qk_norm": True, "bias": False}, "Apertus")
-        net = transformers.ApertusForCausalLM(
+        net: Any = transformers.ApertusForCausalLM(
             transformers.ApertusConfig(
                 hidden_size=told["width"], intermediate_size=4 * told["width"], num_hidden_layers=told["layers"],
                 num_attention_heads=told["heads"], max_position_embeddings=told["context"], hidden_act=activation,
@@ -91,7 +91,7 @@ def _language(model: ZooModule) -> tuple[Any, Renaming, Renaming]:
         return net, *_renaming(_apertus(told["layers"]), "self_attn.{}_proj", model, ("q_norm", "k_norm"))
     if not isinstance(model, BERT):
         raise InputError(f"{_called(model)} is neither a GPT nor a BERT: transformers has no such network")
-    common = {
+    common: dict[str, Any] = {
         "vocab_size": told["vocab_size"], "hidden_size": told["width"], "num_hidden_layers": told["layers"],
         "num_attention_heads": told["heads"], "intermediate_size": 4 * told["width"], "layer_norm_eps": 1e-12,
         "pad_token_id": 0, "max_position_embeddings": told["context"],
@@ -102,7 +102,11 @@ def _language(model: ZooModule) -> tuple[Any, Renaming, Renaming]:
         there, back = _renaming(_bert(told["layers"]), "attention.self.{}", model)
         return net, lambda t: there(t) | _bert_only(model), lambda t: back(_with_sentence(t))
     _require(model, {"norm_first": True}, "ESM")
-    options = {"position_embedding_type": "rotary", "emb_layer_norm_before": True, "token_dropout": False}
+    options: dict[str, Any] = {
+        "position_embedding_type": "rotary",
+        "emb_layer_norm_before": True,
+        "token_dropout": False,
+    }
     net = transformers.EsmForMaskedLM(transformers.EsmConfig(**common, **options, mask_token_id=2))
     there, back = _renaming(_esm(told["layers"]), "attention.self.{}", model)
     ours, theirs = "lm_head.decoder.bias", "lm_head.bias"  # ESM's read-out keeps its bias beside it

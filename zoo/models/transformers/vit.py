@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoo.blocks.attention import attend
 from zoo.core.checks import check_count
 from zoo.core.classifier import ImageClassifier
 from zoo.errors import InputError
@@ -207,16 +208,6 @@ class Attention(nn.Module):
         q, k, v = self.qkv(z).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         gathered = attend(q, k, v)
         return self.dropout(self.project(gathered.transpose(1, 2).flatten(2)))
-
-
-def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """softmax(Q Kᵀ / √d) V of queries, keys and values [N, heads, T, d].
-
-    Written out on a CPU: there the fused kernel with its gradient takes six to nine times as long in bfloat16, for so few words.
-    """
-    if q.device.type != "cpu":
-        return F.scaled_dot_product_attention(q, k, v)
-    return (q @ k.mT * q.shape[-1] ** -0.5).softmax(-1) @ v
 
 
 def patches(in_channels: int, dim: int, patch: int) -> nn.Module:

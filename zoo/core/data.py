@@ -1,0 +1,135 @@
+"""What a model asks of a data module when it is measured: a protocol for each kind of data.
+
+A model says by the type of `data` in `evaluate` what it needs; nothing is checked at run time. A person's own data module fits
+as soon as it has these members.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from torch import Tensor
+
+
+class NamedData(Protocol):
+    """A data module with the name that stands in a metric entry, and Lightning's hooks."""
+
+    @property
+    def name(self) -> str: ...
+
+    def prepare_data(self) -> None: ...
+
+    def setup(self, stage: str) -> None: ...
+
+    def test_dataloader(self) -> Any: ...
+
+
+class ClassData(NamedData, Protocol):
+    """Data whose examples fall into classes: of images, texts, rows of a table, sequences or nodes."""
+
+    @property
+    def classes(self) -> Sequence[str]: ...
+
+
+class ImageData(ClassData, Protocol):
+    """Images uint8 [N, C, H, W] with labels int64 [N], by split: "train", "val" or "test"."""
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]: ...
+
+    def tensors(self, split: str) -> tuple[Tensor, Tensor]: ...
+
+
+class PointData(NamedData, Protocol):
+    """Points float32 [N, D] drawn from a mixture whose density is known."""
+
+    @property
+    def weights(self) -> Sequence[float]: ...
+
+    @property
+    def means(self) -> Sequence[Sequence[float]]: ...
+
+    def tensors(self, split: str) -> tuple[Tensor, Tensor]: ...
+
+    def nearest(self, points: Tensor) -> tuple[Tensor, Tensor]: ...
+
+    def score(self, x: Tensor, sigma: float = 0.0) -> Tensor: ...
+
+    def log_density(self, x: Tensor) -> Tensor: ...
+
+
+class DenseData(ClassData, Protocol):
+    """Images with a mask or with boxes in place of a label."""
+
+    @property
+    def image_shape(self) -> tuple[int, ...]: ...
+
+
+class SeriesData(NamedData, Protocol):
+    """Series float32 [N, T, D], or [T, D], by split; `step` seconds lie between two values of a trajectory."""
+
+    @property
+    def step(self) -> float: ...
+
+    def tensors(self, split: str) -> Tensor: ...
+
+
+class CharacterData(ClassData, Protocol):
+    """A text as numbers of its characters, int64 [T], by part; the classes are the characters."""
+
+    def tokens(self, part: str) -> Tensor: ...
+
+
+class PieceData(NamedData, Protocol):
+    """Texts by part, for a model that brings its own pieces of words."""
+
+    def texts(self, part: str) -> Sequence[str]: ...
+
+
+class LabelledTextData(ClassData, Protocol):
+    """Texts with the numbers of their classes, by part."""
+
+    def texts(self, part: str) -> Sequence[tuple[str, int]]: ...
+
+
+class PairData(NamedData, Protocol):
+    """Sentences in two languages, line by line."""
+
+    @property
+    def source(self) -> str: ...
+
+    @property
+    def target(self) -> str: ...
+
+    def lines(self, part: str, language: str) -> Sequence[str]: ...
+
+
+class RollData(NamedData, Protocol):
+    """Piano rolls bool [T, 88] by part."""
+
+    def rolls(self, part: str) -> Sequence[Tensor]: ...
+
+
+class WordData(NamedData, Protocol):
+    """Pairs of neighbouring words; `loader(part, seed)` draws them."""
+
+    @property
+    def vocabulary(self) -> Sequence[str]: ...
+
+    def loader(self, part: str, seed: int) -> Any: ...
+
+
+class GraphData(NamedData, Protocol):
+    """One graph or many in fixed splits; `protocol` names split and selection for the metric entry."""
+
+    @property
+    def protocol(self) -> str: ...
+
+
+class EnvironmentData(NamedData, Protocol):
+    """A gymnasium environment: its id, and the arguments that it is made with."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def kwargs(self) -> Mapping[str, Any]: ...
