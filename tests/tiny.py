@@ -397,7 +397,7 @@ TINY: dict[str, Tiny] = {
     "dbn-classifier": Tiny({"hidden": [16, 16]}, **DIGITS, lr=3e-2),
     "pca": Tiny({"latent_dim": 4}, **DIGITS),
     "ppca": Tiny({"latent_dim": 4}, **DIGITS),
-    "cyclegan": Tiny({"width": 4}, two_domains(28), data="domains", data_init={"source": "mnist", "target": "usps"}),
+    "cyclegan": Tiny({"width": 4}, two_domains(28)),
     "pix2pix": Tiny({"width": 4}, **DIGITS),
     "dcgan": Tiny({"latent_dim": 4, "width": 4}, **DIGITS),
     "fgan": Tiny({"latent_dim": 4, "hidden": [8], "divergence": "hellinger"}, **DIGITS),

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 import zoo
 from zoo.blocks.resizing import bed_of_nails, max_pool_with_places, max_unpool, nearest
+from zoo.core.files import write_figure
 from zoo.core.samples import sample_split
 
 
@@ -65,7 +66,7 @@ def coins(path: Path, *, size: int = 160, count: int = 9) -> dict[str, Any]:
         for y, x, radius in marks if title != "image" else []:
             axis.plot(x + radius * angles.cos(), y + radius * angles.sin(), color="tab:red", lw=1)
         axis.set(title=title, xticks=[], yticks=[])
-    figure.savefig(path, dpi=70)
+    write_figure(path, figure, dpi=70)
     near = lambda found: sum(min(math.hypot(y - a, x - b) for a, b, _ in found) < 3 for y, x, _ in truth)  # noqa: E731
     off = (
         sum(min((math.hypot(y - a, x - b), abs(radius - r)) for a, b, r in circles)[1] for y, x, radius in truth)
@@ -123,7 +124,7 @@ def upsampling(path: Path) -> dict[str, Any]:
         axis.set_xticks([])
         axis.set_yticks([])
         axis.set_title(title, fontsize=7)
-    figure.savefig(path, dpi=80)
+    write_figure(path, figure, dpi=80)
     inner = lambda size: shown[f"of a constant, kernel {size}"][0, 0, 3:-3, 3:-3]  # noqa: E731
     off = lambda image: (image - digit).square().mean().item()  # noqa: E731
     return {
@@ -150,7 +151,7 @@ def shifts(
         found[name] = [round(a, 3) for a in course]
     axis.set(xlabel="pixels to the right", ylabel=f"accuracy, {len(x)} test digits", ylim=(0, 1.02))
     axis.legend(frameon=False)
-    figure.savefig(path, dpi=80)
+    write_figure(path, figure, dpi=80)
     return found
 
 

@@ -13,6 +13,7 @@ from pictures import main, panels
 from torch import Tensor, nn
 
 import zoo
+from zoo.core.files import write_figure
 from zoo.core.samples import sample_split
 from zoo.models.autoencoders.vae import VAE, rates
 from zoo.theory.linear_vae import LinearVAE, best_likelihood
@@ -56,7 +57,7 @@ def densities(path: Path, *, points: int = 300, rounds: int = 60) -> dict[str, A
         place = at[torch.searchsorted(cumulative, torch.tensor(v))]
         right.plot([-4, place, place], [v, v, 0], ":", color="0.4", lw=1)
     right.set(title="x = F⁻¹(u): draws from the mixture", ylim=(0, 1.02))
-    figure.savefig(path, dpi=70)
+    write_figure(path, figure, dpi=70)
     error = lambda y: ((y - truth).abs().sum() * (at[1] - at[0])).item()  # noqa: E731
     return {
         "off, kernels": error(kernel),
@@ -101,7 +102,7 @@ def plane(path: Path, *, steps: int = 600) -> dict[str, Any]:
         axis.set(title=title, xticks=[], yticks=[])
         distance = torch.cdist(z, z).fill_diagonal_(torch.inf)
         near[title] = (y[distance.argmin(1)] == y).float().mean().item()
-    figure.savefig(path, dpi=70)
+    write_figure(path, figure, dpi=70)
     return {"errors": errors, "neighbour of the same class": near}
 
 
@@ -129,7 +130,7 @@ def field(path: Path, *, steps: int = 800, noise: float = 0.25) -> dict[str, Any
     axis.quiver(*grid.T, *move.T, color="0.4", angles="xy", scale_units="xy", scale=1, width=0.003)
     axis.plot(*line.T, color="tab:red", lw=1.2)
     axis.set(title="g(f(x)) − x", xticks=[], yticks=[])
-    figure.savefig(path, dpi=80)
+    write_figure(path, figure, dpi=80)
     return {"distance before": gap[close].mean().item(), "after": after[close].mean().item()}
 
 
@@ -150,7 +151,7 @@ def information(path: Path, *, name: str = "vae-mnist", images: int = 1000) -> d
     figure, axis = panels(6, 3.2)
     axis.bar(range(len(own)), own.sort(descending=True).values, color="0.4")
     axis.set(xlabel="numbers of the code, the busiest first", ylabel="rate, nats")
-    figure.savefig(path, dpi=75)
+    write_figure(path, figure, dpi=75)
     return {
         "rate R": rate,
         "I(X; Z), at most log N": known,
@@ -189,7 +190,7 @@ def collapse(path: Path, *, steps: int = 400, latent_dim: int = 16) -> dict[str,
         found[name] = {"in use": int((own > 0.1).sum()), "rate": own.sum().item()}
     axis.set(xlabel="numbers of the code, the busiest first", ylabel="rate, nats")
     axis.legend(frameon=False)
-    figure.savefig(path, dpi=75)
+    write_figure(path, figure, dpi=75)
     return found
 
 
@@ -222,7 +223,7 @@ def linear(path: Path, *, steps: int = 1500) -> dict[str, Any]:
     left.legend(frameon=False, fontsize=8)
     right.plot(values[:, 2])
     right.set(xlabel="step", ylabel="|cos| to the nearest principal axis", ylim=(0, 1.02))
-    figure.savefig(path, dpi=75)
+    write_figure(path, figure, dpi=75)
     return {"highest": highest, "bound": course[-1][0], "aligned": course[-1][2]}
 
 

@@ -13,6 +13,7 @@ from pictures import main, panels
 from torch import Tensor, nn
 
 from zoo.blocks.losses import LOSSES
+from zoo.core.files import write_figure
 from zoo.models.mlp.mlp import ACTIVATIONS
 
 
@@ -31,7 +32,7 @@ def activations(path: Path) -> dict[str, Any]:
         steepest[name] = round(slope.max().item(), 3)
     for axis in list(axes.flat)[len(names) :]:
         axis.axis("off")
-    figure.savefig(path, dpi=70)
+    write_figure(path, figure, dpi=70)
     return steepest
 
 
@@ -51,7 +52,7 @@ def losses(path: Path) -> dict[str, Any]:
         wrong[name] = round((value[50] / value[0]).item(), 3)
     axis.set(xlabel="right logit − wrong logit", ylabel="loss, 1 where the wrong one is 3 ahead")
     axis.legend(frameon=False, fontsize=7, ncols=2)
-    figure.savefig(path, dpi=75)
+    write_figure(path, figure, dpi=75)
     return wrong
 
 
@@ -100,7 +101,7 @@ def line(path: Path, *, epochs: int = 12) -> dict[str, Any]:
             way.append(way[-1] - 0.9 / values[-1] * hessian @ (way[-1] - best))
         axis.plot(*torch.stack(way).T, "o-", ms=2.5, color="tab:red", lw=1)
         axis.set_title(f"{title}: curvatures 1 : {conditions[title]:g}")
-    figure.savefig(path, dpi=70)
+    write_figure(path, figure, dpi=70)
     return {"mistakes": mistakes, "curvature ratios": conditions}
 
 
@@ -131,7 +132,7 @@ def xor(path: Path, *, seeds: int = 40, steps: int = 3000) -> dict[str, Any]:
     axis.set(
         xlabel="learning rate", ylabel="spread of the first weights", title=f"solved after {steps} steps, of {seeds}"
     )
-    figure.savefig(path, dpi=80)
+    write_figure(path, figure, dpi=80)
     return {"best": share.max().item(), "worst": share.min().item(), "small weights": share[0].tolist()}
 
 
@@ -161,7 +162,7 @@ def stalls(path: Path, *, steps: int = 400) -> dict[str, Any]:
         last.plot(x, y, label=name)
     last.set(title="two convex functions, and what isn't", ylim=(-5, 4))
     last.legend(frameon=False, fontsize=8)
-    figure.savefig(path, dpi=65)
+    write_figure(path, figure, dpi=65)
     return ends
 
 
@@ -215,7 +216,7 @@ def depth(path: Path, *, layers: int = 40, width: int = 64) -> dict[str, Any]:
         shares[name] = (lengths[0] / lengths[-1]).item()
     axis.set(yscale="log", xlabel="layer, the input left", ylabel="gradient, the last layer's = 1", ylim=(1e-27, 1e4))
     axis.legend(frameon=False)
-    figure.savefig(path, dpi=80)
+    write_figure(path, figure, dpi=80)
     return shares
 
 

@@ -20,6 +20,7 @@ from zoo.blocks.more_optimizers import (
     preconditioned,
 )
 from zoo.blocks.optimizers import AdaGrad
+from zoo.core.files import write_figure
 
 VALLEY = torch.tensor([1.0, 50.0], dtype=torch.float64)
 START = torch.tensor([-4.0, 1.0], dtype=torch.float64)
@@ -74,7 +75,7 @@ def acceleration(path: Path, *, steps: int = 100) -> dict[str, Any]:
         right.plot(times, height(accelerated_flow(downhill, START, times, r=r)), label=f"r = {r:g}")
     right.set(yscale="log", xlabel="time s", title="ẅ + (r/s) ẇ = −∇f", ylim=(1e-6, 100))
     right.legend(frameon=False, fontsize=8)
-    figure.savefig(path, dpi=70)
+    write_figure(path, figure, dpi=70)
     return found
 
 
@@ -130,7 +131,7 @@ def by_matrix(path: Path, *, steps: int = 60) -> dict[str, Any]:
     right.set(yscale="log", title="four parameters of a damped wave", xlabel="step", ylim=(1e-18, 100))
     right.legend(frameon=False, fontsize=8)
     found |= {"Levenberg-Marquardt": losses[-1], "descent on the wave": course[-1]}
-    figure.savefig(path, dpi=70)
+    write_figure(path, figure, dpi=70)
     return found
 
 

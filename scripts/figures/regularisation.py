@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from datamodules import augment, colours
 from zoo.blocks.shrinkage import lasso, ridge
+from zoo.core.files import write_figure
 from zoo.core.samples import sample_split
 
 
@@ -57,7 +58,7 @@ def overtraining(path: Path, *, digits: int = 150, steps: int = 200) -> dict[str
         found[title] = right_ones[-1]
     right.set(title="training accuracy", xlabel="step")
     right.legend(frameon=False)
-    figure.savefig(path, dpi=75)
+    write_figure(path, figure, dpi=75)
     return found
 
 
@@ -81,7 +82,7 @@ def penalties(path: Path) -> dict[str, Any]:
     right.set(xscale="log", xlabel="α", title="what is left of each weight, 1 without")
     left.legend(frameon=False)
     right.legend(frameon=False, fontsize=8)
-    figure.savefig(path, dpi=75)
+    write_figure(path, figure, dpi=75)
     return {"L1 at α = 0.5": lasso(hessian, best, 0.5).tolist(), "L2 at α = 0.5": ridge(hessian, best, 0.5).tolist()}
 
 
@@ -108,7 +109,7 @@ def augmentations(path: Path, *, images: int = 5) -> dict[str, Any]:
         axis.imshow(torch.cat(list(shown), 1).permute(1, 2, 0))
         axis.set_title(title, fontsize=9)
         axis.set(xticks=[], yticks=[])
-    figure.savefig(path, dpi=70)
+    write_figure(path, figure, dpi=70)
     return {"ways": len(rows) - 1}
 
 

@@ -11,6 +11,8 @@ import torch
 from pictures import main, panels
 from torch import Tensor, nn
 
+from zoo.core.files import write_figure
+
 
 def accelerations(place: Tensor, mass: Tensor, stiffness: float = 2.0) -> Tensor:
     """Of bodies [N, B, 2] joined by springs of length 1: a_i = k/m_i Σ_j (r_ij − 1) r̂_ij towards j."""
@@ -59,7 +61,7 @@ def law(path: Path, *, steps: int = 1200, bodies: int = 4) -> dict[str, Any]:
     axis.plot(r, 2 * (r - 1), color="black", lw=1, label="2 (r − 1)")
     axis.set(xlabel="distance r of two bodies", ylabel="message", xlim=(0, 5), ylim=(-3, 8))
     axis.legend(frameon=False)
-    figure.savefig(path, dpi=80)
+    write_figure(path, figure, dpi=80)
     return {
         "error on seven bodies": error,
         "slope": slope,
