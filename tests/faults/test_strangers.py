@@ -297,3 +297,28 @@ def test_a_text_of_ones_own_whatever_wrote_it(tmp_path):
     path.write_bytes(b"a\0b")
     with pytest.raises(InputError, match="character 0 at position 1"):
         read_text(path)
+
+
+def test_a_card_shows_html_as_it_is_written(folder):
+    from zoo.store.cards import write_card
+
+    recipe = (folder / "recipe.yaml").read_text()
+    words = "A network of <script>alert(1)</script>, <img src=x> and 3 < 4."
+    (folder / "recipe.yaml").write_text(recipe.replace("A network of a test.", words))
+    write_card(folder)
+    card = (folder / "README.md").read_text()
+    assert (
+        "&lt;script>" in card and "&lt;img" in card and "3 < 4" in card and "<script" not in card and "<img" not in card
+    )
+
+
+def test_errors_and_answers_do_not_steer_a_terminal(capsys):
+    import contextlib
+    import io
+
+    from zoo.cli.main import Plain
+
+    assert str(InputError("a\x1b[31m\x07b\u202e")) == "a\\x1b[31m\\x07b\\u202e"
+    with contextlib.redirect_stdout(Plain(stream := io.StringIO())):
+        print("class \x1b]0;title\x07\tnäh ☕")
+    assert stream.getvalue() == "class \\x1b]0;title\\x07\tnäh ☕\n"
