@@ -120,9 +120,9 @@ def read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
         rows = [row for row in csv.reader(text.splitlines(), delimiter=delimiter) if any(cell.strip() for cell in row)]
     except csv.Error as error:
         raise InputError(f"{path} is no table of that form: {error}") from None
-    header = [cell.strip() for cell in rows[0]]
     if len(rows) < 2:
         raise InputError(f"{path} has no rows under its header")
+    header = [cell.strip() for cell in rows[0]]
     if len(set(header)) < len(header) or not all(header):
         raise InputError(f"the header of {path} must name every column, each once, not {', '.join(header)}")
     for number, row in enumerate(rows[1:], 2):

@@ -322,3 +322,12 @@ def test_errors_and_answers_do_not_steer_a_terminal(capsys):
     with contextlib.redirect_stdout(Plain(stream := io.StringIO())):
         print("class \x1b]0;title\x07\tnäh ☕")
     assert stream.getvalue() == "class \\x1b]0;title\\x07\tnäh ☕\n"
+
+
+@pytest.mark.parametrize("text", [";", ",,\n,,\n", "a,b\n"])
+def test_a_table_without_rows(tmp_path, text):
+    from datamodules.own import read_rows
+
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(InputError, match="has no rows under its header"):
+        read_rows(tmp_path / "a.csv")
