@@ -50,7 +50,7 @@ def picture_sample(name: str) -> tuple[Tensor, Any]:
 
 def _strip(path: Path, count: int) -> Tensor:
     """Pictures that stand one above the other in a file, uint8 [count, C, H, W]."""
-    with Image.open(path, formats=("PNG",)) as image:
+    with Image.open(path, formats=("PNG", "JPEG")) as image:
         pixels = torch.from_numpy(np.array(image))
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
     return pixels.unflatten(0, (count, -1)).permute(0, 3, 1, 2).contiguous()
