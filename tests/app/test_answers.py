@@ -63,11 +63,11 @@ def test_what_cannot_work_is_one_sentence(tmp_path, photo):
 
 def test_tabs_answer(photo):
     assert sum(answers.classify("speednet-cifar10", photo).values()) <= 1.001
-    assert answers.draw("cgan-mnist", 2, 0, "7").size[0] > 100
+    assert Image.open(answers.draw("cgan-mnist", 2, 0, "7")).size[0] > 100
     assert list(answers.write("gpt-xor", "01", 6, 0.0, 0))[-1].startswith("01")
     keys, (rate, values), file = answers.compose("lstm-chorales", 4, 1.0, 0)
     assert keys.size == (32, 352) and len(values) == 4 * int(rate * answers.SECONDS) and file.endswith(".mid")
-    assert answers.explain("resnet20-cifar10", photo, "saliency").size[0] > 30
+    assert Image.open(answers.explain("resnet20-cifar10", photo, "saliency")).size[0] > 30
     picture, returns = answers.play("value-iteration-frozenlake", 2, 0)
     assert picture.endswith(".gif") and "2 episodes" in returns
 

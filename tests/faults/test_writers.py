@@ -173,8 +173,6 @@ def test_pictures_of_strangers_are_opened_in_one_place():
     assert set(found) == {
         "zoo/core/pictures.py:opening",  # any file
         "zoo/core/samples.py:_strip",  # packaged
-        "zoo/app/answers.py:_picture",  # of our own making, in a temporary folder
-        "zoo/app/answers.py:explain",  # the same
         "zoo/core/files.py:write_figure",  # of our own making, in memory
         "zoo/explain/drawing.py:draw",  # the same
     }

@@ -30,6 +30,10 @@ def model_named(name: str) -> Any:
     return zoo.load(name)
 
 
+def _folder() -> Path:
+    return Path(tempfile.mkdtemp(prefix="zoo-app-"))
+
+
 def whole(value: Any, low: int, high: int, what: str) -> int:
     """A whole number of a field.
 
@@ -85,8 +89,8 @@ def digit(board: Any) -> np.ndarray:
     return picture
 
 
-def draw(name: str, n: Any, seed: Any, label: str = "any", prompt: str = "") -> Image.Image:
-    """Images of a generator in a grid; `label` is a class or "any", `prompt` for models that are told in words."""
+def draw(name: str, n: Any, seed: Any, label: str = "any", prompt: str = "") -> str:
+    """The file of a generator's images in a grid; `label` is a class or "any", `prompt` for models that are told in words."""
     import inspect
 
     model = model_named(name)
@@ -99,15 +103,7 @@ def draw(name: str, n: Any, seed: Any, label: str = "any", prompt: str = "") -> 
         options["prompt"] = words(prompt, "the prompt", 200)
     elif label != "any":
         options["labels"] = torch.full((n,), whole(int(label), 0, 9, "the digit"))
-    return _picture(model.sample(n, **options))
-
-
-def _picture(images: Tensor) -> Image.Image:
-    with (
-        tempfile.TemporaryDirectory() as place,
-        Image.open(zoo.save_grid(images, Path(place) / "grid.png", scale=4), formats=("PNG",)) as picture,
-    ):
-        return picture.convert("RGB")
+    return str(zoo.save_grid(model.sample(n, **options), _folder() / "grid.png", scale=4))
 
 
 def write(name: str, prompt: str, n: Any, temperature: Any, seed: Any) -> Iterator[str]:
@@ -131,7 +127,7 @@ def compose(name: str, n: Any, temperature: Any, seed: Any) -> tuple[Image.Image
     steps = whole(n, 1, MOST_STEPS, "the number of steps")
     told = {"temperature": float(temperature), "seed": whole(seed, 0, 2**31 - 1, "the seed")}
     roll = model_named(name).compose(steps, **told)  # bool [steps, 88]
-    file = Path(tempfile.mkdtemp(prefix="zoo-app-")) / "piece.mid"
+    file = _folder() / "piece.mid"
     write_midi(roll, file)
     keys = Image.fromarray(((~roll.T.flip(0)).numpy() * 255).astype(np.uint8))
     return keys.resize((8 * len(roll), 4 * 88), Image.Resampling.NEAREST), (RATE, sound(roll)), str(file)
@@ -155,20 +151,18 @@ def sound(roll: Tensor) -> np.ndarray:
     return (values / max(1e-9, np.abs(values).max()) * 2**14).astype(np.int16)
 
 
-def explain(name: str, picture: str | None, method: str) -> Image.Image:
-    """A picture's map of what speaks for the answer and against it."""
+def explain(name: str, picture: str | None, method: str) -> str:
+    """The file of a picture's map: what speaks for the answer and against it."""
     if not picture:
         raise InputError("there is no picture yet: choose one or take an example")
-    with tempfile.TemporaryDirectory() as place:
-        path = Path(place) / "map.png"
-        zoo.explain(model_named(name), picture, method=method).save(path)  # type: ignore[operator]
-        with Image.open(path, formats=("PNG",)) as found:
-            return found.convert("RGB")
+    path = _folder() / "map.png"
+    zoo.explain(model_named(name), picture, method=method).save(path)  # type: ignore[operator]
+    return str(path)
 
 
 def play(name: str, episodes: Any, seed: Any) -> tuple[str, str]:
     """One episode as a moving picture's file, and the returns of all in a line."""
-    path = Path(tempfile.mkdtemp(prefix="zoo-app-")) / "episode.gif"
+    path = _folder() / "episode.gif"
     count = whole(episodes, 1, 20, "the number of episodes")
     returns = model_named(name).play(count, seed=whole(seed, 0, 2**31 - 1, "the seed"), path=path)
     return str(path), str(returns)
