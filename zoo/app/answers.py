@@ -84,7 +84,7 @@ def digit(board: Any) -> np.ndarray:
     small = np.asarray(part.resize([max(1, round(n * scale)) for n in part.size], Image.Resampling.BOX), np.float64)
     centre = [(small.sum(1 - axis) @ np.arange(small.shape[axis])) / small.sum() for axis in (0, 1)]
     top, left = (int(np.clip(round(SIDE / 2 - 0.5 - c), 0, SIDE - n)) for c, n in zip(centre, small.shape, strict=True))
-    picture = np.zeros((SIDE, SIDE), np.uint8)
+    picture: np.ndarray = np.zeros((SIDE, SIDE), np.uint8)
     picture[top : top + small.shape[0], left : left + small.shape[1]] = small.round()
     return picture
 
