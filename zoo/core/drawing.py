@@ -58,8 +58,8 @@ def side_by_side(rows: list[tuple[Tensor, Tensor]], path: Path, *, most: int = 2
         columns.append(np.pad(np.asarray(image), ((2, 2), (2, 2), (0, 0)), constant_values=255))
     height = max(column.shape[0] for column in columns)
     columns = [np.pad(c, ((0, height - c.shape[0]), (0, 0), (0, 0)), constant_values=255) for c in columns]
-    picture = Image.fromarray(np.concatenate(columns, 1))  # type: ignore[assignment]
-    write_picture(path, picture.quantize(128), optimize=True)
+    whole = Image.fromarray(np.concatenate(columns, 1))
+    write_picture(path, whole.quantize(128), optimize=True)
     return path
 
 

@@ -80,13 +80,13 @@ def to_timm(model: ZooModule) -> nn.Module:
         told = model.hparams
         if told.get("tokenizer", "patch") != "patch" or told["pool"] == "sequence":
             raise InputError(f"timm's VisionTransformer has patches alone, {_called(model)} has convolutions before it")
-        net: nn.Module = timm.models.VisionTransformer(
+        transformer = timm.models.VisionTransformer(
             img_size=told["image_size"], patch_size=told["patch"], in_chans=told["in_channels"],
             num_classes=model.head.out_features, embed_dim=told["dim"], depth=told["depth"], num_heads=told["heads"],
             mlp_ratio=told["mlp_dim"] / told["dim"], global_pool="token" if told["pool"] == "cls" else "avg",
             class_token=told["pool"] == "cls", fc_norm=False,
         )  # fmt: skip
-        return copy_in_order(model, net)
+        return copy_in_order(model, transformer)
     if not isinstance(model, ResNet18):
         raise InputError(f"{_called(model)} is neither a ViT nor a ResNet18: timm builds it otherwise, or not at all")
     width, channels = model.hparams["width"], model.hparams["in_channels"]

@@ -83,8 +83,8 @@ def _joint_elements(tensors: list[Tensor]) -> int:
     if len(tensors) < 2:
         return largest
     shapes = [tensor.shape for tensor in tensors]
-    sides = zip(*([1] * (max(map(len, shapes)) - len(shape)) + list(shape) for shape in shapes), strict=True)
-    sides = [set(side) - {1} for side in sides]  # one size for each place where the shapes fit together
+    places = zip(*([1] * (max(map(len, shapes)) - len(shape)) + list(shape) for shape in shapes), strict=True)
+    sides = [set(place) - {1} for place in places]  # one size for each place where the shapes fit together
     return (
         max(largest, math.prod(min(side, default=1) for side in sides)) if all(len(s) < 2 for s in sides) else largest
     )

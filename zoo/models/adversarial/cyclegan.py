@@ -138,7 +138,10 @@ class CycleGAN(ZooModule):
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         pairs = ((self.there, self.back), (self.of_target, self.of_source))
         return [
-            torch.optim.Adam([p for m in pair for p in m.parameters()], lr=self.lr, betas=(0.5, 0.99)) for pair in pairs
+            torch.optim.Adam(
+                [p for m in pair for p in m.parameters()], lr=self.lr or self.hparams["lr"], betas=(0.5, 0.99)
+            )
+            for pair in pairs
         ]
 
     def _decay(self, optimizers: Any, batch_idx: int) -> None:
@@ -147,7 +150,7 @@ class CycleGAN(ZooModule):
             done = (trainer.current_epoch + batch_idx / max(1, int(trainer.num_training_batches))) / trainer.max_epochs
             for optimizer in optimizers:
                 for group in optimizer.param_groups:
-                    group["lr"] = self.lr * (1 - min(1.0, done))
+                    group["lr"] = (self.lr or self.hparams["lr"]) * (1 - min(1.0, done))
 
     # Claims ----------------------------------------------------------------------------------------------------------
 

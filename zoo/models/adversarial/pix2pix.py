@@ -129,7 +129,10 @@ class Pix2Pix(ZooModule):
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         networks = (self.generator, self.discriminator)
-        return [torch.optim.Adam(network.parameters(), lr=self.lr, betas=(0.5, 0.99)) for network in networks]
+        return [
+            torch.optim.Adam(network.parameters(), lr=self.lr or self.hparams["lr"], betas=(0.5, 0.99))
+            for network in networks
+        ]
 
     def _decay(self, optimizers: Any, batch_idx: int) -> None:
         trainer = self.trainer
@@ -137,7 +140,7 @@ class Pix2Pix(ZooModule):
             done = (trainer.current_epoch + batch_idx / max(1, int(trainer.num_training_batches))) / trainer.max_epochs
             for optimizer in optimizers:
                 for group in optimizer.param_groups:
-                    group["lr"] = self.lr * (1 - min(1.0, done))
+                    group["lr"] = (self.lr or self.hparams["lr"]) * (1 - min(1.0, done))
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
