@@ -29,7 +29,7 @@ from torch.utils.data import DataLoader, Dataset
 import zoo
 from datamodules.base import TensorLoader
 from zoo.cli.main import ended
-from zoo.core.files import write_text
+from zoo.core.files import write_picture, write_text
 from zoo.core.images import Transform
 from zoo.core.module import init_arguments
 from zoo.paths import CHECKPOINTS
@@ -150,7 +150,7 @@ def _row(what: str, ours: float, other: float, unit: str) -> tuple[str, str, str
 
 def predict_row(digit: Path, weights: Path) -> tuple[str, str, str, str]:
     """A command of its own against what it can't do without."""
-    Image.effect_noise((28, 28), 90).save(digit)
+    write_picture(digit, Image.effect_noise((28, 28), 90))
     floor = f"import torch, PIL.Image; from safetensors.torch import load_file; load_file({str(weights)!r})"
     command = [sys.executable, "-m", "zoo", "predict", "lenet5-mnist", str(digit)]
     ours, bare = best(
@@ -164,7 +164,7 @@ def predict_row(digit: Path, weights: Path) -> tuple[str, str, str, str]:
 def photo_row(photo: Path) -> tuple[str, str, str, str]:
     """A photograph of twelve megapixels for a network of 224 pixels."""
     noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)
-    Image.fromarray(noise).resize((4000, 3000), Image.Resampling.BICUBIC).save(photo, quality=90)
+    write_picture(photo, Image.fromarray(noise).resize((4000, 3000), Image.Resampling.BICUBIC), quality=90)
     transform = Transform([224, 224], "RGB", [0.5] * 3, [0.5] * 3)
 
     def pillow() -> np.ndarray:

@@ -18,7 +18,7 @@ from PIL import Image
 
 import zoo
 from datamodules.pendulum import Pendulum
-from zoo.core.files import write_figure
+from zoo.core.files import write_figure, write_picture
 from zoo.errors import ZooError
 from zoo.theory import entropy, plane
 
@@ -144,7 +144,7 @@ def moving(path: Path, *, steps: int = 4000, every: int = 100) -> dict[str, Any]
     palette = frames[-1].quantize(64, dither=Image.Dither.NONE)  # with all layers' colours in it
     small = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     pauses = [150] * (len(small) - 1) + [1500]
-    small[0].save(path, save_all=True, append_images=small[1:], duration=pauses, loop=0, optimize=True)
+    write_picture(path, small[0], save_all=True, append_images=small[1:], duration=pauses, loop=0, optimize=True)
     return {"frames": len(frames)}
 
 
