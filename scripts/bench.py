@@ -168,7 +168,7 @@ def photo_row(photo: Path) -> tuple[str, str, str, str]:
     transform = Transform([224, 224], "RGB", [0.5] * 3, [0.5] * 3)
 
     def pillow() -> np.ndarray:
-        with Image.open(photo) as opened:
+        with Image.open(photo, formats=["JPEG"]) as opened:
             opened.draft("RGB", (448, 448))
             return np.asarray(opened.convert("RGB").resize((224, 224), Image.Resampling.BILINEAR))
 
