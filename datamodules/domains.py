@@ -224,16 +224,14 @@ class PairLoader(ResumableLoader):
         return len(self.source)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        self.source.set_epoch(self.epoch)
-        numbers = list(self.remaining())
-        if not numbers:
-            return
-        self._position = numbers[0]
-        self.source.load_state_dict({"epoch": self.epoch, "batch": numbers[0]})
-        first = self.epoch * len(self.source) + numbers[0]  # the target's batch, counted through all its epochs
-        targets = self._targets(first)
-        for number, (x, y), z in zip(numbers, self.source, targets, strict=False):
-            self._position = number + 1
+        pairs: Iterator[tuple[tuple[Tensor, Tensor], Tensor]] | None = None
+        for number in self.remaining():
+            if pairs is None:  # the first batch says where this epoch begins or goes on
+                self.source.set_epoch(self.epoch)
+                self.source.load_state_dict({"epoch": self.epoch, "batch": number})
+                first = self.epoch * len(self.source) + number  # the target's batch, counted through all its epochs
+                pairs = zip(self.source, self._targets(first), strict=False)
+            (x, y), z = next(pairs)
             yield x, y, z
 
     def _targets(self, batch: int) -> Iterator[Tensor]:

@@ -127,7 +127,8 @@ def test_every_file_of_the_sources_page_exists_and_every_gap_has_a_reason():
 def test_relative_links_of_the_pages_resolve():
     for path in [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "themes").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+\.(?:md|png))\)", path.read_text(encoding="utf-8")):
-            assert (path.parent / target).exists() or (ROOT / target).exists(), f"{path.name}: {target}"
+            if not target.startswith("generated/"):  # made by the build, whose own test follows all links
+                assert (path.parent / target).exists() or (ROOT / target).exists(), f"{path.name}: {target}"
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")

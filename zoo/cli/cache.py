@@ -11,14 +11,14 @@ def add(command: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from huggingface_hub import scan_cache_dir
+    from huggingface_hub import constants, scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
 
     from zoo.index import entries, info
 
     ours = {entry.repo for entry in entries().values()}
     try:
-        found = scan_cache_dir()
+        found = scan_cache_dir(constants.HF_HUB_CACHE)
         repos = [repo for repo in found.repos if repo.repo_id in ours]
     except CacheNotFound:
         found, repos = None, []

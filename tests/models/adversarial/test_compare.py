@@ -29,8 +29,11 @@ def test_it_lists_generators_with_a_distance_best_first():
 
 def test_the_tables_row_holds_what_was_published():
     row = {"name": "a", "fcd": 2.0, "fcd_floor": 0.1, "class_histogram_kl": 0.01, "ms": 1.5, "parameters": 1234}
-    row |= {"trained": "60 s", "hardware": "CPU", "nll": None}
-    text = compare().markdown([row], "image-generation", "mnist", 64, 80.0)
+    row |= {"trained": "60 s", "hardware": "CPU", "nll": None, "condition": "Drawn from noise alone"}
+    told = row | {"name": "b", "condition": "Drawn from a class"}
+    text = compare().markdown([told, row], "image-generation", "mnist", 64, 80.0)
+    titles = [text.index(part) for part in ("**Drawn from noise alone**", "| [a](", "**Drawn from a class**", "| [b](")]
+    assert titles == sorted(titles)  # generators of one kind stand in one table
     assert "| [a](checkpoints/a/README.md) | 2.00 | 20 | 0.0100 | 1.50 | 1,234 | 60 s, CPU |" in text
     assert "![samples](docs/compare-image-generation-mnist.png)" in text and "80.0" in text
 

@@ -38,13 +38,12 @@ def test_interpolation_ends_at_the_reconstructions_for_images_and_batches():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda m: m.interpolate(torch.rand(2, 1, 6, 6), torch.rand(3, 1, 6, 6)), r"\[2, 1, 6, 6\] and \[3, 1, 6, 6\]"),
+        (lambda m: m.interpolate(torch.rand(2, 1, 6, 6), torch.rand(3, 1, 6, 6)), "not 2 and 3 images"),
         (lambda m: m.interpolate(torch.rand(1, 6, 6), torch.rand(1, 6, 6), steps=0), "steps must be"),
         (lambda m: m.decode(torch.rand(2, 4)), r"codes are \[N, 3\], not \[2, 4\]"),
         (lambda m: m.decode(torch.full((1, 3), float("nan"))), "NaN"),
         (lambda m: m.encode(torch.rand(2, 1, 5, 6)), r"images are \[N, 1, 6, 6\]"),
         (lambda m: m.encode(torch.rand(2, 1, 6, 6) * 255), "finite floating-point"),
-        (lambda m: m.encode(torch.zeros(2, 1, 6, 6, dtype=torch.uint8)), "divide bytes"),
         (lambda m: m.denoise(torch.rand(1, 6, 6)), "noisy images"),
         (lambda m: Autoencoder(latent_dim=0), "latent_dim must be"),
         (lambda m: Autoencoder(hidden=(5, -1)), "width must be"),

@@ -19,6 +19,7 @@ from zoo.core.checks import check_count
 from zoo.core.data import PointData
 from zoo.core.files import write_figure
 from zoo.core.metric import entry
+from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.metrics.points import wasserstein
 from zoo.models.adversarial.gan import GAN
@@ -78,11 +79,12 @@ class PointGAN(GAN):
         """Draw points [n, dim]; the same seed gives the same ones."""
         return 2 * self.sample(n, seed=seed).flatten(1) - 1
 
+    @verb
     def verdict(self, x: Tensor) -> Tensor:
         """D(x), how likely points [N, dim] are real, [N]."""
         if x.ndim != 2 or x.shape[1] != self.dim or not torch.isfinite(x).all():
             raise InputError(f"points are finite [N, {self.dim}], not {list(x.shape)}")
-        return self.discriminate(self._as_images(x)).sigmoid()
+        return self.discriminator(2 * self._as_images(x).to(self.device) - 1, None).sigmoid()
 
     # Training --------------------------------------------------------------------------------------------------------
 
