@@ -74,7 +74,7 @@ def section(rows: list[dict[str, Any]], images: int) -> str:
     if {"rcnn-mnist", "fastrcnn-mnist"} <= set(by):
         ratio = by["rcnn-mnist"]["network"] / by["fastrcnn-mnist"]["network"]
         lines.append(
-            f"\nFast R-CNN's network takes 1/{ratio:.1f} of R-CNN's time here. The paper has 1/146: VGG16 in place of a LeNet-5, "
+            f"\nR-CNN's network takes {ratio:.1f} times as long as Fast R-CNN's here. The paper has 146: VGG16 for a LeNet-5, "
             "and two thousand regions in place of these.\n"
         )
     return "\n".join(lines) + "\n"

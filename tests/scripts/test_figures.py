@@ -131,4 +131,4 @@ def test_detectors_side_by_side():
         row | {"name": "fastrcnn-mnist", "network": 10.0},
     ]
     text = figure.section([*both, row], 2)
-    assert "| rcnn-mnist |" in text and "| 100 |" in text and "1/3.0 of R-CNN's time" in text
+    assert "| rcnn-mnist |" in text and "| 100 |" in text and "3.0 times as long" in text

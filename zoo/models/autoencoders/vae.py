@@ -11,8 +11,7 @@ E log (1/k) Σ w_i is tighter and lets q be broader (IWAE, Burda et al., 2016, a
 of draws is how a trained model is measured.
 
 Departures from the papers: AdamW, GELU, and pixels binarised afresh in every epoch (a coin with the grey value's probability),
-which removes the overfitting that a fixed binarisation shows; the rate's weight may rise from 0 in the first steps, which
-keeps more of the code in use.
+which removes the overfitting of a fixed binarisation; the rate's weight may rise from 0, which keeps more of the code in use.
 """
 
 from functools import partial

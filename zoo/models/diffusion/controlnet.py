@@ -5,8 +5,7 @@ through convolutions Z whose weights and biases start at zero,
 
     y = F(x; Θ) + Z( F(x + Z(hint; Θ_1); Θ_copy); Θ_2 ),        Θ frozen,  Θ_copy = Θ at first
 
-so at first nothing changes at all, and training never passes through a network that noise has spoilt. Half of the classes are
-withheld in training, for the hint to learn to speak for itself.
+so at first nothing changes at all. Half of the classes are withheld in training, for the hint to learn to speak for itself.
 
 Departures from the paper: the base is the class-conditional model of cfg.py, the "prompt" a class; the hint is folded like the
 image and not encoded by strided convolutions; the skips of every block take part.
@@ -277,10 +276,8 @@ class ControlNet(ConditionalDDPM):
             free = self.sample(UNCONTROLLED, labels=labels[:UNCONTROLLED], seed=0)
         how = f"edges and labels of the first 10,000 training images, guidance 1, {self.default_sampler()}, seed 0, {precision}"
         entries = evaluate_images(images, str(data.name), labels=labels, how=how)
-        for name, drawn, what in (
-            ("edge_iou", images, "controlled"),
-            ("edge_iou_base", free, "of the base, uncontrolled"),
-        ):
+        pairs = ("edge_iou", images, "controlled"), ("edge_iou_base", free, "of the base, uncontrolled")
+        for name, drawn, what in pairs:
             text = f"intersection over union of the edges of the images {what}, and those asked for; {how}"
             value = edge_iou(drawn.cpu(), edges[: len(drawn)])
             entries.append(entry(data, "train", name, value, text, better="higher", n=len(drawn)))

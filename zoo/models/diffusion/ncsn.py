@@ -103,15 +103,8 @@ class NCSN(ImageGenerator, ScoreModel):
         self.save_hyperparameters()
         self.image_shape, self.base = tuple(image_shape), base
         self.register_buffer("sigmas", noise_levels(largest, smallest, levels), persistent=False)
-        self.net = UNet(
-            image_shape[0],
-            width,
-            channel_mults=channel_mults,
-            blocks=blocks,
-            attention_levels=attention_levels,
-            patch=patch,
-            dropout=dropout,
-        )
+        options: dict[str, Any] = {"attention_levels": attention_levels, "patch": patch, "dropout": dropout}
+        self.net = UNet(image_shape[0], width, channel_mults=channel_mults, blocks=blocks, **options)
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
         sigma = self.sigmas[level]

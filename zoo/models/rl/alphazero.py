@@ -6,8 +6,7 @@ that the search plays against itself the target of v:
 
     loss = (z - v)² - πᵀ log p + c ‖θ‖²
 
-The better network makes the search better, and so on. Positions are seen by the player to move, so z and v change sign at
-every ply.
+The better network makes the search better. Positions are seen by the player to move, so z and v change sign at every ply.
 
 Departures from the paper: the latest network always plays (as in AlphaZero, unlike AlphaGo Zero); a small residual network
 without batch normalisation, whose blocks start as the identity; the value's target is the mean of z and the search's own
@@ -212,8 +211,8 @@ print(model.play(2, against="random", path="game.gif"))  # results 1, 0 or -1; i
     def on_self_play_start(self) -> None:
         """Take a copy of the network for the coming games."""
         player = copy.deepcopy(self.net).eval().to(memory_format=torch.channels_last)  # a sixth faster on a processor
-        slow = self.device.type == "cpu" and bfloat16_is_slow("cpu")
-        self._player = [player.bfloat16() if self.hparams["bfloat16"] and not slow else player]
+        quick = self.hparams["bfloat16"] and not bfloat16_is_slow(self.device.type)
+        self._player = [player.bfloat16() if quick else player]
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
         boards, policy, target = batch
@@ -264,15 +263,8 @@ print(model.play(2, against="random", path="game.gif"))  # results 1, 0 or -1; i
     @torch.no_grad()
     def _search(self, own: Bits, other: Bits, simulations: int, noise: Floats | None = None) -> Searched:
         network = self._player[0] if noise is not None and self._player else self.net
-        return Forest(
-            self.game,
-            own,
-            other,
-            partial(self._evaluate, network=network),
-            simulations,
-            score=puct(self.hparams["exploration"]),
-            noise=noise,
-        ).found()
+        ask, score = partial(self._evaluate, network=network), puct(self.hparams["exploration"])
+        return Forest(self.game, own, other, ask, simulations, score=score, noise=noise).found()
 
     @torch.no_grad()
     def _evaluate(self, own: Bits, other: Bits, network: nn.Module | None = None) -> tuple[Floats, Floats]:
