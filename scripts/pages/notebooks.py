@@ -71,7 +71,9 @@ class Kernel:
         """
         folder = Path(self.place.name) / name
         folder.mkdir()
-        notebook.cells.insert(0, nbformat.v4.new_code_cell(f"%reset -f\nimport os\nos.chdir({str(folder)!r})"))
+        # A notebook before this one may have drawn into a file, which leaves matplotlib without pictures in the page.
+        ready = f"%reset -f\n%matplotlib inline\nimport os\nos.chdir({str(folder)!r})"
+        notebook.cells.insert(0, nbformat.v4.new_code_cell(ready))
         NotebookClient(notebook, km=self.manager, timeout=300).execute(env=self.environment)
         del notebook.cells[0]
 
