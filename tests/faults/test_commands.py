@@ -71,6 +71,7 @@ def place(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("datamodules.files.urlopen", no_network)
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    monkeypatch.setattr("zoo.app.page.launch", lambda *_: None)  # else it listens until somebody ends it
     monkeypatch.setenv("ZOO_DATA", str(tmp_path / "no-data"))
     Image.new("RGB", (3, 200), "red").save("strip.png")
     Image.new("L", (28, 28)).save("black.png")

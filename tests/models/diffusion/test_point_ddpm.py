@@ -17,13 +17,14 @@ def perfect(timesteps: int = 400, prediction: str = "eps") -> PointDDPM:
     def best(x_t: Tensor, t: Tensor) -> Tensor:
         alpha, sigma = model.rates(t)
         x_0 = MEAN + alpha * SPREAD**2 / (alpha**2 * SPREAD**2 + sigma**2) * (x_t - alpha * MEAN)
-        return x_0 if prediction == "x0" else (x_t - alpha * x_0) / sigma
+        eps = (x_t - alpha * x_0) / sigma
+        return {"x0": x_0, "eps": eps, "v": alpha * eps - sigma * x_0}[prediction]
 
     model.forward = best
     return model
 
 
-@pytest.mark.parametrize("prediction", ["eps", "x0"])
+@pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
 def test_the_bound_of_a_perfect_denoiser_is_the_sum_of_its_errors_and_below_the_log_likelihood(prediction):
     model = perfect(prediction=prediction)
     x = MEAN + SPREAD * torch.randn(500, 1, generator=torch.Generator().manual_seed(0))
@@ -52,13 +53,13 @@ def test_weights_of_the_two_views_agree_with_the_posteriors():
         assert (model.weights()[t - 1] * (1 - now) / now).item() == pytest.approx(by_eps.item(), rel=1e-6)
 
 
-def test_weighted_losses_of_both_views_are_equal():
+def test_weighted_losses_of_all_views_are_equal():
     x, losses = torch.randn(64, 1, generator=torch.Generator().manual_seed(1)), []
-    for prediction in ("eps", "x0"):
+    for prediction in ("eps", "x0", "v"):
         model = perfect(50, prediction)
         model.weighting = "elbo"
         losses.append(model.loss(x, torch.Generator().manual_seed(0)).item())
-    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+    assert losses[1:] == pytest.approx(losses[:1] * 2, rel=1e-3)
 
 
 def test_many_steps_give_the_distribution_and_one_its_mean():
@@ -70,7 +71,7 @@ def test_many_steps_give_the_distribution_and_one_its_mean():
 
 def test_what_makes_no_sense_is_refused():
     with pytest.raises(InputError, match="prediction"):
-        PointDDPM(prediction="v")
+        PointDDPM(prediction="score")
     with pytest.raises(InputError, match="weighting"):
         PointDDPM(weighting="none")
     with pytest.raises(InputError, match="finite"):

@@ -7,7 +7,9 @@ The method is that of ddpm.py; a perceptron stands for the U-Net. Small enough f
 
 However many the steps, some tenths of a nat are lost in the first of them, where the noise doubles from one to the next.
 
-The network may say ε or x_0, and the loss may weigh the steps as the bound does ("elbo") or all alike ("simple").
+The network may say ε, x_0 or v = α_t ε − σ_t x_0, and the loss may weigh the steps as the bound does ("elbo") or all alike ("simple").
+Where nearly all is noise, x̂_0 = (x_t − σ_t ε̂) / α_t divides the error of ε̂ by almost nothing; where nearly none is, ε̂ suffers so from
+x̂_0. x̂_0 = α_t x_t − σ_t v̂ is sound at both ends (Salimans & Ho, 2022, arXiv:2202.00512).
 
 Why not take all the noise away at once? The best guess of x_0 from pure noise is the mean of the data, whatever the noise: one
 step gives one value, many small steps give the distribution. `sample_points(…, steps=1)` shows it.
@@ -39,7 +41,7 @@ class PointDDPM(ZooModule):
         hidden_dim, depth: width and number of the hidden layers.
         timesteps: T.
         schedule: "cosine" or "linear".
-        prediction: what the network says, "eps" or "x0".
+        prediction: what the network says, "eps", "x0" or "v".
         weighting: "simple", all steps alike, or "elbo", as the bound weighs them.
 
     Shapes:
@@ -60,13 +62,13 @@ class PointDDPM(ZooModule):
         depth: int = 3,
         timesteps: int = 200,
         schedule: Shape = "cosine",
-        prediction: Literal["eps", "x0"] = "eps",
+        prediction: Literal["eps", "x0", "v"] = "eps",
         weighting: Literal["simple", "elbo"] = "simple",
     ) -> None:
         super().__init__()
-        if prediction not in ("eps", "x0") or weighting not in ("simple", "elbo"):
+        if prediction not in ("eps", "x0", "v") or weighting not in ("simple", "elbo"):
             raise InputError(
-                f"prediction is 'eps' or 'x0' and weighting 'simple' or 'elbo', not {prediction!r} and {weighting!r}"
+                f"prediction is 'eps', 'x0' or 'v' and weighting 'simple' or 'elbo', not {prediction!r} and {weighting!r}"
             )
         self.save_hyperparameters()
         self.dim, self.prediction, self.weighting = check_count(dim, "dim"), prediction, weighting
@@ -74,13 +76,15 @@ class PointDDPM(ZooModule):
         self.net = PointScore(dim, check_count(hidden_dim, "hidden_dim"), check_count(depth, "depth"))
 
     def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
-        """What the network says, ε or x_0, of noisy points at steps t [N]."""
+        """What the network says, ε, x_0 or v, of noisy points at steps t [N]."""
         return self.net(x_t, 1000 * t / len(self.schedule))
 
     def denoise(self, x_t: Tensor, t: Tensor) -> Tensor:
         """The guess of x_0."""
         out = self(x_t, t)
         alpha, sigma = self.rates(t)
+        if self.prediction == "v":
+            return alpha * x_t - sigma * out
         return out if self.prediction == "x0" else (x_t - sigma * out) / alpha
 
     def rates(self, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -151,13 +155,13 @@ class PointDDPM(ZooModule):
         t = t.clamp(min=1) if weighted else t  # the weight of the first step is infinite
         alpha, sigma = self.rates(t)
         eps = torch.randn(x.shape, device=x.device, generator=generator)
-        target = eps if self.prediction == "eps" else x
+        target = {"eps": eps, "x0": x, "v": alpha * eps - sigma * x}[self.prediction]
         error = (self(alpha * x + sigma * eps, t) - target).square().sum(1)
         if not weighted:
             return error.mean()
         weight = self.weights().to(x)[t - 1]
-        if self.prediction == "eps":
-            weight = weight * (sigma / alpha)[:, 0].square()
+        if self.prediction != "x0":  # an error of ε is one of x_0 times σ / α, an error of v times σ
+            weight = weight * (sigma / (alpha if self.prediction == "eps" else 1))[:, 0].square()
         return len(self.schedule) * (weight * error).mean()
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
