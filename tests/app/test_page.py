@@ -8,7 +8,7 @@ from PIL import Image
 
 from zoo.cli.main import main
 from zoo.core.samples import sample_split
-from zoo.errors import MissingExtraError
+from zoo.errors import InputError, MissingExtraError
 
 pytest.importorskip("gradio")
 
@@ -82,3 +82,13 @@ def test_without_gradio_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "gradio", None)
     with pytest.raises(MissingExtraError, match=r"lightning-model-zoo\[app\]"):
         page.gradio()
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "word"), [("nonsense", 7860, "localhost"), ("", 7860, "localhost"), ("::1", -1, "65535")]
+)
+def test_what_nothing_can_listen_on_is_refused(host, port, word):
+    from zoo.app import page
+
+    with pytest.raises(InputError, match=word):
+        page.check_address(host, port)

@@ -15,6 +15,7 @@ from PIL import Image
 
 from tests.faults.counts import FULL, count, record
 from zoo.cli import main as command_line
+from zoo.errors import MissingExtraError
 
 VERBS = command_line.verbs()
 OWN_PARSER = {name for name, verb in VERBS.items() if hasattr(verb, "main")}
@@ -62,6 +63,10 @@ def no_network(*_: object, **__: object) -> None:
     raise URLError("there is no network")
 
 
+def no_gradio() -> None:
+    raise MissingExtraError("the app", "gradio", "app")
+
+
 @pytest.fixture
 def place(tmp_path, monkeypatch) -> Path:
     """A working directory with files of many kinds, none of which is what it should be; and no network."""
@@ -71,7 +76,7 @@ def place(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("datamodules.files.urlopen", no_network)
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
-    monkeypatch.setattr("zoo.app.page.launch", lambda *_: None)  # else it listens until somebody ends it
+    monkeypatch.setattr("zoo.app.page.gradio", no_gradio)  # else the app listens until somebody ends it
     monkeypatch.setenv("ZOO_DATA", str(tmp_path / "no-data"))
     Image.new("RGB", (3, 200), "red").save("strip.png")
     Image.new("L", (28, 28)).save("black.png")

@@ -1,6 +1,7 @@
 """The page of the demo app, a tab for each kind of verb. What can't work is said in one sentence, and the app lives on."""
 
 import functools
+import ipaddress
 import os
 from collections.abc import Callable
 from typing import Any
@@ -194,12 +195,29 @@ def _play(gr: Any) -> None:
         button.click(told(answers.play), [name, episodes, number], outputs, api_name="play")
 
 
+def check_address(host: str, port: int) -> None:
+    """Refuse what no machine can listen on.
+
+    Raises:
+        InputError: for a port outside 1 … 65535 and for a host that is neither an IP address nor localhost.
+    """
+    if not 0 < port < 65536:
+        raise InputError(f"a port is a number from 1 to 65535, not {port}")
+    try:
+        ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
+    except ValueError:
+        raise InputError(
+            f"a host is an address of this machine (127.0.0.1, 0.0.0.0) or localhost, not {host!r}"
+        ) from None
+
+
 def launch(host: str = "127.0.0.1", port: int = PORT, *, block: bool = True) -> tuple[Any, str]:
     """Start the app; returns it with its address.
 
     Raises:
-        InputError: for a port that is taken.
+        InputError: for a host or port that isn't one, and for a port that is taken.
     """
+    check_address(host, port)
     app = build()
     try:
         _, address, _ = app.queue(default_concurrency_limit=1).launch(

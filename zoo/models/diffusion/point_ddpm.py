@@ -7,9 +7,9 @@ The method is that of ddpm.py; a perceptron stands for the U-Net. Small enough f
 
 However many the steps, some tenths of a nat are lost in the first of them, where the noise doubles from one to the next.
 
-The network may say ε, x_0 or v = α_t ε − σ_t x_0, and the loss may weigh the steps as the bound does ("elbo") or all alike ("simple").
-Where nearly all is noise, x̂_0 = (x_t − σ_t ε̂) / α_t divides the error of ε̂ by almost nothing; where nearly none is, ε̂ suffers so from
-x̂_0. x̂_0 = α_t x_t − σ_t v̂ is sound at both ends (Salimans & Ho, 2022, arXiv:2202.00512).
+The network may say ε, x_0 or v = α_t ε − σ_t x_0, and the loss may weigh the steps as the bound does ("elbo") or all alike
+("simple"). Where nearly all is noise, x̂_0 = (x_t − σ_t ε̂) / α_t divides the error of ε̂ by almost nothing; where nearly none is,
+ε̂ suffers so from x̂_0. x̂_0 = α_t x_t − σ_t v̂ is sound at both ends (Salimans & Ho, 2022, arXiv:2202.00512).
 
 Why not take all the noise away at once? The best guess of x_0 from pure noise is the mean of the data, whatever the noise: one
 step gives one value, many small steps give the distribution. `sample_points(…, steps=1)` shows it.
