@@ -3,7 +3,7 @@
 # make lint     ruff, the type check and the import contracts
 # make docs     the documentation site in site/, offline, warnings as errors
 # make test-hub-versions     the Hub round trip with other versions of the official client (VERSIONS="1.33.0 2.4.0")
-# make test-full             every fault as often as the table of docs/reliability.md says, which it writes
+# make test-full             every fault as often as the table of docs/reliability.md says, which it writes; the marker slow
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -20,6 +20,7 @@ test-hub-versions: .venv/test
 
 test-full: .venv/test
 	OMP_NUM_THREADS=1 ZOO_FULL=1 $(BIN)/python -m pytest tests/faults tests/hub tests/scale
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m slow
 
 lint: .venv/test
 	$(BIN)/ruff check .

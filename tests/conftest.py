@@ -117,6 +117,15 @@ def pytest_runtest_teardown() -> None:
         os.environ["ZOO_DATA"] = GUARD.given
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what bears the marker `slow`, unless it is asked for: with ZOO_FULL=1, -m slow, or by its own name."""
+    if os.environ.get("ZOO_FULL") or "slow" in config.option.markexpr or any("::" in arg for arg in config.args):
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    config.hook.pytest_deselected(items=slow)
+    items[:] = [item for item in items if not item.get_closest_marker("slow")]
+
+
 @pytest.fixture(autouse=True)
 def _same_seed() -> None:
     torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""Lightning as people use it, with every architecture: callbacks, the Tuner, prediction, tracing, copies, dtypes, devices."""
+"""Lightning as people use it, with every family: callbacks, the Tuner, prediction, tracing, copies, dtypes, devices."""
 
 import copy
 import pickle
@@ -18,12 +18,13 @@ from torch.nn.utils import parameters_to_vector
 from torch.utils.data import DataLoader
 
 import zoo
+from tests.sweeps import family, some
 from tests.test_registry import ARCHITECTURES, build, with_transform
 from tests.tiny import TINY
 from zoo.core import protocols
 from zoo.core.module import ZooModule
 
-each = pytest.mark.parametrize("name", ARCHITECTURES)
+each = pytest.mark.parametrize("name", some(ARCHITECTURES, family))
 QUIET: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
 
 
