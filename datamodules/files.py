@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
-from zoo.core.files import read_bounded
+from zoo.core.files import UMASK, read_bounded
 from zoo.errors import InputError, ZooError
 
 TIMEOUT = 20.0  # seconds without a byte before the next mirror is asked
@@ -176,7 +176,7 @@ def _download(url: str, target: Path, sha256: str) -> None:
                     progress.advance(task, len(chunk))
             if digest.hexdigest() != sha256:
                 raise ValueError(f"its sha256 is {digest.hexdigest()}, not {sha256}")
-            os.chmod(temporary, 0o644)  # mkstemp makes files that only their owner can read
+            os.chmod(temporary, 0o666 & ~UMASK)  # mkstemp makes files that only their owner can read
             os.replace(temporary, target)
         finally:
             Path(temporary).unlink(missing_ok=True)

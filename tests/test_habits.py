@@ -48,6 +48,7 @@ def learner(name: str) -> ZooModule:
     return model
 
 
+@pytest.mark.filterwarnings("ignore:SWA is currently")
 @each
 def test_averaging_accumulation_clipping_and_what_checkpoints_watch(name, tmp_path):
     model = learner(name)
@@ -187,6 +188,7 @@ def answers(model: ZooModule) -> list[torch.Tensor]:
     return found
 
 
+@pytest.mark.filterwarnings("ignore:.*, the size that the model learnt")
 @each
 def test_numbers_of_numpy_are_numbers(name, tmp_path):
     init = {k: np.int64(v) if type(v) is int else v for k, v in TINY[name].init.items()}

@@ -156,6 +156,7 @@ def test_freeze_survives_train_and_keeps_statistics(name):
         model.freeze("nonsense")
 
 
+@pytest.mark.filterwarnings("ignore:Total length of")
 @pytest.mark.data(lambda name: TINY[name].data)
 def test_trains_a_batch_of_its_own_data(name, tmp_path):
     case = TINY[name]
@@ -168,6 +169,8 @@ def test_trains_a_batch_of_its_own_data(name, tmp_path):
     assert model.training
 
 
+@pytest.mark.filterwarnings("ignore:.*, the size that the model learnt")
+@pytest.mark.filterwarnings("ignore:.*cut out the part that is meant")
 def test_verbs_of_its_protocols(name):
     """Samplers draw images that follow the seed; classifiers give probabilities; both refuse what makes no sense."""
     model = with_transform(build(name)).eval()

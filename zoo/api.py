@@ -11,7 +11,7 @@ from zoo import registry
 from zoo.core.checks import check_keywords
 from zoo.core.module import ZooModule
 from zoo.core.progress import quiet, track
-from zoo.errors import InputError
+from zoo.errors import InputError, Interrupted
 from zoo.index import entries, known_as
 from zoo.paths import CHECKPOINTS, names_in
 from zoo.store import ckpt
@@ -129,8 +129,15 @@ def verify(name: str | Path | None = None, *, progress: bool = True) -> dict[str
 
     Raises:
         CheckpointError: if anything isn't what was published.
+        Interrupted: a KeyboardInterrupt, with those that were checked before it in `done`.
     """
     if name is None:
         with quiet(not progress):
-            return {each: checkpoint.verify(locate(each)) for each in track(names_in(CHECKPOINTS), "verifying")}
+            found: dict[str, dict[str, float]] = {}
+            try:
+                for each in track(names_in(CHECKPOINTS), "verifying"):
+                    found[each] = checkpoint.verify(locate(each))
+            except KeyboardInterrupt:
+                raise Interrupted(found) from None
+            return found
     return checkpoint.verify(locate(name))

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 SHORT, NEAREST = 8, 10  # names of a table that a message holds in any case; of a longer one, if none is near
 
@@ -39,12 +40,29 @@ class UnknownNameError(ZooError, LookupError):
         super().__init__(f"there is no {kind} named {shown}. {' '.join(hints)}")
 
 
+class UnknownWordError(UnknownNameError):
+    """A word that a model never learnt."""
+
+    def __init__(self, word: str, near: Iterable[str], size: int) -> None:
+        hint = f"Near it are {', '.join(near)}." if near else "No word there is like it."
+        ZooError.__init__(self, f"the word {word[:100]!r} is not in the vocabulary of {size:,} words. {hint}")
+
+
 class CheckpointError(ZooError, ValueError):
     """A checkpoint folder that is incomplete, damaged or not ours."""
 
 
 class InputError(ZooError, ValueError):
     """An argument or an input with a value that can't work."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C in long work. `done` holds what was finished by then, in its order and as it would have been returned."""
+
+    def __init__(self, done: Any) -> None:
+        super().__init__()
+        self.add_note("what was finished by then is in `done` of this exception")
+        self.done = done
 
 
 class IncompleteError(InputError):

@@ -32,7 +32,7 @@ def encode(text: str, characters: Sequence[str], what: str = "the text") -> Tens
         first = int(wrong.argmax())
         shown = "".join(characters)
         raise InputError(
-            f"{what} has the character {text[first]!r} at position {first}, which isn't among the model's "
+            f"{what} has the character {text[first]!r} at position {first}, which is not in the vocabulary of "
             f"{len(known)} characters {shown[:100]!r}: replace it"
         )
     return torch.from_numpy(tokens.astype(np.int64))

@@ -35,6 +35,7 @@ def test_path_pil_array_and_tensor_agree(transform, mode, size, tmp_path):
     assert torch.equal(transform(torch.stack([tensor, tensor])), torch.stack([expected, expected]))
 
 
+@pytest.mark.filterwarnings("ignore:.*transparent in parts")
 @pytest.mark.parametrize(("transform", "mode"), [(GREY, "LA"), (RGB, "RGBA"), (GREY, "RGBA"), (RGB, "LA")])
 def test_transparency_is_dropped_from_arrays_as_from_files(transform, mode, tmp_path):
     image = picture(40, 30, mode="RGBA").convert(mode)

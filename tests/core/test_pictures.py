@@ -99,6 +99,7 @@ def test_floats_that_are_no_brightness(tmp_path, value):
         pictures.read_picture(tmp_path / "a.tiff")
 
 
+@pytest.mark.filterwarnings("ignore:.*transparent in parts")
 def test_ink_on_a_transparent_sheet_is_ink_on_white(tmp_path):
     alpha = noise(SIDE, SIDE)
     ink = np.zeros((SIDE, SIDE), np.uint8)
@@ -114,6 +115,7 @@ def test_ink_on_a_transparent_sheet_is_ink_on_white(tmp_path):
     ).abs().max() <= 1
 
 
+@pytest.mark.filterwarnings("ignore:.*transparent in parts")
 def test_palettes_and_their_transparent_colours(tmp_path):
     image = Image.fromarray(noise(SIDE, SIDE, high=3)).convert("P")
     image.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
@@ -186,6 +188,7 @@ def test_far_too_many_pixels_are_refused_at_once(tmp_path, monkeypatch):
         GREY(opened)
 
 
+@pytest.mark.filterwarnings("ignore:.*, the size that the model learnt")
 def test_a_large_jpeg_is_decoded_smaller(tmp_path, monkeypatch):
     smooth = np.linspace(0, 255, 640).astype(np.uint8)[None].repeat(480, 0)
     Image.fromarray(smooth).save(tmp_path / "a.jpg")

@@ -99,6 +99,7 @@ def test_evaluation_under_inference_mode_leaves_the_tensors_trainable(tiny_root)
     trainer(max_epochs=1).fit(model, datamodule=data)
 
 
+@pytest.mark.filterwarnings("ignore:Total length of")
 def test_training_on_all_has_no_validation_loop(tiny_root):
     model = Linear()
     trainer(max_epochs=1).fit(model, datamodule=MNIST(10, val_size=20, train_on_all=True))
@@ -106,6 +107,7 @@ def test_training_on_all_has_no_validation_loop(tiny_root):
     assert "val/loss" not in model.trainer.callback_metrics
 
 
+@pytest.mark.filterwarnings("ignore:You requested to overfit")
 def test_overfitting_repeats_its_batches(tiny_root):
     model = Linear()
     trainer(overfit_batches=2).fit(model, datamodule=MNIST(10, val_size=20))
@@ -149,6 +151,7 @@ def test_gpu_sees_the_shuffle_of_the_cpu(tiny_root):
         torch.testing.assert_close(x, gx.cpu())
 
 
+@pytest.mark.filterwarnings("ignore:No seed found")
 def test_command_line_reads_every_setting(tiny_root, tmp_path):
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(

@@ -113,6 +113,7 @@ def test_hyper_parameters_are_json_and_rebuild_it(flowers):
     assert ours[1].shape == (7, 2)
 
 
+@pytest.mark.filterwarnings("ignore:.*left out for their suffix")
 def test_unreadable_files_are_skipped_with_their_number_and_names(flowers):
     (flowers / "rose" / "broken.png").write_bytes(b"no image")
     (flowers / "tulip" / "half.png").write_bytes((flowers / "rose" / "1.png").read_bytes()[:50])

@@ -234,6 +234,7 @@ def test_black_boxes_of_any_kind():
     assert found.top(1) == [("good", pytest.approx(0.7))]
 
 
+@pytest.mark.filterwarnings("ignore:.*, the size that the model learnt")
 def test_segmenters_and_detectors():
     """A segmenter's output is a class's mean logit; of a detector the best box of each class is known."""
     from tests.tiny import TINY

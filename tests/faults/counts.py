@@ -1,7 +1,10 @@
 """How often each fault is tried: a few times in every run of the suite, in full with ZOO_FULL=1, and then written down."""
 
 import os
+import random
 from pathlib import Path
+
+from zoo import registry
 
 FULL = bool(os.environ.get("ZOO_FULL"))
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
@@ -13,6 +16,11 @@ _rows: dict[str, tuple[int, int, str]] = {}
 
 def count(few: int, full: int) -> int:
     return full if FULL else few
+
+
+def some_architectures() -> list[str]:
+    """All architectures in a full run; else a few, always the same."""
+    return sorted(registry.ARCHITECTURES if FULL else random.Random(2).sample(sorted(registry.ARCHITECTURES), 12))
 
 
 def record(fault: str, tried: int, guarantee: str, failures: int = 0) -> None:

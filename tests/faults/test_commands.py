@@ -13,9 +13,11 @@ import pytest
 import torch
 from PIL import Image
 
+import zoo
 from tests.faults.counts import FULL, count, record
+from tests.tiny import TINY
 from zoo.cli import main as command_line
-from zoo.errors import MissingExtraError
+from zoo.errors import Interrupted, MissingExtraError
 
 VERBS = command_line.verbs()
 OWN_PARSER = {name for name, verb in VERBS.items() if hasattr(verb, "main")}
@@ -214,3 +216,28 @@ def test_an_interrupt_ends_in_one_line(place, monkeypatch):
     monkeypatch.setattr("zoo.load", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt()))
     code, said = end(["sample", "ppca-mnist", "-n", "4"])
     assert code == 130 and said.count("\n") == 1 and "interrupted" in said
+
+
+def test_an_interrupt_keeps_the_images_that_are_drawn(place, monkeypatch):
+    model = zoo.create("consistency", **TINY["consistency"].init)
+    batches = iter([250, 250])
+
+    def trajectory(x: torch.Tensor) -> list[torch.Tensor]:
+        if not next(batches, 0):
+            raise KeyboardInterrupt
+        return [x.clamp(-1, 1)]
+
+    monkeypatch.setattr(model, "trajectory", trajectory)
+    monkeypatch.setattr("zoo.load", lambda *_, **__: model)
+    code, said = end(["sample", "consistency-mnist", "-n", "2000", "-o", "some.png"])
+    assert code == 130 and said.endswith("the first 500 of 2000 images are in some.png\n") and said.count("\n") == 1
+    with Image.open("some.png") as grid:
+        assert grid.size[1] > 500 // 8 * 28
+    with pytest.raises(KeyboardInterrupt) as stopped:  # in the first batch: there is nothing to keep
+        model.sample(600)
+    assert not isinstance(stopped.value, Interrupted)
+    batches = iter([250, 250])
+    with pytest.raises(Interrupted) as stopped:
+        model.sample(600, seed=0)
+    batches = iter([250, 250, 100])
+    assert torch.equal(stopped.value.done, model.sample(600, seed=0)[:500])

@@ -331,3 +331,22 @@ def test_a_table_without_rows(tmp_path, text):
     (tmp_path / "a.csv").write_text(text)
     with pytest.raises(InputError, match="has no rows under its header"):
         read_rows(tmp_path / "a.csv")
+
+
+def test_dollar_signs_begin_no_formula(tmp_path):
+    """Names of classes, features and words in every figure that shows a stranger's."""
+    from zoo.explain.explanation import Explanation
+    from zoo.explain.shapley import waterfall
+    from zoo.models.graphs.model import draw_embeddings
+    from zoo.train.finetuning_report import draw_confusion
+
+    names = ["$5_$10", "${", "a $ b $^"]
+    draw_confusion(torch.ones(3, 3), names, tmp_path / "confusion.png")
+    waterfall([1.0, 2.0, -1.0], 0.0, names, tmp_path / "waterfall.png", unit=names[0])
+    draw_embeddings([("a", torch.rand(6, 3))], torch.arange(6) % 3, tmp_path / "embeddings.png", names=names)
+    values = torch.tensor([1.0, 2.0, -1.0])
+    found = Explanation(values, 0, 1.0, label=names[0], method="saliency", kind="row", names=names)
+    found.save(tmp_path / "row.png")
+    edges = torch.tensor([[0, 1], [1, 2]])
+    Explanation(values, 0, 1.0, label=names[0], kind="graph", names=names, edges=edges).save(tmp_path / "graph.png")
+    assert len(list(tmp_path.iterdir())) == 5

@@ -11,6 +11,7 @@ def features(n: int, dimensions: int, seed: int, shift: float = 0.0) -> Tensor:
     return torch.randn(n, dimensions, generator=torch.Generator().manual_seed(seed)) + shift
 
 
+@pytest.mark.filterwarnings("ignore:Metric `Kernel Inception Distance`")
 def test_equals_torchmetrics_where_the_subset_is_the_whole():
     from torchmetrics.image.kid import KernelInceptionDistance
 

@@ -69,6 +69,7 @@ class Code:
         return (print, ("run",))
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_code_in_a_file_is_not_run(file, tmp_path, capsys):
     torch.save({"state_dict": {}, "zoo": Code()}, tmp_path / "code.ckpt")
     (tmp_path / "bare.ckpt").write_bytes(pickle.dumps(Code()))

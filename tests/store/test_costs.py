@@ -8,6 +8,8 @@ import zoo
 from zoo.paths import CHECKPOINTS
 from zoo.store import costs, folder
 
+pytestmark = pytest.mark.filterwarnings("ignore:TF32 acceleration")  # PyTorch, where it counts operations
+
 
 def test_operations_of_a_small_network_are_those_on_paper():
     model = zoo.load("logistic-mnist")  # one layer: 784 × 10 products, and as many sums

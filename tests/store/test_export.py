@@ -12,6 +12,7 @@ from zoo.store.export import export
 SOME = ("lenet5-mnist", "vit-mnist", "gpt-xor", "vae-mnist", "mlp-mnist", "pca-mnist")
 
 
+@pytest.mark.filterwarnings("ignore:No complete tensor found")
 @pytest.mark.parametrize("name", SOME)
 def test_a_program_of_torch_export_equals_the_model(name, tmp_path):
     path, deviation = export(zoo.load(name), "pt2", tmp_path / "model.pt2")

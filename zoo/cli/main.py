@@ -46,8 +46,8 @@ def ended(command: Callable[[], int]) -> int:
             raise
         print("zoo: that takes more memory than there is: ask for less at once", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("zoo: interrupted; what was finished before is kept", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print(f"zoo: interrupted; {str(error) or 'what was finished before is kept'}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `zoo list | head`
         sys.stderr.close()

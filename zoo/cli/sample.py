@@ -7,7 +7,7 @@ from typing import Any
 
 import zoo
 from zoo.core.files import write_figure
-from zoo.errors import InputError
+from zoo.errors import InputError, Interrupted
 
 LIGHT = True
 
@@ -58,7 +58,11 @@ def run(options: argparse.Namespace) -> None:
 
         grey = Transform(model.image_shape[1:], "L", [0.0], [1.0])  # [1, H, W] in [0, 1]
         chosen["control"] = edge_map(grey(options.control)[None])
-    images = model.sample(options.n, seed=options.seed, **chosen)
+    try:
+        images = model.sample(options.n, seed=options.seed, **chosen)
+    except Interrupted as stopped:
+        path = zoo.save_grid(stopped.done, options.output)
+        raise KeyboardInterrupt(f"the first {len(stopped.done)} of {options.n} images are in {path}") from None
     print(zoo.save_grid(images, options.output))
 
 

@@ -17,6 +17,11 @@ COLOURS = ["#d62728", "#1f77b4", "#2ca02c", "#ff7f0e", "#9467bd", "#17becf", "#e
 SHARE = 0.55  # of the colour, beside the picture
 
 
+def verbatim(text: str) -> str:
+    """A stranger's text as matplotlib has to be given it: no dollar sign begins a formula."""
+    return text.replace("$", r"\$")
+
+
 def palette(n: int) -> Tensor:
     """n colours that are easy to tell apart, uint8 [n, 3]: hues a golden angle apart."""
     hue = torch.arange(n) * 0.618034 % 1

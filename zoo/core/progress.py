@@ -3,6 +3,8 @@
     for part in track(parts, "drawing"):
         ...
 
+    return gathered(parts)                      # torch.cat that keeps what is done when Ctrl-C comes
+
 A terminal and a notebook see a bar that vanishes at the end. Standard error in a file gets one plain line a minute. A pipe gets
 nothing, nor does anybody within `quiet()` or with ZOO_PROGRESS=0. Of loops inside each other only the outermost one shows.
 """
@@ -17,7 +19,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import torch
+from torch import Tensor
 from tqdm import tqdm
+
+from zoo.errors import Interrupted
 
 T = TypeVar("T")
 
@@ -68,6 +74,21 @@ def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T
         for item in items:
             yield item
             shown.update()
+
+
+def gathered(parts: Iterable[Tensor]) -> Tensor:
+    """The parts as one tensor [N, …], each made when its turn comes.
+
+    Raises:
+        Interrupted: a KeyboardInterrupt, with the parts that were made before it in `done`.
+    """
+    done: list[Tensor] = []
+    try:
+        for part in parts:
+            done.append(part)
+    except KeyboardInterrupt:
+        raise (Interrupted(torch.cat(done)) if done else KeyboardInterrupt) from None
+    return torch.cat(done)
 
 
 def _depth() -> int:

@@ -7,6 +7,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from zoo.core.drawing import verbatim
 from zoo.explain.explanation import BLUE, RED, Explanation, encoded
 
 
@@ -64,7 +65,7 @@ def _bars(explanation: Explanation) -> Any:
     order = values.abs().argsort(descending=True)[:15].flip(0).tolist()
     figure = _figure(6.4, 0.9 + 0.34 * len(order))
     axis = figure.subplots()
-    labels = [str(names[i]) if names is not None else str(i) for i in order]
+    labels = [verbatim(str(names[i])) if names is not None else str(i) for i in order]
     at, ends = explanation.base if explanation.gap is not None and explanation.base is not None else 0.0, []
     start = at
     if explanation.gap is not None and len(values) > len(order):
@@ -80,7 +81,7 @@ def _bars(explanation: Explanation) -> Any:
         ends.append(at)
     axis.axvline(start, color="0.6", lw=0.8, ls=":")
     axis.set_yticks(range(len(order)), labels, fontsize=8)
-    axis.set_title(explanation._title(), fontsize=9)
+    axis.set_title(verbatim(explanation._title()), fontsize=9)
     axis.margins(x=0.15)
     return figure
 
@@ -92,7 +93,7 @@ def _dna(explanation: Explanation) -> Any:
     figure = _figure(max(6.0, 0.11 * len(heat)), 2.0)
     axis = figure.subplots()
     letters(axis, heat, [name[:1] for name in names])
-    axis.set_title(explanation._title(), fontsize=9)
+    axis.set_title(verbatim(explanation._title()), fontsize=9)
     axis.set(yticks=[])
     return figure
 
@@ -147,7 +148,9 @@ def _graph(explanation: Explanation) -> Any:
         graph, place, ax=axis, node_color=[float(nodes[n]) for n in graph], cmap="coolwarm", vmin=-limit, vmax=limit,
         node_size=320, edgecolors=["black" if n == centre else "white" for n in graph],
     )  # fmt: skip
-    nx.draw_networkx_labels(graph, place, {n: names[n] if names else str(n) for n in graph}, ax=axis, font_size=7)
-    axis.set_title(explanation._title(), fontsize=9)
+    nx.draw_networkx_labels(
+        graph, place, {n: verbatim(str(names[n])) if names else str(n) for n in graph}, ax=axis, font_size=7
+    )
+    axis.set_title(verbatim(explanation._title()), fontsize=9)
     axis.axis("off")
     return figure

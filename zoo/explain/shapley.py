@@ -19,6 +19,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from zoo.core.drawing import verbatim
 from zoo.core.files import write_figure
 from zoo.errors import InputError
 
@@ -193,8 +194,8 @@ def waterfall(
         )
         at += value
     axis.axvline(base, color="0.6", lw=0.8, ls=":")
-    axis.set_yticks(range(len(bars)), [name for name, _ in bars], fontsize=8)
-    axis.set_xlabel(f"from the base {base:.4g} to the output {at:.4g}{f' {unit}' if unit else ''}", fontsize=9)
+    axis.set_yticks(range(len(bars)), [verbatim(name) for name, _ in bars], fontsize=8)
+    axis.set_xlabel(verbatim(f"from the base {base:.4g} to the output {at:.4g} {unit}".rstrip()), fontsize=9)
     axis.margins(x=0.15)
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)

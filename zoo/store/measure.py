@@ -34,8 +34,8 @@ def datamodule(name: str, **init: Any) -> L.LightningDataModule:
         UnknownNameError: a LookupError with the nearest names.
         InputError: if an argument without a default is missing.
     """
-    if name in registry.DATAMODULES:
-        return _made(name, init)
+    if (known := str(name).lower()) in registry.DATAMODULES:
+        return _made(known, init)
     try:
         config = checkpoint.read_config(locate(name))
     except UnknownNameError:

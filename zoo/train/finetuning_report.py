@@ -15,6 +15,7 @@ from torch import Tensor
 
 from zoo import registry
 from zoo.core.classifier import ImageClassifier
+from zoo.core.drawing import verbatim
 from zoo.core.files import shown as as_text
 from zoo.core.files import write_figure
 from zoo.core.module import ZooModule, init_arguments
@@ -67,7 +68,7 @@ def confusion(model: ImageClassifier, data: L.LightningDataModule) -> Tensor:
 def draw_confusion(counts: Tensor, classes: list[str], path: Path) -> None:
     """A confusion matrix as a PNG: shares of each row as colour, counts as numbers."""
     plot = plotting()
-    classes = [name.replace("$", r"\$") for name in classes]  # no formulas
+    classes = [verbatim(name) for name in classes]
     side = 2.5 + 0.5 * len(classes)
     figure, axes = plot.subplots(figsize=(side, side), dpi=100, layout="constrained")
     shares = counts / counts.sum(1, keepdim=True).clamp(min=1)

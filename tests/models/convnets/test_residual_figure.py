@@ -34,6 +34,7 @@ def test_directions_are_as_long_as_the_filters_and_leave_norm_layers_alone():
     assert not torch.equal(found["head.weight"], directions(model, 1)["head.weight"])
 
 
+@pytest.mark.filterwarnings("ignore:constrained_layout not applied")
 @pytest.mark.parametrize("held_out", [True, False])
 def test_curves_have_a_panel_for_what_was_measured(tmp_path, held_out):
     header, values = ("epoch,train/loss,val/accuracy", (",0.5", ",0.6")) if held_out else ("epoch,train/loss", ("", ""))

@@ -104,6 +104,7 @@ def test_backbones_halve(kind):
     assert [tuple(m.shape[1:]) for m in maps] == [(8, 16, 24), (12, 8, 12), (16, 4, 6)]
 
 
+@pytest.mark.filterwarnings("ignore:.*, the size that the model learnt")
 def test_boxes_are_in_the_picture_s_own_pixels():
     model = build()
     model.transform, model.classes = Transform([64, 64], "L", [0.0], [1.0]), ["a", "b", "c"]

@@ -19,6 +19,7 @@ def test_what_draws_and_what_does_not():
         guidance.drawer(LeNet5(), "ddpm-mnist", "cpu")
 
 
+@pytest.mark.filterwarnings("ignore:40 samples leave")
 @pytest.mark.data("mnist")
 def test_a_sweep_becomes_a_table_and_a_figure(monkeypatch, tmp_path):
     monkeypatch.setattr(guidance, "WEIGHTS", (0.0, 2.0))

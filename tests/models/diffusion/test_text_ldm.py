@@ -68,7 +68,7 @@ def test_captions_lose_words_at_their_rates_and_stay_sentences():
 @pytest.mark.parametrize(
     ("prompt", "message"),
     [
-        ("a thick purple seven", "the unknown 'purple'; known: a, thin"),
+        ("a thick purple seven", "not in the vocabulary, 'purple': it holds a, thin"),
         (7, "is a text such as"),
         (["one", 2], "is a text such as"),
         ("a thin slanted upright nine digit", "at most 4"),

@@ -132,6 +132,7 @@ def test_raw_features_are_scaled_by_predict_and_by_the_transform_that_is_named()
     assert "NormalizeFeatures()" in (GCN.__mro__[1].__doc__ or "")
 
 
+@pytest.mark.filterwarnings("ignore:some edges have one direction")
 @pytest.mark.parametrize("cls", NODE_MODELS)
 def test_loops_and_doubled_edges(cls):
     model, data = cls(CLASSES, FEATURES).eval(), graph()

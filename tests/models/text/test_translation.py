@@ -8,7 +8,7 @@ import zoo
 from datamodules.multi30k import BEGIN, END, LANGUAGES, Multi30k, PairLoader, learn_byte_pairs
 from zoo.cli.main import main
 from zoo.core import protocols
-from zoo.errors import InputError
+from zoo.errors import InputError, Interrupted
 from zoo.models.text.translation import AttentiveTranslator, Translator
 
 LINES = ["Ein Hund läuft.", "A dog runs.", "Zwei Hunde laufen im Schnee.", "Two dogs run in the snow."]
@@ -219,3 +219,23 @@ def test_a_list_is_translated_as_its_texts_one_by_one(name, beams, monkeypatch):
     assert model.translate([], beams=beams) == []
     with pytest.raises(InputError, match="string"):
         model.translate([*texts, " "], beams=beams)
+
+
+def test_an_interrupt_keeps_the_translations_that_are_made(monkeypatch):
+    from zoo.models.text import translation
+
+    model, texts = make("transformer"), [LINES[0], "Ein", *LINES[1:]]
+    monkeypatch.setattr(translation, "ROWS", 1)
+    translate, left = model._translate, iter([True, True])
+
+    def cut(*arguments: object) -> list[list[int]]:
+        if not next(left, False):
+            raise KeyboardInterrupt
+        return translate(*arguments)
+
+    whole = model.translate(texts, beams=1)
+    monkeypatch.setattr(model, "_translate", cut)
+    with pytest.raises(Interrupted) as stopped:
+        model.translate(texts, beams=1)
+    assert sum(text is not None for text in stopped.value.done) == 2
+    assert all(text in (None, right) for text, right in zip(stopped.value.done, whole, strict=True))

@@ -83,7 +83,7 @@ def test_neighbours_similarity_and_analogies():
         F.cosine_similarity(*model.embed(["king", "man"]), dim=0).item()
     )
     assert len(model.neighbours("apple", 99)) == 4
-    with pytest.raises(UnknownNameError, match="queen"):
+    with pytest.raises(UnknownNameError, match=r"'quen' is not in the vocabulary of 5 words\. Near it are queen"):
         model.neighbours("quen")
     with pytest.raises(InputError, match="no vocabulary"):
         Word2Vec(5, 4).neighbours("king")

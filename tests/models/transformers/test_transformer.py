@@ -19,6 +19,7 @@ def copy(own: Attention, theirs: nn.MultiheadAttention) -> None:
         getattr(theirs.out_proj, name).data.copy_(getattr(own.out, name))
 
 
+@pytest.mark.filterwarnings("ignore:enable_nested_tensor")
 @pytest.mark.parametrize("activation", ["relu", "gelu"])
 def test_equals_the_transformer_of_torch(activation):
     torch.manual_seed(0)

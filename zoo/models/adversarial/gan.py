@@ -27,7 +27,7 @@ from zoo.core.data import ImageData
 from zoo.core.images import Images, Labels, check_images, check_labels, save_grid
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
-from zoo.core.progress import track
+from zoo.core.progress import gathered, track
 from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.adversarial.networks import MLPDiscriminator, MLPGenerator
@@ -130,11 +130,12 @@ class GAN(ZooModule):
         if not torch.isfinite(z).all():
             raise InputError("the codes hold NaN or infinite values")
         labels = self._checked(labels, len(z))
-        images = []
-        for start in track(range(0, len(z), batch_size), "drawing"):
+
+        def draw(start: int) -> Tensor:
             part = None if labels is None else labels[start : start + batch_size]
-            images.append(self(z[start : start + batch_size].to(self.device), part))
-        return ((torch.cat(images).float() + 1) / 2).clamp(0, 1)
+            return self(z[start : start + batch_size].to(self.device), part).float()
+
+        return gathered(((draw(start) + 1) / 2).clamp(0, 1) for start in track(range(0, len(z), batch_size), "drawing"))
 
     @verb
     def discriminate(self, x: Images, *, labels: Labels = None) -> Tensor:

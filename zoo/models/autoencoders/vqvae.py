@@ -26,7 +26,7 @@ from zoo.core.checks import check_count, refuse_labels, seeded_generator
 from zoo.core.data import ImageData
 from zoo.core.images import Images, save_grid, several
 from zoo.core.metric import Better, entry
-from zoo.core.progress import track
+from zoo.core.progress import gathered, track
 from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.autoencoders.coder import Coder, split_images
@@ -162,7 +162,7 @@ class VQVAE(Coder):
             raise InputError(f"temperature must be above 0, not {temperature!r}")
         generator = seeded_generator(self.device, seed)
         parts = track([min(1000, n - start) for start in range(0, n, 1000)], "drawing")
-        return torch.cat([self.decode(self.prior.draw(part, generator, temperature)) for part in parts])
+        return gathered(self.decode(self.prior.draw(part, generator, temperature)) for part in parts)
 
     @verb
     def interpolate(self, a: Images, b: Images, *, steps: int = 8) -> Tensor:

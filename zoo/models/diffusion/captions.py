@@ -89,7 +89,8 @@ def tokens_of(prompts: str | Sequence[str], n: int | None = None) -> Tensor:
         words = re.findall(r"\w+", prompt.lower())
         if unknown := [word for word in words if word not in _ID]:
             raise InputError(
-                f"the prompt {prompt!r} has the unknown {', '.join(map(repr, unknown))}; known: {', '.join(WORDS[1:])}"
+                f"the prompt {prompt!r} has words that are not in the vocabulary, {', '.join(map(repr, unknown))}: "
+                f"it holds {', '.join(WORDS[1:])}"
             )
         if len(words) > LENGTH - 1:
             raise InputError(f"the prompt {prompt!r} has {len(words)} words; at most {LENGTH - 1} fit")

@@ -24,7 +24,7 @@ from zoo.core.batch import labelled
 from zoo.core.checks import check_count, seeded_generator
 from zoo.core.data import ImageData
 from zoo.core.images import check_labels, save_grid
-from zoo.core.progress import track
+from zoo.core.progress import gathered, track
 from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.diffusion.ddpm import DDPM
@@ -170,8 +170,8 @@ class ConditionalDDPM(DDPM):
         if not 0 <= eta <= 1:
             raise InputError(f"eta lies in 0..1, not {eta!r}")
         generator = seeded_generator(self.device, seed)
-        images = []
-        for start in track(range(0, n, batch_size), "drawing"):
+
+        def draw(start: int) -> Tensor:
             part = None if wanted is None else wanted[start : start + batch_size]
             x = torch.randn(min(batch_size, n - start), *self.image_shape, device=self.device, generator=generator)
             *_, x = self.trajectory(
@@ -183,8 +183,9 @@ class ConditionalDDPM(DDPM):
                 labels=part,
                 guidance=weight,
             )
-            images.append(x)
-        return ((torch.cat(images) + 1) / 2).clamp(0, 1)
+            return ((x + 1) / 2).clamp(0, 1)
+
+        return gathered(draw(start) for start in track(range(0, n, batch_size), "drawing"))
 
     def check_condition(
         self, n: int, labels: Tensor | Sequence[int] | int | None, guidance: float | None

@@ -24,7 +24,7 @@ from zoo.core.checks import check_count, seeded_generator
 from zoo.core.data import ImageData
 from zoo.core.images import save_grid
 from zoo.core.metric import entry
-from zoo.core.progress import track
+from zoo.core.progress import gathered, track
 from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.diffusion.cfg import ConditionalDDPM
@@ -199,21 +199,22 @@ class ControlNet(ConditionalDDPM):
             raise InputError(f"eta lies in 0..1, not {eta!r}")
         hints = self.check_control(control, n)
         generator = seeded_generator(self.device, seed)
-        images = []
-        for start in track(range(0, n, batch_size), "drawing"):
+
+        def draw(start: int) -> Tensor:
             part = slice(start, start + batch_size)
             hint, told = hints[part], None if wanted is None else wanted[part]
             x = torch.randn(len(hint), *self.image_shape, device=self.device, generator=generator)
 
-            def denoise(x: Tensor, t: int, hint: Tensor = hint, told: Tensor | None = told) -> Tensor:
+            def denoise(x: Tensor, t: int) -> Tensor:
                 at = torch.full((len(x),), t, device=x.device)
                 return self.denoise_controlled(x, at, hint, told, weight)
 
             with torch.no_grad():
                 states = named_sampler(sampler)(denoise, x, self.schedule, steps, eta, generator)
                 *_, x = track(states, "drawing", steps)
-            images.append(x)
-        return ((torch.cat(images) + 1) / 2).clamp(0, 1)
+            return ((x + 1) / 2).clamp(0, 1)
+
+        return gathered(draw(start) for start in track(range(0, n, batch_size), "drawing"))
 
     def denoise_controlled(
         self, x_t: Tensor, t: Tensor, control: Tensor, labels: Tensor | None = None, guidance: float = 1.0

@@ -25,7 +25,7 @@ from zoo.core.files import write_figure
 from zoo.core.images import check_labels
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
-from zoo.core.progress import track
+from zoo.core.progress import gathered, track
 from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.diffusion.ddpm import DDPM
@@ -208,12 +208,14 @@ def sample_guided(
         raise InputError(f"strength is a number from 0 on, not {strength!r}")
     model.eval()
     classifier.eval()
-    generator, images = seeded_generator(model.device, seed), []
-    for part in track(labels.to(model.device).split(batch_size), "drawing"):
+    generator = seeded_generator(model.device, seed)
+
+    def draw(part: Tensor) -> Tensor:
         x = torch.randn(len(part), *model.image_shape, device=model.device, generator=generator)
         with torch.no_grad():
             denoise = guided_denoise(model, classifier, part, strength)
             states = named_sampler(sampler)(denoise, x, model.schedule, steps, 0.0, generator)
             *_, x = track(states, "drawing", steps)
-        images.append(x)
-    return ((torch.cat(images) + 1) / 2).clamp(0, 1)
+        return ((x + 1) / 2).clamp(0, 1)
+
+    return gathered(draw(part) for part in track(labels.to(model.device).split(batch_size), "drawing"))

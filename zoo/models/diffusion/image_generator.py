@@ -16,7 +16,7 @@ from zoo.core.data import ImageData
 from zoo.core.images import Images, check_images, save_grid
 from zoo.core.module import ZooModule
 from zoo.core.precision import quick_autocast
-from zoo.core.progress import track
+from zoo.core.progress import gathered, track
 from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.diffusion.unet import UNet
@@ -77,9 +77,8 @@ class ImageGenerator(ZooModule):
         check_count(batch_size, "batch_size")
         refuse_labels(labels, self.name)
         generator = seeded_generator(self.device, seed)
-        starts = track(range(0, n, batch_size), "drawing")
-        images = [draw(min(batch_size, n - start), generator) for start in starts]
-        return ((torch.cat(images) + 1) / 2).clamp(0, 1)
+        counts = [min(batch_size, n - start) for start in range(0, n, batch_size)]
+        return gathered(((draw(count, generator) + 1) / 2).clamp(0, 1) for count in track(counts, "drawing"))
 
     def noise(self, count: int, generator: torch.Generator | None) -> Tensor:
         """Standard normal noise in the shape of images."""

@@ -23,7 +23,7 @@ from zoo.core.checks import check_count, seeded_generator
 from zoo.core.data import ImageData
 from zoo.core.images import save_grid
 from zoo.core.metric import entry
-from zoo.core.progress import track
+from zoo.core.progress import gathered, track
 from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.diffusion.captions import DIGITS, LENGTH, PAD, VOCABULARY, adjectives, describe, shorten, tokens_of
@@ -179,11 +179,12 @@ class TextLatentDiffusion(LatentDiffusion):
         batch_size: int = 250,
     ) -> Tensor:
         """The same for ids [n, LENGTH]."""
-        run, generator, images = named_sampler(sampler), seeded_generator(self.device, seed), []
-        for start in track(range(0, n, batch_size), "drawing"):
+        run, generator = named_sampler(sampler), seeded_generator(self.device, seed)
+
+        def draw(start: int) -> Tensor:
             part = None if tokens is None else tokens[start : start + batch_size]
 
-            def denoise(z: Tensor, t: int, part: Tensor | None = part) -> Tensor:
+            def denoise(z: Tensor, t: int) -> Tensor:
                 at = torch.full((len(z),), t, device=z.device)
                 alpha, sigma = self.schedule.rates(at)
                 return alpha * z - sigma * self.guided(z, at, part, guidance).float()
@@ -191,8 +192,9 @@ class TextLatentDiffusion(LatentDiffusion):
             count = min(batch_size, n - start)
             z = torch.randn(count, *self.latent_shape, device=self.device, generator=generator)
             *_, z = track(run(denoise, z, self.schedule, steps, eta, generator), "drawing", steps)
-            images.append(self.decode(z))
-        return torch.cat(images)
+            return self.decode(z)
+
+        return gathered(draw(start) for start in track(range(0, n, batch_size), "drawing"))
 
     # Training --------------------------------------------------------------------------------------------------------
 

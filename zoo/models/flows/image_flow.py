@@ -22,7 +22,7 @@ from zoo.core.data import ImageData
 from zoo.core.images import ImageLike, Images, check_codes, check_ends, check_images, great_circle, save_grid
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
-from zoo.core.progress import track
+from zoo.core.progress import gathered, track
 from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.flows.bijections import Bijection, standard_normal
@@ -131,7 +131,7 @@ class ImageFlow(ZooModule):
             raise InputError(f"temperature must be 0 or more, not {temperature!r}")
         generator = seeded_generator(self.device, seed)
         z = temperature * self.prior_sample(n, generator)
-        return torch.cat([self.decode(part) for part in track(z.split(batch_size), "drawing")])
+        return gathered(self.decode(part) for part in track(z.split(batch_size), "drawing"))
 
     def interpolate(self, a: ImageLike, b: ImageLike, *, steps: int = 8) -> Tensor:
         """A path [steps, C, H, W] from image a to image b [C, H, W] that turns and grows evenly among the codes."""

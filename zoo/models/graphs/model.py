@@ -15,6 +15,7 @@ from torch_geometric.data import Data
 
 from zoo.core.answers import likeliest
 from zoo.core.checks import check_count
+from zoo.core.drawing import verbatim
 from zoo.core.files import write_figure
 from zoo.core.metric import Better, entry
 from zoo.core.module import ZooModule, init_arguments
@@ -182,7 +183,7 @@ def draw_embeddings(panels: list[tuple[str, Tensor]], y: Tensor, path: Path, nam
         points = centred @ v[:2].T
         for label in y.unique().tolist():
             chosen = points[y == label]
-            name = names[label] if names else str(label)
+            name = verbatim(names[label]) if names else str(label)
             axis.scatter(*chosen.T, s=6 if len(y) > 200 else 50, alpha=0.7, linewidths=0, label=name)
         axis.set(title=title, xticks=[], yticks=[])
     figure.axes[-1].legend(fontsize=7, markerscale=2, framealpha=0.6)

@@ -22,6 +22,7 @@ from torch_geometric.nn import MessagePassing, global_add_pool
 
 from datamodules.formats.smiles import ATOM_FEATURES, BOND_FEATURES, from_smiles
 from zoo.core.data import GraphData
+from zoo.core.drawing import verbatim
 from zoo.core.files import write_figure
 from zoo.core.verbs import verb
 from zoo.errors import InputError
@@ -202,6 +203,6 @@ class MPNN(GraphModel):
         axis = figure.subplots()
         axis.axline((0, 0), slope=1, color="0.7", linewidth=1)
         axis.scatter(batch.y, self.predict(batch), s=14, alpha=0.7, linewidths=0)
-        axis.set(xlabel=f"measured {module.unit}", ylabel="predicted", title="test molecules")
+        axis.set(xlabel=verbatim(f"measured {module.unit}"), ylabel="predicted", title="test molecules")
         write_figure(path, figure, dpi=90)
         return path

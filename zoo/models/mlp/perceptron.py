@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from zoo.core.batch import labelled
 from zoo.core.checks import check_count
+from zoo.core.drawing import verbatim
 from zoo.core.files import write_figure
 from zoo.core.module import ZooModule
 from zoo.core.verbs import verb
@@ -156,11 +157,12 @@ class Perceptron(ZooModule):
             x, y = data.part(part)
             for label, name in enumerate(data.classes):
                 chosen = x[y == label]
-                axis.plot(*chosen.T, marker, color=f"C{label}", alpha=0.7, ms=5, label=f"{name}, {part}")
+                axis.plot(*chosen.T, marker, color=f"C{label}", alpha=0.7, ms=5, label=verbatim(f"{name}, {part}"))
         (a, b), bias = self.line()
         axis.set(xlim=axis.get_xlim(), ylim=axis.get_ylim())  # the line crosses the picture, however steep
         axis.axline((0.0, float(-bias / b)), slope=float(-a / b), color="black", lw=1)
-        axis.set(xlabel=f"{data.features[0]} (cm)", ylabel=f"{data.features[1]} (cm)", title=self.rule)
+        xlabel, ylabel = (verbatim(f"{name} (cm)") for name in data.features[:2])
+        axis.set(xlabel=xlabel, ylabel=ylabel, title=self.rule)
         axis.legend(frameon=False, fontsize=8)
         write_figure(path, figure, dpi=100)
         return path

@@ -25,6 +25,7 @@ from zoo.blocks.initialization import Start, initialize
 from zoo.blocks.losses import REGRESSION_LOSSES, regression_loss
 from zoo.core.batch import labelled
 from zoo.core.checks import check_count
+from zoo.core.drawing import verbatim
 from zoo.core.files import write_figure
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
@@ -245,20 +246,23 @@ class RegressionMLP(ZooModule):
             left.legend(frameon=False, fontsize=8)
         else:
             left.plot(y[:, 0], self.predict(x)[:, 0], "o", ms=3)
-        left.set(xlabel=f"measured {data.target} ({data.unit})", ylabel="predicted", title="test part")
+        left.set(xlabel=verbatim(f"measured {data.target} ({data.unit})"), ylabel="predicted", title="test part")
         if not len(self.body):
-            right.barh(data.features, (self.head.weight[0] * self.target_scale[0]).detach().numpy())
-            right.set(title=f"{data.unit} per deviation of the feature")
+            right.barh(
+                [verbatim(name) for name in data.features],
+                (self.head.weight[0] * self.target_scale[0]).detach().numpy(),
+            )
+            right.set(title=verbatim(f"{data.unit} per deviation of the feature"))
         else:
             # outside of what it knows it only extends lines
             known, share = (data.part("train")[0], torch.linspace(0.05, 0.95, 41))
             for number, name in enumerate(data.features):
                 rows = known.median(0).values.repeat(41, 1)
                 rows[:, number] = known[:, number].quantile(share)
-                right.plot(100 * share, self.predict(rows)[:, 0], label=name, color=f"C{number}")
+                right.plot(100 * share, self.predict(rows)[:, 0], label=verbatim(name), color=f"C{number}")
             right.set(
                 xlabel="percentile of the feature, others at their medians",
-                ylabel=data.unit,
+                ylabel=verbatim(data.unit),
                 title="one feature at a time",
             )
             right.legend(frameon=False, fontsize=7)

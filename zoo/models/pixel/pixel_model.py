@@ -20,7 +20,7 @@ from zoo.core.data import ImageData
 from zoo.core.images import Images, check_images, save_grid
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
-from zoo.core.progress import track
+from zoo.core.progress import gathered, track
 from zoo.core.verbs import verb
 from zoo.errors import InputError
 
@@ -91,8 +91,8 @@ class PixelModel(ZooModule):
         refuse_labels(labels, self.name)
         generator = seeded_generator(self.device, seed)
         empty = torch.zeros(n, *self.image_shape, device=self.device)
-        return torch.cat(
-            [self._fill(part, 0, temperature, generator) for part in track(empty.split(batch_size), "drawing")]
+        return gathered(
+            self._fill(part, 0, temperature, generator) for part in track(empty.split(batch_size), "drawing")
         )
 
     def complete(self, x: Images, rows: int, *, seed: int | None = None, temperature: float = 1.0) -> Tensor:

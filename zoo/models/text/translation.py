@@ -18,13 +18,13 @@ from datamodules.formats.words import PADDING
 from datamodules.multi30k import BEGIN, END, LANGUAGES
 from zoo.core.checks import check_count
 from zoo.core.data import PairData
-from zoo.core.drawing import draw_text
+from zoo.core.drawing import draw_text, verbatim
 from zoo.core.files import check_output, write_figure
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.core.progress import track
 from zoo.core.verbs import verb
-from zoo.errors import InputError, MissingExtraError
+from zoo.errors import InputError, Interrupted, MissingExtraError
 from zoo.models.text.beam import beam_searches
 
 Pairs = tuple[Tensor, Tensor, Tensor]  # sources [N, S], their lengths [N], targets from BEGIN to END [N, T]
@@ -114,6 +114,7 @@ class Translator(ZooModule):
 
         Raises:
             InputError: for an empty text, or numbers out of their range.
+            Interrupted: a KeyboardInterrupt, with the translations that were made before it in `done`, None for the others.
         """
         several = isinstance(text, Sequence) and not isinstance(text, str)
         found = self._searches(list(text) if several else [text], beams, penalty)  # type: ignore[list-item]
@@ -135,8 +136,12 @@ class Translator(ZooModule):
         found: dict[int, list[int]] = {}
         together = max(1, ROWS // check_count(beams, "beams"))
         parts = [order[i : i + together] for i in range(0, len(order), together)]
-        for part in track(parts, "translating"):
-            found |= zip(part, self._translate([sources[i] for i in part], beams, penalty), strict=True)
+        try:
+            for part in track(parts, "translating"):
+                found |= zip(part, self._translate([sources[i] for i in part], beams, penalty), strict=True)
+        except KeyboardInterrupt:
+            done = [self.tokenizer.decode(found[i]).strip() if i in found else None for i in range(len(texts))]
+            raise (Interrupted(done) if found else KeyboardInterrupt) from None
         return [(sources[i], found[i]) for i in range(len(texts))]
 
     def _translate(self, sources: list[Tensor], beams: int, penalty: float) -> list[list[int]]:
@@ -273,8 +278,8 @@ class AttentiveTranslator(Translator):
         columns, rows, weight = self.attend(text)
         figure, axes = plt.subplots(figsize=(1 + 0.4 * len(columns), 1 + 0.3 * len(rows)), layout="constrained")
         axes.imshow(weight, cmap="Greys", vmin=0, vmax=1, aspect="auto")
-        axes.set_xticks(range(len(columns)), columns, rotation=60)
-        axes.set_yticks(range(len(rows)), rows)
+        axes.set_xticks(range(len(columns)), [verbatim(piece) for piece in columns], rotation=60)
+        axes.set_yticks(range(len(rows)), [verbatim(piece) for piece in rows])
         write_figure(path, figure, dpi=100)
         plt.close(figure)
         return Path(path)

@@ -25,7 +25,7 @@ from zoo.core.drawing import draw_text
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.core.verbs import verb
-from zoo.errors import InputError, UnknownNameError
+from zoo.errors import InputError, UnknownWordError
 
 SHOWN = (
     "captain",
@@ -88,13 +88,13 @@ class Word2Vec(ZooModule):
 
         Raises:
             InputError: if there is no vocabulary yet.
-            UnknownNameError: a LookupError with the nearest words.
+            UnknownWordError: a LookupError with the nearest words.
         """
         if not self._index:
             raise InputError("this model has no vocabulary yet: train it, or load it")
         if (found := self._index.get(str(word).lower())) is None:
-            near = difflib.get_close_matches(str(word).lower(), self._index, n=3, cutoff=0.7)
-            raise UnknownNameError("word", str(word), near or self.hparams["vocabulary"][:9])
+            near = difflib.get_close_matches(str(word)[:100].lower(), self._index, n=3, cutoff=0.7)
+            raise UnknownWordError(str(word), near, len(self._index))
         return found
 
     @verb
