@@ -271,7 +271,8 @@ def alive(pid: int) -> bool:
 def test_who_waits_for_a_process_takes_it_along(tmp_path, sign):
     """`experiment.call` in a process that is told to end: its child ends with it."""
     child = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(60)"
-    code = "import sys; from zoo.train import experiment; experiment.end_on_sigterm(); "
+    code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "  # a shell's & ignores it
+    code += "from zoo.train import experiment; experiment.end_on_sigterm(); "
     code += f"experiment.call([sys.executable, '-c', {child!r}])"
     parent = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.DEVNULL)
     for _ in range(600):
