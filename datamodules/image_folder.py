@@ -24,7 +24,7 @@ from datamodules.files import DataNotFoundError
 from zoo.core.images import Transform
 from zoo.core.pictures import suffixes
 from zoo.core.progress import track
-from zoo.errors import InputError
+from zoo.errors import InputError, ZooWarning
 
 PARTS = ("train", "val", "test")
 
@@ -108,7 +108,9 @@ class ImageFolder(TensorDataModule):
         if bad := [path.name for (path, _), image in zip(items, images, strict=True) if image is None]:
             names = ", ".join(bad[:5]) + (", …" if len(bad) > 5 else "")
             warnings.warn(
-                f"{len(bad)} of {len(items)} files in {self.root} can't be read and are skipped: {names}", stacklevel=4
+                f"{len(bad)} of {len(items)} files in {self.root} can't be read and are skipped: {names}",
+                category=ZooWarning,
+                stacklevel=4,
             )
         kept = [(image, label) for image, (_, label) in zip(images, items, strict=True) if image is not None]
         if not kept:
@@ -221,5 +223,9 @@ def image_files(folder: Path) -> list[Path]:
             left_out[path.suffix.lower() or "no suffix"] += 1
     if left_out:
         shown = ", ".join(f"{n} with {suffix}" for suffix, n in left_out.most_common(5))
-        warnings.warn(f"{left_out.total()} files in {folder} are left out for their suffix: {shown}", stacklevel=2)
+        warnings.warn(
+            f"{left_out.total()} files in {folder} are left out for their suffix: {shown}",
+            category=ZooWarning,
+            stacklevel=2,
+        )
     return found

@@ -17,7 +17,7 @@ from datamodules.base import CLI_KEYS, fixed_permutation
 from datamodules.files import DataNotFoundError
 from datamodules.speech_mixtures import SPLITS, SpeechMixtures, Voices
 from zoo.core.audio import resample, to_waveform
-from zoo.errors import InputError
+from zoo.errors import InputError, ZooWarning
 
 SUFFIXES = {".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff"}
 SHARES = {"val": 0.15, "test": 0.15}  # of each speaker's recordings, where their owner didn't split them
@@ -79,7 +79,7 @@ class WavFolder(SpeechMixtures):
         try:
             sound, rate = to_waveform(path)
         except InputError as error:
-            warnings.warn(f"{error}; it's skipped", stacklevel=4)
+            warnings.warn(f"{error}; it's skipped", category=ZooWarning, stacklevel=4)
             return None
         assert rate is not None  # a file names its rate
         return resample(sound.mean(0), rate, self.rate).numpy()

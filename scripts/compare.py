@@ -119,7 +119,11 @@ def main() -> int:
         if options.images < 1:
             raise InputError(f"--images must be at least 1, not {options.images}")
         found = generators(options.task, options.data)
-        measured = [measure(info, options.data, options.images) for info in track(found, "comparing")]
+        measured = []
+        for info in track(found, "comparing"):
+            measured.append(measure(info, options.data, options.images))
+            row = measured[-1][0]
+            print(f"{row['name']}: FCD {row['fcd']:.2f}, {row['ms']:.2f} ms an image", flush=True)
     except ZooError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -56,6 +56,10 @@ class InputError(ZooError, ValueError):
     """An argument or an input with a value that can't work."""
 
 
+class ZooWarning(UserWarning):
+    """An input that works and may not be what was meant."""
+
+
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C in long work. `done` holds what was finished by then, in its order and as it would have been returned."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from zoo.errors import InputError
+from zoo.errors import InputError, ZooWarning
 
 Box = tuple[str, float, float, float, float]
 
@@ -94,6 +94,8 @@ def clean(boxes: list[Box], width: int, height: int, where: str) -> list[Box]:
             kept.append((name, *low, *high))
         else:
             warnings.warn(
-                f"{where}: the box {(x0, y0, x1, y1)} of {name} has no area in the image and is left out.", stacklevel=2
+                f"{where}: the box {(x0, y0, x1, y1)} of {name} has no area in the image and is left out.",
+                category=ZooWarning,
+                stacklevel=2,
             )
     return kept

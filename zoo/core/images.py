@@ -18,7 +18,7 @@ from zoo.core.checks import check_count
 from zoo.core.files import write_picture
 from zoo.core.pictures import array_pixels, picture_size, pixels_of, read_picture, tensor_pixels
 from zoo.core.progress import track
-from zoo.errors import InputError
+from zoo.errors import InputError, ZooWarning
 
 ImageLike = str | Path | Image.Image | np.ndarray | Tensor
 Images = ImageLike | Sequence[ImageLike]
@@ -110,12 +110,14 @@ class Transform:
         if not 1 / STRETCH < stretched < STRETCH:
             warnings.warn(
                 f"a picture of {w} × {h} pixels is stretched to {width} × {height}: cut out the part that is meant",
+                category=ZooWarning,
                 stacklevel=4,
             )
         elif not 1 / SHRINK < shrunk < SHRINK:
             warnings.warn(
                 f"a picture of {w} × {h} pixels becomes {width} × {height}, the size that the model learnt: it has to show "
                 "one object that fills it, as in the training",
+                category=ZooWarning,
                 stacklevel=4,
             )
 

@@ -19,7 +19,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from zoo.errors import InputError, ZooError
+from zoo.errors import InputError, ZooError, ZooWarning
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "AVIF", "JPEG2000", "ICO", "TGA", "PCX")
 MAX_PIXELS = 40_000_000  # of one picture; 8K video frames have 33 million
@@ -167,7 +167,7 @@ def _on_white(image: Image.Image) -> Image.Image:
 def _say_white(image: Image.Image) -> None:
     extremes: Any = image.getchannel("A").getextrema()
     if extremes[0] < 255:
-        warnings.warn("a picture is transparent in parts: they are taken as white", stacklevel=4)
+        warnings.warn("a picture is transparent in parts: they are taken as white", category=ZooWarning, stacklevel=4)
 
 
 def _eight_bits(values: np.ndarray, *, known: bool = False) -> np.ndarray:

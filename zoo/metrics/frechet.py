@@ -16,7 +16,7 @@ import warnings
 import torch
 from torch import Tensor
 
-from zoo.errors import InputError
+from zoo.errors import InputError, ZooWarning
 from zoo.metrics.features import check_features
 
 
@@ -32,6 +32,7 @@ def gaussian_statistics(features: Tensor) -> tuple[Tensor, Tensor]:
         warnings.warn(
             f"{n} samples leave a covariance of {dimensions} dimensions singular and the Fréchet distance far too "
             f"large: use more than {dimensions}, better ten times as many",
+            category=ZooWarning,
             stacklevel=2,
         )
     mean = x.mean(0)

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data
 from torch_geometric.utils import is_undirected, to_edge_index
 
-from zoo.errors import InputError
+from zoo.errors import InputError, ZooWarning
 
 
 def with_edges(data: Data) -> Data:
@@ -84,12 +84,14 @@ def check_graph(data: Data, in_channels: int, *, directed: bool = False, reads: 
     if (twice := data.num_edges - torch.unique(data.edge_index, dim=1).shape[1]) > 0:
         warnings.warn(
             f"{twice} of {data.num_edges} edges stand twice and count twice; data.coalesce() keeps one of each",
+            category=ZooWarning,
             stacklevel=3,
         )
     if not directed and not is_undirected(data.edge_index, num_nodes=data.x.shape[0]):
         warnings.warn(
             "some edges have one direction only and this network means undirected graphs: nodes hear along the arrows "
             "alone; torch_geometric.transforms.ToUndirected() adds the missing directions",
+            category=ZooWarning,
             stacklevel=3,
         )
     return data

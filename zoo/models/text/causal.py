@@ -24,7 +24,7 @@ from zoo.core.drawing import draw_text
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.core.verbs import looking, verb
-from zoo.errors import CheckpointError, InputError
+from zoo.errors import CheckpointError, InputError, ZooWarning
 from zoo.models.text.beam import beam_search
 from zoo.models.text.sampling import Choice
 
@@ -176,6 +176,7 @@ class CausalLM(ZooModule):
         if room and len(tokens) > room:
             warnings.warn(
                 f"the prompt has {len(tokens)} characters, the model sees {room}: the first {len(tokens) - room} are cropped",
+                category=ZooWarning,
                 stacklevel=3,
             )
             tokens = tokens[-room:]
