@@ -130,7 +130,8 @@ FORMATS = [
     ("PNG", "RGB"), ("PNG", "L"), ("PNG", "1"), ("PNG", "P"), ("PNG", "RGBA"), ("PNG", "I;16"), ("PNG", "LA"), ("JPEG", "RGB"),
     ("JPEG", "L"), ("JPEG", "CMYK"), ("GIF", "P"), ("BMP", "RGB"), ("BMP", "P"), ("TIFF", "RGB"), ("TIFF", "F"), ("TIFF", "CMYK"),
     ("WEBP", "RGB"), ("PPM", "RGB"), ("AVIF", "RGB"), ("JPEG2000", "RGB"), ("ICO", "RGBA"), ("TGA", "RGB"), ("PCX", "RGB"),
-    ("DDS", "RGB"), ("EPS", "RGB"),
+    ("DDS", "RGB"), ("EPS", "RGB"), ("SGI", "RGB"), ("IM", "RGB"), ("XBM", "1"), ("MSP", "1"), ("ICNS", "RGBA"), ("MPO", "RGB"),
+    ("BLP", "P"), ("SPIDER", "F"),
 ]  # fmt: skip
 
 
@@ -141,7 +142,7 @@ def test_pictures(tmp_path):
         for how in ("tiff_lzw", "packbits", "tiff_deflate")
         if (raw := picture("TIFF", "RGB", compression=how)) is not None
     ]
-    assert len(seeds) >= 20
+    assert len({kind for kind, mode in FORMATS if picture(kind, mode) is not None}) >= 20
     transform = Transform([8, 8], "L", [0.5], [0.5])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Pillow, on damaged notes
