@@ -102,6 +102,8 @@ class Word2Vec(ZooModule):
         """The vector [dim] of a word, or [N, dim] of several."""
         if isinstance(words, str):
             return self.centre.weight[self.row(words)].clone()
+        if not isinstance(words, Sequence):
+            raise InputError(f"a word is a string, and several are a list of strings, not {words!r:.60}")
         return self.centre.weight[[self.row(word) for word in words]].clone()
 
     def similarity(self, a: str, b: str) -> float:
