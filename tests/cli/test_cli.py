@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests import forked
 from tests.conftest import ROOT
 from tests.test_registry import with_transform
 from zoo.cli.main import main
@@ -164,13 +165,24 @@ def test_missing_data_offline_is_one_sentence(folders, tmp_path, monkeypatch, ca
     assert "ZOO_DATA" in capsys.readouterr().err
 
 
-def test_recipe_with_a_typo_names_the_key(tmp_path):
-    train = [PYTHON, "scripts/train.py", "lenet5-mnist", "--runs", str(tmp_path), "--fit", "0"]
-    result = subprocess.run([*train, "--trainer.max_epochz=1"], capture_output=True, text=True, cwd=ROOT)
-    assert result.returncode == 2
-    assert "max_epochz" in result.stderr and "Traceback" not in result.stderr
-    result = subprocess.run([PYTHON, "scripts/train.py", "lenet5-mist"], capture_output=True, text=True, cwd=ROOT)
-    assert result.returncode == 2 and "lenet5-mnist" in result.stderr
+def train(*arguments: str) -> None:
+    """What scripts/train.py does."""
+    from zoo.cli.main import ended
+    from zoo.train import experiment
+
+    sys.exit(ended(lambda: experiment.main(list(arguments))))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [(("lenet5-mnist", "--fit", "0", "--trainer.max_epochz=1"), "max_epochz"), (("lenet5-mist",), "lenet5-mnist")],
+)
+def test_recipe_with_a_typo_names_the_key(arguments, word, tmp_path):
+    process = forked.start(train, *arguments, "--runs", str(tmp_path))
+    process.join(120)
+    said = process.log.read_text(encoding="utf-8")
+    assert forked.finish(process, fine=(2,)) == [2]
+    assert word in said and "Traceback" not in said
 
 
 def test_scripts_explain_themselves():
