@@ -12,7 +12,7 @@ from torch import nn
 
 import zoo
 from tests.explain.linear import Linear
-from tests.sweeps import some
+from tests.sweeps import large, some
 from zoo.core.samples import sample_split
 from zoo.errors import InputError
 from zoo.explain import checks
@@ -45,12 +45,7 @@ def test_the_package_is_callable_and_importing_it_is_cheap():
     assert "integrated-gradients" in zoo.explain.methods() and "explain" in dir(zoo)
 
 
-def size(name: str) -> str:
-    """Networks of over 20 million operations an image take seconds for the hundreds of images of a path."""
-    return "large" if (zoo.info(name).flops or 0) > 2e7 else name
-
-
-@pytest.mark.parametrize("name", some(IMAGE_CLASSIFIERS, size))
+@pytest.mark.parametrize("name", some(IMAGE_CLASSIFIERS, large))
 def test_integrated_gradients_are_complete_on_every_image_classifier(name):
     model = zoo.load(name)
     if not packaged(model):

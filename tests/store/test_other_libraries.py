@@ -5,6 +5,7 @@ import re
 import pytest
 import torch
 
+from tests.sweeps import large, some
 from zoo.paths import CHECKPOINTS
 from zoo.store import cards, int8
 from zoo.store.folder import read_tensors
@@ -62,7 +63,7 @@ def test_a_scheduler_of_diffusers_draws_the_same(name, monkeypatch):
     torch.testing.assert_close(space["x"], wanted, rtol=1e-3, atol=2e-2)
 
 
-@pytest.mark.parametrize("name", sorted(CAPTUM.values()))
+@pytest.mark.parametrize("name", some(sorted(CAPTUM.values()), large))
 def test_integrated_gradients_are_complete(name, monkeypatch):
     pytest.importorskip("captum")
     space = run(next(block for block in BLOCKS[name] if "captum" in block), name, monkeypatch)
