@@ -89,6 +89,7 @@ class CamVid(DenseDataModule):
         return [part for part in parts if not (folder / part).is_dir()]
 
     def load_split(self, split: str) -> tuple[Tensor, Tensor]:
+        self.prepare_data()
         folder = data_root(self.root) / self.folder
         pairs = pair_up(folder / split, folder / f"{split}annot")
         return read_pairs(pairs, Transform(**self.preprocess), len(self.classes), self.void)

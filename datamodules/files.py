@@ -47,8 +47,13 @@ def check(path: Path, sha256: str | None = None, *, root: str | Path | None = No
         sha256: of the published file; else that of sha256.txt, which goes by the path below the data root.
 
     Raises:
+        DataNotFoundError: if there is no such file.
         InputError: if they are others.
     """
+    if not path.is_file():
+        raise DataNotFoundError(
+            f"{path} isn't there: prepare_data() fetches it, and ZOO_DATA names a folder that has it already"
+        )
     if sha256 is None:
         place = os.path.relpath(path, data_root(root)).replace(os.sep, "/")
         sha256 = known().get(place, "")

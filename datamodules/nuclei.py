@@ -62,6 +62,7 @@ class Nuclei(DenseDataModule):
     def load_split(self, split: str) -> tuple[Tensor, Tensor]:
         folder = data_root(self.root) / self.folder
         if self._all is None:
+            self.prepare_data()
             self._all = [pair for path in sorted(folder.iterdir()) if path.is_dir() and (pair := read_sample(path))]
         read, total = self._all, sum(self.counts.values())
         if len(read) != total:

@@ -55,6 +55,8 @@ def load(
     """
     refuse_keywords(unknown, load, name)
     device = usable_device(device)
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and (dtype.is_floating_point or dtype.is_complex)):
+        raise InputError(f"dtype is a floating-point type of torch such as torch.float16, not {dtype!r:.60}")
     if str(name).endswith(ckpt.SUFFIX) and Path(name).is_file():
         model = ckpt.read(Path(name))
     else:

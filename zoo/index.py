@@ -325,6 +325,8 @@ def models(
         UnknownNameError: as `list_models`.
         InputError: if no model of the selection has the metric to sort by.
     """
+    if not isinstance(pattern, str):
+        raise InputError(f"a pattern is a string such as '*mnist*', not {pattern!r:.60}")
     tasks = {m.task for m in entries().values()}
     fitting = {known for known in tasks if task is None or f"-{known}".endswith(f"-{task}")}
     datasets = {m.dataset for m in entries().values()}

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 import datamodules
+import zoo
+from datamodules import files
 from datamodules.files import DataNotFoundError, data_root, fetch, read_checked, sha256_of
-from zoo.errors import InputError
+from zoo.errors import InputError, ZooError
 
 CONTENT = b"official bytes"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -111,3 +113,21 @@ def test_offline_and_missing_is_one_sentence_with_the_fix(root):
     assert str(root / "set" / "file") in str(error.value)
     assert "\n" not in str(error.value)
     assert not root.exists()  # nothing that could pass for a data folder
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "bccd", "camvid", "cifar10", "cifar100", "cora", "esol", "fashion-mnist", "fsdd", "mnist", "moby-dick", "multi30k",
+        "mutag", "names", "nuclei", "sst2", "tinyshakespeare", "usps",
+    ],
+)  # fmt: skip
+def test_setup_without_files_says_what_to_do(name, tmp_path, monkeypatch):
+    def no_network(*_: object, **__: object) -> None:
+        raise OSError("there is no network")
+
+    monkeypatch.setattr(files, "urlopen", no_network)
+    monkeypatch.setenv("ZOO_DATA", str(tmp_path))
+    with pytest.raises(ZooError) as error:
+        zoo.datamodule(name).setup("fit")
+    assert str(tmp_path) in str(error.value) and "\n" not in str(error.value)

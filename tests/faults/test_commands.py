@@ -169,7 +169,7 @@ def commands(chance: random.Random, verb: str, place: Path) -> list[str]:
 @pytest.mark.parametrize("verb", sorted(set(VERBS) - OWN_PARSER))
 def test_no_traceback(verb, place):
     chance = random.Random(verb if not FULL else None)
-    few = count(4 if verb in ("evaluate", "export", "verify") else 10, 60)
+    few = count(4 if verb in ("evaluate", "export", "verify") else 10, 20)
     for _ in range(few):
         arguments = commands(chance, verb, place)
         code, said = end(arguments)

@@ -173,6 +173,12 @@ def kinds(place: Path) -> dict[str, list[Callable[[], object]]]:
                 for d in ("cuda", "cuda:9", "gpu", "mps", 3, None, "meta9")
             ),
             *(lambda k=k: zoo.load("perceptron-iris", **{k: 1}) for k in ("num_clases", "in_chans", "pretrained", "x")),
+            *(lambda d=d: zoo.load("perceptron-iris", dtype=d) for d in ("float16", torch.int8, "half", 16)),
+            lambda: zoo.list_models(3),  # type: ignore[arg-type]
+            lambda: zoo.save_grid([1, 2], place / "x.png"),  # type: ignore[arg-type]
+            lambda: zoo.evaluate("perceptron-iris", 3),  # type: ignore[arg-type]
+            lambda: zoo.datamodule(3),  # type: ignore[arg-type]
+            lambda: zoo.verify(3),  # type: ignore[call-overload]
             *(lambda k=k: vae.sample(1, **{k: 1}) for k in ("num_inference_steps", "generator", "labelz", "n_samples")),  # type: ignore[operator]
         ],
     }

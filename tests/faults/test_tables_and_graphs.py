@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
 from torch_geometric.data import Batch, Data
 
@@ -15,7 +16,7 @@ from datamodules.text_csv import TextCSV
 from tests.faults.counts import count, record
 from tests.faults.test_inputs import attack
 from tests.tiny import TINY
-from zoo.errors import ZooError
+from zoo.errors import InputError, ZooError
 
 ROWS = "\n".join(f"{i},{'Rome' if i % 3 else 'Oslo'},{i / 7:.3f},{'yes' if i % 2 else 'no'}" for i in range(24))
 TABLE = f"age,city,income,bought\n{ROWS}\n".encode()
@@ -106,6 +107,13 @@ def strange_graph(chance: random.Random) -> object:
             except Exception:  # PyG's own refusal: nothing reaches the model
                 return data
     return data
+
+
+def test_weights_of_other_edges_are_refused_whichever_comes_first() -> None:
+    model = zoo.create("gcn", **TINY["gcn"].init).eval()
+    graph = Data(edge_weight=torch.rand(31), x=torch.rand(2, 9), edge_index=torch.tensor([[0, 1], [1, 0]]))
+    with pytest.raises(InputError, match="for each of the 2 edges"):
+        model.predict_proba(graph)
 
 
 def test_graphs() -> None:

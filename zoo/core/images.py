@@ -305,13 +305,16 @@ def _grey(x: Tensor) -> Tensor:
 def save_grid(images: Tensor, path: str | Path, *, columns: int | None = None, scale: int = 2) -> Path:
     """Write images [N, C, H, W] in [0, 1] as one PNG grid, each pixel `scale` wide; returns the path.
 
+    Where there are not three channels, the first is drawn.
+
     Raises:
         InputError: for another shape, or values that aren't finite.
     """
     from torchvision.utils import make_grid
 
-    if images.ndim != 4 or len(images) == 0:
-        raise InputError(f"a grid takes images [N, C, H, W] with N > 0, not {list(images.shape)}")
+    if not isinstance(images, Tensor) or images.ndim != 4 or len(images) == 0:
+        found = list(images.shape) if isinstance(images, Tensor) else type(images).__name__
+        raise InputError(f"a grid takes images [N, C, H, W] with N > 0, not {found}")
     if not torch.isfinite(images).all():
         raise InputError("the images hold NaN or infinite values")
     columns = columns or max(1, round(len(images) ** 0.5))

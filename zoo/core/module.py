@@ -111,6 +111,14 @@ class ZooModule(OwnData, L.LightningModule):
             if getattr(before, "__func__", None) is not type(self).configure_optimizers:
                 self.configure_optimizers = before  # type: ignore[method-assign]
 
+    def on_train_start(self) -> None:
+        """Lay the weights out in a row for what flattens them; those of convolutions are in channels_last, which is faster."""
+        from lightning.pytorch.callbacks import ModelPruning
+
+        flattening = [*self.trainer.callbacks, *self.trainer.optimizers]  # type: ignore[attr-defined]
+        if any(isinstance(one, ModelPruning | torch.optim.LBFGS) for one in flattening):
+            self.to(memory_format=torch.contiguous_format)
+
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Train on after a verb such as `predict`, which a callback may have called and which leaves eval mode."""
         if not self.training:

@@ -62,11 +62,11 @@ class Task:
             return None
         assert found.parts is not None
         count = int(found.parts.max()) + 1
-        chosen = (
-            torch.arange(count) * self.segments // count
-            if isinstance(self.segments, int)
-            else torch.as_tensor(self.segments)
-        )
+        try:
+            several = not isinstance(self.segments, int)
+            chosen = torch.as_tensor(self.segments) if several else torch.arange(count) * self.segments // count
+        except (TypeError, ValueError, RuntimeError):  # a word, rows of unlike lengths
+            chosen = torch.empty(0)
         if tuple(chosen.shape) != (count,) or chosen.is_floating_point():
             raise InputError(
                 f"segments of this {found.kind} are {count} whole numbers, or how many there are to be, not {self.segments!r}"

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from zoo.core.checks import as_numbers
 from zoo.errors import InputError
 from zoo.explain.gradients import Function
 
@@ -40,7 +41,7 @@ class Counterfactual:
 
 def median_absolute_deviation(data: Tensor) -> Tensor:
     """median |x − median x| of each column of rows [N, F], [F]; 1 where it is 0."""
-    data = torch.as_tensor(data, dtype=torch.float32)
+    data = as_numbers(data, "rows of data").float()
     deviation = (data - data.median(0).values).abs().median(0).values
     return deviation.where(deviation > 0, torch.ones_like(deviation))
 

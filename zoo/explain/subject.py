@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from zoo.core.checks import as_numbers
 from zoo.core.images import Transform
 from zoo.core.module import ZooModule
 from zoo.core.verbs import looking
@@ -362,7 +363,7 @@ def _is_row(model: Any, x: Any) -> bool:
 
 
 def _row(model: Any, x: Any) -> Subject:
-    point = torch.as_tensor(x, dtype=torch.float32)
+    point = as_numbers(x, "the values of a row").float()
     point = point if point.ndim == 2 else point[None]
     if point.ndim != 2 or len(point) != 1:
         raise InputError(f"one row of numbers is explained at a time, not shape {list(point.shape)}")

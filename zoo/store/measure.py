@@ -79,6 +79,8 @@ def evaluate(
     folder = locate(name)
     model = checkpoint.read(folder)
     data = data if data is not None else datamodule(str(name))
+    if not isinstance(data, L.LightningDataModule):
+        raise InputError(f"data is a data module, such as zoo.datamodule({str(name)!r}), not {type(data).__name__}")
     with quiet(not progress):
         return model.measure(data) if getattr(data, "own", False) else model.evaluate(data)
 

@@ -90,6 +90,7 @@ class SpeedNet(ImageClassifier):
 
     def on_train_start(self) -> None:
         """Whiten by the first training images, once in the weights' life: fine-tuning finds the filters as they are."""
+        super().on_train_start()
         conv = self.whitening
         if not conv.whitened and conv.weight[0].numel() * 2 == conv.out_channels:
             conv.whiten(first_images(self.trainer.train_dataloader or (), 2000))

@@ -46,14 +46,15 @@ def check_weights(data: Data, reads: tuple[str, ...]) -> None:
     Raises:
         InputError: for weights that it doesn't read, that aren't one for each edge, or that are negative or not finite.
     """
+    edges = data.edge_index.shape[1]  # data.num_edges believes whatever has "edge" in its name and comes first
     for key in ("edge_weight", "edge_attr"):
         weight = data.get(key)
         if weight is None or (key in reads and key == "edge_attr"):
             continue
-        if key == "edge_attr" and (not weight.is_floating_point() or weight.numel() != data.num_edges):
+        if key == "edge_attr" and (not weight.is_floating_point() or weight.numel() != edges):
             continue  # features of edges, which networks of nodes and whole graphs learn without
-        if weight.numel() != data.num_edges or not torch.isfinite(weight).all() or (weight < 0).any():
-            raise InputError(f"data.{key} holds a finite number of at least 0 for each of the {data.num_edges} edges")
+        if weight.numel() != edges or not torch.isfinite(weight).all() or (weight < 0).any():
+            raise InputError(f"data.{key} holds a finite number of at least 0 for each of the {edges} edges")
         if key not in reads and (weight != 1).any():
             other = (
                 f"set data.edge_weight = data.{key}.flatten()" if "edge_weight" in reads else "take a gcn, which does"
@@ -81,9 +82,9 @@ def check_graph(data: Data, in_channels: int, *, directed: bool = False, reads: 
     check_edges(data.edge_index, data.x.shape[0])
     check_weights(data, reads)
     check_batch(data)
-    if (twice := data.num_edges - torch.unique(data.edge_index, dim=1).shape[1]) > 0:
+    if (twice := data.edge_index.shape[1] - torch.unique(data.edge_index, dim=1).shape[1]) > 0:
         warnings.warn(
-            f"{twice} of {data.num_edges} edges stand twice and count twice; data.coalesce() keeps one of each",
+            f"{twice} of {data.edge_index.shape[1]} edges stand twice and count twice; data.coalesce() keeps one of each",
             category=ZooWarning,
             stacklevel=3,
         )

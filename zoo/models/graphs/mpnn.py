@@ -113,9 +113,10 @@ class MPNN(GraphModel):
         elif isinstance(data, list) and all(isinstance(one, str) for one in data) and data:
             data = Batch.from_data_list([from_smiles(one) for one in data])
         data = super().prepare(data)
-        if data.edge_attr is None or tuple(data.edge_attr.shape) != (data.num_edges, self.edge_channels):
+        edges = data.edge_index.shape[1]
+        if data.edge_attr is None or tuple(data.edge_attr.shape) != (edges, self.edge_channels):
             found = None if data.edge_attr is None else list(data.edge_attr.shape)
-            raise InputError(f"data.edge_attr is [{data.num_edges}, {self.edge_channels}], a row per edge, not {found}")
+            raise InputError(f"data.edge_attr is [{edges}, {self.edge_channels}], a row per edge, not {found}")
         return data
 
     def predict_step(self, batch: Data, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
