@@ -115,8 +115,8 @@ class ZooModule(OwnData, L.LightningModule):
         """Lay the weights out in a row for what flattens them; those of convolutions are in channels_last, which is faster."""
         from lightning.pytorch.callbacks import ModelPruning
 
-        flattening = [*self.trainer.callbacks, *self.trainer.optimizers]  # type: ignore[attr-defined]
-        if any(isinstance(one, ModelPruning | torch.optim.LBFGS) for one in flattening):
+        trainer: Any = self.trainer  # Lightning sets its settings at run time
+        if any(isinstance(one, ModelPruning | torch.optim.LBFGS) for one in [*trainer.callbacks, *trainer.optimizers]):
             self.to(memory_format=torch.contiguous_format)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:

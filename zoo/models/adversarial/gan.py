@@ -133,7 +133,8 @@ class GAN(ZooModule):
 
         def draw(start: int) -> Tensor:
             part = None if labels is None else labels[start : start + batch_size]
-            return self(z[start : start + batch_size].to(self.device), part).float()
+            images: Tensor = self(z[start : start + batch_size].to(self.device), part)
+            return images.float()
 
         return gathered(((draw(start) + 1) / 2).clamp(0, 1) for start in track(range(0, len(z), batch_size), "drawing"))
 
