@@ -118,8 +118,8 @@ def test_offline_and_missing_is_one_sentence_with_the_fix(root):
 @pytest.mark.parametrize(
     "name",
     [
-        "bccd", "camvid", "cifar10", "cifar100", "cora", "esol", "fashion-mnist", "fsdd", "mnist", "moby-dick", "multi30k",
-        "mutag", "names", "nuclei", "sst2", "tinyshakespeare", "usps",
+        "bccd", "camvid", "cifar10", "cifar100", "cora", "esol", "fashion-mnist", "fsdd-mixtures", "mnist", "moby-dick",
+        "multi30k", "mutag", "names", "nuclei", "sst2", "tinyshakespeare", "usps",
     ],
 )  # fmt: skip
 def test_setup_without_files_says_what_to_do(name, tmp_path, monkeypatch):
@@ -128,6 +128,12 @@ def test_setup_without_files_says_what_to_do(name, tmp_path, monkeypatch):
 
     monkeypatch.setattr(files, "urlopen", no_network)
     monkeypatch.setenv("ZOO_DATA", str(tmp_path))
+    data = zoo.datamodule(name)
+
+    def first() -> None:
+        data.setup("fit")
+        next(iter(data.train_dataloader()))
+
     with pytest.raises(ZooError) as error:
-        zoo.datamodule(name).setup("fit")
+        first()
     assert str(tmp_path) in str(error.value) and "\n" not in str(error.value)
