@@ -5,7 +5,7 @@
 # make test-hub-versions     the Hub round trip with other versions of the official client (VERSIONS="1.33.0 2.4.0")
 # make test-full             every fault as often as the table of docs/reliability.md says, which it writes; the marker slow
 PYTHON ?= python3
-BIN := .venv/bin
+BIN := $(if $(filter Windows_NT,$(OS)),.venv/Scripts,.venv/bin)
 
 .PHONY: demo test docs test-hub-versions test-full lint check clean
 demo: .venv/core

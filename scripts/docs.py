@@ -26,6 +26,7 @@ from zoo.store import cards
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 GENERATED = DOCS / "generated"
+LINE = 98  # characters of code that stand side by side on a laptop
 TITLES = {
     "adaptation": "Domain adaptation and adapters",
     "adversarial": "Adversarial networks",
@@ -119,7 +120,7 @@ def family_page(family: str, members: list[cards.Folder]) -> str:
             f"### {folder.name}\n",
             f"![what {folder.name} gives](../pictures/{name})\n" if name else "",
             f"{folder.words.get('summary', '').strip()}\n",
-            f"```python\n{cards.snippet(folder)}\n```\n",
+            f"```python\n{fit(cards.snippet(folder))}\n```\n",
             f"{measures(folder)}\n",
             f"Limits: {folder.words.get('limits', '').strip()}\n",
         ]
@@ -138,6 +139,15 @@ def prose(doc: str) -> str:
             pieces[::2] = [re.sub(r"([\\*_$<\[\]#|~])", r"\\\1", piece) for piece in pieces[::2]]
             parts.append("`".join(pieces))
     return "\n\n".join(parts)
+
+
+def fit(code: str) -> str:
+    """Lines of code as a page of a laptop holds them: a comment behind a long line stands above it."""
+    lines = []
+    for line in code.splitlines():
+        told = re.match(r"( *)(\S.*?)  +(# .*)", line)
+        lines += [told[1] + told[3], told[1] + told[2]] if told and len(line) > LINE else [line]
+    return "\n".join(lines)
 
 
 def anchor(name: str) -> str:

@@ -1,7 +1,7 @@
 """Write requirements/*.txt: what the Makefile installs, each package with its version and the sha256 of its files.
 
 The versions come from constraints.txt, the packages from pyproject.toml. uv resolves them (`pip install uv`); kept are the
-files for Linux and macOS, of CPython 3.11 to 3.14.
+files for Linux, macOS and Windows, of CPython 3.11 to 3.14.
 """
 
 import argparse
@@ -17,10 +17,10 @@ from zoo.core.files import write_text
 from zoo.errors import InputError, ZooError
 
 ROOT = Path(__file__).resolve().parents[1]
-GROUPS = {"core": (), "test": ("test", "dev", "demo"), "docs": ("test", "dev", "demo", "docs")}
+GROUPS = {"core": ("demo",), "test": ("test", "dev", "demo"), "docs": ("test", "dev", "demo", "docs")}
 BUILD = "setuptools>=77"  # what builds the package itself, which pip would fetch without a hash
 WHEEL = re.compile(r"-(?P<python>[^-]+)-(?P<abi>[^-]+)-(?P<system>[^-]+)\.whl$")
-SYSTEMS = re.compile(r"any|manylinux\S*_(x86_64|aarch64)|linux_(x86_64|aarch64)|macosx_\S*(arm64|universal2)")
+SYSTEMS = re.compile(r"any|manylinux\S*_(x86_64|aarch64)|linux_(x86_64|aarch64)|macosx_\S*(arm64|universal2)|win_amd64")
 PYTHONS = re.compile(r"py3|py2\.py3|cp31[1-4]")
 
 

@@ -14,8 +14,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.snippets import Snippets
+
 ROOT = Path(__file__).resolve().parents[1]
 LOOPBACK = ("localhost", "127.", "::1", "0.0.0.0")
+
+# What presses on Linux's own means: processes that are forked and killed, /proc, memory in KiB.
+LINUX = ["faults", "hub", "scale", "core/test_allocator.py", "train/test_finetuning_options.py"]
+collect_ignore = [] if sys.platform == "linux" else LINUX
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
@@ -156,3 +162,11 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
+
+
+@pytest.fixture(scope="session")
+def snippets() -> Iterator[Snippets]:
+    """Runs snippets of the documentation, each as in a new Python."""
+    found = Snippets()
+    yield found
+    found.close()

@@ -2,8 +2,6 @@
 
 import re
 import shlex
-import subprocess
-import sys
 
 import pytest
 
@@ -16,9 +14,8 @@ SHELL = "\n".join(re.findall(r"```bash\n(.*?)```", TEXT, flags=re.DOTALL))
 
 
 @pytest.mark.parametrize("code", SNIPPETS)
-def test_snippet_runs(code, tmp_path):
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
-    assert result.returncode == 0, result.stderr[-2000:]
+def test_snippet_runs(code, snippets, tmp_path):
+    snippets.run(code, tmp_path)
 
 
 def test_links_scripts_and_commands_exist():

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,29 @@ def test_arguments_are_plain_typed_and_keyword_only_after_two(name):
         assert not isinstance(parameter.default, list | dict | set), f"{parameter.name} has a mutable default"
         if position >= 2:
             assert parameter.kind is parameter.KEYWORD_ONLY
+
+
+LARGER = {
+    "accuracy",
+    "ap",
+    "ap50",
+    "auc",
+    "dice",
+    "elbo",
+    "iou",
+    "log_likelihood",
+    "pseudo_likelihood",
+    "si_sdr_improvement",
+}
+
+
+def test_a_logged_value_that_is_to_grow_says_so(name):
+    """Fine-tuning keeps the epoch with the best value: it has to know which way is better."""
+    cls = registry.architecture(name)
+    source = "".join(inspect.getsource(base) for base in cls.__mro__ if base.__module__.startswith("zoo."))
+    logged = set(re.findall(r'f?"(?:val|test|\{split\})/(\w+)"', source))
+    assert logged & LARGER <= cls.larger_is_better
+    assert not logged - LARGER & cls.larger_is_better
 
 
 def test_hyper_parameters_are_json_and_rebuild_the_model(name):

@@ -24,6 +24,7 @@ from zoo.core.files import write_text
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "docs" / "notebooks"
 DONE = ROOT / "runs" / "notebooks"  # executed notebooks, by the hash of what they were made from
+ALT = re.compile(r":alt: (.+)\n")
 LIMIT = 2**20  # bytes of a notebook with its outputs
 SETUP = """try:
     import zoo
@@ -38,13 +39,19 @@ def names() -> list[str]:
 
 
 def parse(text: str) -> Any:
-    """A notebook from its text: blocks that are fenced as {code-cell} are code, all between them is Markdown."""
+    """A notebook from its text: blocks that are fenced as {code-cell} are code, all between them is Markdown.
+
+    A line `:alt: …` at the beginning of a block says what its picture shows.
+    """
     body = text.split("---\n", 2)[2]
     cells = []
     for number, part in enumerate(re.split(r"^```\{code-cell\}\n(.*?)^```$", body, flags=re.DOTALL | re.MULTILINE)):
-        if part.strip():
+        alt = ALT.match(part)
+        code = part[alt.end() :] if alt else part
+        if code.strip():
             make = nbformat.v4.new_code_cell if number % 2 else nbformat.v4.new_markdown_cell
-            cells.append(make(part.strip("\n"), id=f"cell-{number}"))
+            shown = {"mystnb": {"image": {"alt": alt[1]}}} if alt else {}
+            cells.append(make(code.strip("\n"), id=f"cell-{number}", metadata=shown))
     notebook = nbformat.v4.new_notebook(cells=cells)
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     return notebook

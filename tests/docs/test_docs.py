@@ -7,7 +7,7 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
+import tomllib
 from types import SimpleNamespace
 
 import pytest
@@ -18,51 +18,61 @@ from zoo.cli.main import parser, verbs
 from zoo.paths import CHECKPOINTS
 from zoo.store import cards
 
-SNIPPETS = [
-    (path.name, code)
-    for path in sorted((ROOT / "docs").glob("*.md"))
-    for code in re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), flags=re.DOTALL)
-]
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-
-@pytest.fixture(scope="module")
-def generated(tmp_path_factory):
-    script = importlib.import_module("scripts.docs")
-    place = tmp_path_factory.mktemp("docs") / "generated"
-    before, script.GENERATED = script.GENERATED, place
-    script.write_pages()
-    script.GENERATED = before
-    return place
-
-
-@pytest.mark.parametrize(("page", "code"), SNIPPETS, ids=[page for page, _ in SNIPPETS])
-def test_snippets_of_the_pages_run(page, code, tmp_path):
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
-    assert result.returncode == 0, f"{page}: {result.stderr[-1500:]}"
-
-
-def test_a_docstring_becomes_paragraphs_and_blocks():
-    prose = importlib.import_module("scripts.docs").prose
-    assert prose("Of `a_b` and a_b, 2 * 3.\n\n    y = |x|\n\nMore [here].") == (
-        "Of `a_b` and a\\_b, 2 \\* 3.\n\n```text\ny = |x|\n```\n\nMore \\[here\\]."
-    )
-
-
+HERE = sorted((ROOT / "docs").glob("*.md")) + sorted((ROOT / "docs" / "themes").glob("*.md"))
 BLOCKS = [
     (path.name, kind, text)
-    for path in sorted((ROOT / "docs").glob("*.md"))
+    for path in [*HERE, ROOT / "CONTRIBUTING.md"]
     for kind, text in re.findall(
         r"^```(\S*)\n(.*?)^```", path.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
     )
 ]
+SNIPPETS = [(page, text) for page, kind, text in BLOCKS if kind == "python"]
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def script(name):
+    """A module of scripts/, which needs the packages of the documentation."""
+    return importlib.import_module(f"scripts.{name}")
+
+
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory):
+    pages = script("docs")
+    place = tmp_path_factory.mktemp("docs") / "generated"
+    before, pages.GENERATED = pages.GENERATED, place
+    pages.write_pages()
+    pages.GENERATED = before
+    return place
+
+
+@pytest.mark.parametrize(("page", "code"), SNIPPETS, ids=[page for page, _ in SNIPPETS])
+def test_snippets_of_the_pages_run(page, code, snippets, tmp_path):
+    snippets.run(code, tmp_path)
+
+
+def test_a_docstring_becomes_paragraphs_and_blocks():
+    assert script("docs").prose("Of `a_b` and a_b, 2 * 3.\n\n    y = |x|\n\nMore [here].") == (
+        "Of `a_b` and a\\_b, 2 \\* 3.\n\n```text\ny = |x|\n```\n\nMore \\[here\\]."
+    )
+
+
+def test_a_comment_behind_a_long_line_stands_above_it():
+    code = "x = 1  # short\n    y = " + "z" * 80 + "  # long enough to scroll\n" + "w" * 120
+    assert script("docs").fit(code) == (
+        "x = 1  # short\n    # long enough to scroll\n    y = " + "z" * 80 + "\n" + "w" * 120
+    )
 
 
 def test_every_block_is_run_or_read_by_a_test():
     for page, kind, text in BLOCKS:
-        assert kind in ("python", "bash", "{toctree}", "{eval-rst}", "{include}"), (
+        assert kind in ("python", "bash", "", "{toctree}", "{eval-rst}", "{include}"), (
             f"{page}: a block of {kind!r} isn't tested"
         )
+        folder = ROOT
+        for line in text.splitlines() if kind == "" else ():  # a tree of files: "zoo/   cli/", then "       core/"
+            name, *_ = line.split()
+            folder = folder if line.startswith(" ") else ROOT / name
+            assert (folder / name if line.startswith(" ") else folder).exists(), f"{page}: {name}"
         for line in text.replace("\\\n", "").splitlines() if kind == "bash" else ():
             command = shlex.split(line, comments=True)
             if command[:1] == ["zoo"]:
@@ -109,9 +119,9 @@ def test_the_front_holds_whom_nobody_beats_in_both():
 
 
 def test_every_file_of_the_sources_page_exists_and_every_gap_has_a_reason():
-    script = importlib.import_module("scripts.pages.sources")
-    rows = script.rows()
-    assert len(rows) > 150 and {row["source"] for row in rows} == set(script.SOURCES)
+    sources = script("pages.sources")
+    rows = sources.rows()
+    assert len(rows) > 150 and {row["source"] for row in rows} == set(sources.SOURCES)
     assert len({(row["source"], row["system"]) for row in rows}) == len(rows)
     trained = {folder.name for folder in cards.folders()}
     for row in rows:
@@ -119,13 +129,28 @@ def test_every_file_of_the_sources_page_exists_and_every_gap_has_a_reason():
         assert all((ROOT / file).exists() for file in row["files"].split()), row
         assert bool(row["files"]) or row["state"] == "not", row
         assert bool(row["note"]) is (row["state"] != "landed"), row
-        assert script.state_of(row, trained) != "landed" or script.state_of(row, set()) in ("landed", "recipe alone")
+        assert sources.state_of(row, trained) != "landed" or sources.state_of(row, set()) in ("landed", "recipe alone")
     whole = {"state": "landed", "files": "checkpoints/a zoo/b.py"}
-    assert (script.state_of(whole, {"a"}), script.state_of(whole, set())) == ("landed", "recipe alone")
+    assert (sources.state_of(whole, {"a"}), sources.state_of(whole, set())) == ("landed", "recipe alone")
+
+
+def test_every_extra_stands_on_the_page_of_installation():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    extras = [e for e in project["optional-dependencies"] if not e.startswith("weights-")]
+    assert [extra for extra in extras if f"`{extra}`" not in page] == ["docs", "test", "dev"]
+
+
+def test_lines_of_code_are_seen_whole_on_a_laptop():
+    for path in [*HERE, *(ROOT / "docs" / "notebooks").glob("*.md")]:
+        text = path.read_text(encoding="utf-8")
+        for block in re.findall(r"^```(?:python|bash|\{code-cell\})\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE):
+            lines = [line for line in block.splitlines() if not line.startswith(":alt:")]
+            assert [line for line in lines if len(line) > script("docs").LINE] == [], path.name
 
 
 def test_relative_links_of_the_pages_resolve():
-    for path in [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "themes").glob("*.md")]:
+    for path in HERE:
         for target in re.findall(r"\]\(([^)#:]+\.(?:md|png))\)", path.read_text(encoding="utf-8")):
             if not target.startswith("generated/"):  # made by the build, whose own test follows all links
                 assert (path.parent / target).exists() or (ROOT / target).exists(), f"{path.name}: {target}"

@@ -24,5 +24,9 @@ def test_notebooks_run_and_stay_below_a_mebibyte():
     for path in notebooks.execute():
         notebook = nbformat.read(path, as_version=4)
         outputs = [out for cell in notebook.cells if cell.cell_type == "code" for out in cell.outputs]
+        drawing = [
+            cell for cell in notebook.cells if any("image/png" in o.get("data", ()) for o in cell.get("outputs", ()))
+        ]
+        assert all(cell.metadata.get("mystnb") for cell in drawing), f"{path.name}: a picture without words"
         assert outputs and not [out for out in outputs if out.output_type == "error"], path.name
         assert path.stat().st_size < notebooks.LIMIT, f"{path.name} has {path.stat().st_size:,} bytes"

@@ -197,5 +197,5 @@ def read_bounded(path: str | Path, most: int) -> bytes:
 
 def sync(path: Path) -> None:
     """Wait until a file is on the disk, so that a rename that follows can't outrun its content in a power cut."""
-    with path.open("rb") as file:
+    with path.open("rb+") as file:  # Windows syncs no file that is open for reading alone
         os.fsync(file.fileno())

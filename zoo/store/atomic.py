@@ -246,6 +246,8 @@ def owned(folder: Path) -> Iterator[None]:
 
 
 def _alive(pid: str) -> bool:
+    if os.name != "posix":  # Windows reads the signal 0 as Ctrl-C
+        return True
     try:
         os.kill(int(pid), 0)
     except (ValueError, ProcessLookupError, OverflowError):

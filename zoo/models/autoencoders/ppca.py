@@ -46,6 +46,7 @@ class PPCA(Coder):
     """
 
     task: ClassVar[str] = "unconditional-image-generation"
+    larger_is_better: ClassVar[frozenset[str]] = frozenset({"log_likelihood"})
     use: ClassVar[str] = (
         "from zoo.core.samples import sample_split\n"
         "\n"

@@ -55,6 +55,7 @@ class VAE(Coder):
     """
 
     task: ClassVar[str] = "unconditional-image-generation"
+    larger_is_better: ClassVar[frozenset[str]] = frozenset({"elbo"})
     use: ClassVar[str] = (
         "from zoo.core.samples import sample_split\n"
         "\n"

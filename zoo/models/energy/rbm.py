@@ -87,6 +87,7 @@ class RBM(Coder):
     """
 
     task: ClassVar[str] = "unconditional-image-generation"
+    larger_is_better: ClassVar[frozenset[str]] = frozenset({"pseudo_likelihood"})
     log_partition: Tensor
     base_rate: Tensor
 
