@@ -99,8 +99,7 @@ def picture(folder: cards.Folder) -> str:
 
 def family_page(family: str, members: list[cards.Folder]) -> str:
     """One page a family: each architecture with its idea, then its checkpoints with picture, lines, measures and limits."""
-    package = sys.modules.get(f"zoo.models.{family}") or __import__(f"zoo.models.{family}", fromlist=["_"])
-    parts = [f"# {TITLES.get(family, family.capitalize())}\n", f"{(inspect.getdoc(package) or '').strip()}\n"]
+    parts = [f"# {TITLES.get(family, family.capitalize())}\n", opening(family)]
     parts += ["| model | data | parameters | measured |", "|---|---|---|---|"]
     parts += [
         f"| [{f.name}](#{anchor(f.name)}) | {f.dataset} | {f.config['weights']['parameters']:,} | {cards.headline(f)} |"
@@ -122,9 +121,27 @@ def family_page(family: str, members: list[cards.Folder]) -> str:
             f"{folder.words.get('summary', '').strip()}\n",
             f"```python\n{fit(cards.snippet(folder))}\n```\n",
             f"{measures(folder)}\n",
+            f"{trained(folder)}\n",
             f"Limits: {folder.words.get('limits', '').strip()}\n",
         ]
     return "\n".join(parts)
+
+
+def opening(family: str) -> str:
+    """What the family's notebook begins with, the equation too, and a link to it."""
+    text = (notebooks.SOURCES / f"{family}.md").read_text(encoding="utf-8").split("---\n", 2)[2]
+    title, first, second = text.strip().split("\n\n")[:3]
+    equation = [second] if second.startswith("$$") else []
+    link = f"The notebook [{title.removeprefix('# ')}](../notebooks/{family}.ipynb) shows it step by step."
+    return "\n\n".join([first, *equation, link]) + "\n"
+
+
+def trained(folder: cards.Folder) -> str:
+    """How a checkpoint was trained, in a sentence or two."""
+    facts = folder.provenance
+    run = f"{facts['epochs']:,} epochs in {cards.duration(facts)}{cards.with_ancestors(folder)}"
+    where = "; then ".join(cards.ran_on(part, several="parts" in facts) for part in facts.get("parts", [facts]))
+    return f"Trained by `{facts['command']}`: {run}, on {where}. Method: {folder.words.get('paper', '').strip()}."
 
 
 def prose(doc: str) -> str:
@@ -166,9 +183,14 @@ def page_of(folder: cards.Folder) -> str:
 
 
 def choose_page(found: list[cards.Folder]) -> str:
-    """Task by task, the models by their first metric, with size, speed and time of training, and pictures of the best."""
+    """Which model for what, as the README has it; then, task by task, the models by their first metric, with size, speed and
+    time of training, and pictures of the best."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    first = readme.partition("## Which model for what\n")[2].partition("\n## ")[0].strip()
     parts = [
         "# Choose a model\n",
+        first.replace("](docs/", "](../") + "\n",
+        "## All of them, by task\n",
         "Within a task and a data set the best comes first, by the first metric of its card, which says how it was measured. "
         "Milliseconds are processor time of one core for one input. The pictures show the best of each data set.\n",
     ]
@@ -176,11 +198,11 @@ def choose_page(found: list[cards.Folder]) -> str:
     for folder in found:
         if folder.metrics:
             tasks[folder.config["task"]].append(folder)
-    for task, members in sorted(tasks.items()):
+    for task, members in sorted(tasks.items(), key=lambda item: (item[0] == "other", -len(item[1]))):
         members.sort(key=lambda f: (f.dataset, f.metrics[0]["metric"], leaderboards.rank(f.metrics[0])))
         best = list({folder.dataset: folder for folder in reversed(members)}.values())[::-1]
-        shown = [f"![what {f.name} gives](pictures/{name})" for f in best[:4] if (name := picture(f))]
-        parts += [f"## {task}\n", f"{{.shown}}\n{' '.join(shown)}\n" if shown else ""]
+        shown = [f"[![what {f.name} gives](pictures/{name})]({page_of(f)})" for f in best[:4] if (name := picture(f))]
+        parts += [f"### {task.replace('-', ' ').capitalize()}\n", f"{{.shown}}\n{' '.join(shown)}\n" if shown else ""]
         parts += ["| data | model | metric | MiB | ms | trained |", "|---|---|---|---|---|---|"]
         for folder in members:
             first, entry = folder.metrics[0], folder.entry
@@ -207,6 +229,8 @@ def write_notebooks() -> None:
         shutil.copyfile(path, files / f"{name}.ipynb")
         notebook = nbformat.read(path, as_version=4)
         links = [f'<a href="../../notebooks/{name}.ipynb" download>Download this notebook</a>']
+        if name != "first":
+            links.append(f'<a href="../families/{name}.html">the models of its family</a>')
         if repository:
             place = f"https://colab.research.google.com/github/{repository}/blob/gh-pages/notebooks/{name}.ipynb"
             links.append(f'<a href="{place}">open it in Colab</a>')

@@ -52,7 +52,8 @@ def test_pip_fetches_nothing_without_a_hash():
     [
         ("a-1-py3-none-any.whl", True), ("a-1-py2.py3-none-any.whl", True), ("a-1-cp312-cp312-manylinux_2_28_x86_64.whl", True),
         ("a-1-cp39-abi3-manylinux2014_aarch64.manylinux_2_17_aarch64.whl", True), ("a-1-cp311-cp311-macosx_11_0_arm64.whl", True),
-        ("a-1-cp311-cp311-win_amd64.whl", True), ("a-1-cp311-cp311-win32.whl", False), ("a-1-cp310-cp310-manylinux_2_28_x86_64.whl", False),
+        ("a-1-cp311-cp311-win_amd64.whl", True), ("a-1-cp311-cp311-win32.whl", False),
+        ("a-1-cp310-cp310-manylinux_2_28_x86_64.whl", False),
         ("a-1-cp311-cp311-musllinux_1_2_x86_64.whl", False), ("a-1.tar.gz", False),
     ],
 )  # fmt: skip
