@@ -78,6 +78,7 @@ def write_pages() -> None:
     boards = leaderboards.write(found, GENERATED / "extra" / "leaderboards", page_of)
     (GENERATED / "leaderboards.md").write_text(boards, encoding="utf-8")
     (GENERATED / "sources.md").write_text(sources_page(families), encoding="utf-8")
+    (GENERATED / "generators.md").write_text(generators_page(found), encoding="utf-8")
     gallery(found)
 
 
@@ -237,6 +238,14 @@ def write_notebooks() -> None:
         first = next(cell for cell in notebook.cells if cell.cell_type == "markdown")
         first.source += f"\n\n{', '.join(links)}"
         nbformat.write(notebook, pages / f"{name}.ipynb")
+
+
+def generators_page(found: list[cards.Folder]) -> str:
+    """The comparison of all generators of digits, as MODEL_CARDS.md has it, with links to the families."""
+    pages = {folder.name: page_of(folder) for folder in found}
+    text = (DOCS / "compare-image-generation-mnist.md").read_text(encoding="utf-8").partition("\n")[2]
+    text = re.sub(r"\]\(checkpoints/([^/)]+)/README\.md\)", lambda match: f"]({pages[match[1]]})", text)
+    return f"# Generators of digits\n{text.replace('](docs/', '](../')}"
 
 
 def sources_page(families: dict[str, list[cards.Folder]]) -> str:

@@ -14,10 +14,11 @@ FEWEST = 3  # models of a board
 COLUMNS = ("parameters", "bytes", "operations", "ms", "minutes", "hardware", "data licence")
 HEAD = """# Leaderboards
 
-Models are compared within a task, a data set and a metric. ● marks the Pareto front: no model of the table is at once better and
-smaller. Operations and milliseconds are those of one input: products and sums of matrix products, convolutions and attention as
-torch counts them, and processor time of one core at sixteen inputs a call. For generators they are those of one network call;
-what a whole sample takes stands in the comparison of MODEL_CARDS.md. Minutes are those of training; the CSV names the hardware.
+Models are compared within a task, a data set and a metric. Those on the Pareto front have a number, in the table and in the
+picture: no model of the table is at once better and smaller. Operations and milliseconds are those of one input: products and
+sums of matrix products, convolutions and attention as torch counts them, and processor time of one core at sixteen inputs a call.
+For generators they are those of one network call; what a whole sample takes stands on the page
+[Generators of digits](generators.md). Minutes are those of training; the CSV names the hardware.
 """
 Row = tuple[cards.Folder, dict[str, Any]]
 
@@ -40,11 +41,11 @@ def write(found: list[cards.Folder], place: Path, link: Any) -> str:
     place.mkdir(parents=True)
     parts = [HEAD]
     for (task, dataset, metric), rows in boards(found).items():
-        name = f"{task}-{dataset}-{metric}"
+        name, front = f"{task}-{dataset}-{metric}", numbers(rows)
         _write_csv(place / f"{name}.csv", metric, rows)
         _draw(place / f"{name}.svg", metric, rows)
         parts += [
-            f"## {task}, {dataset}\n",
+            f"## {task.replace('-', ' ').capitalize()}: {dataset}, {metric}\n",
             f'<p><img src="../leaderboards/{name}.svg" alt="{metric} over parameters, {len(rows)} models"></p>\n',
             f'As <a href="../leaderboards/{name}.csv">CSV</a>.\n',
             f"| model | {metric} | parameters | operations | ms | minutes | front |",
@@ -59,7 +60,7 @@ def write(found: list[cards.Folder], place: Path, link: Any) -> str:
                 "" if facts["flops"] is None else short(facts["flops"]),
                 "" if facts["milliseconds"] is None else f"{facts['milliseconds']:.3g}",
                 f"{facts['minutes']:.3g}",
-                "●" if on_front(folder, entry, rows) else "",
+                str(front.get(folder.name, "")),
             ]
             parts.append(f"| {' | '.join(cells)} |")
         parts.append("")
@@ -76,6 +77,13 @@ def on_front(folder: cards.Folder, entry: dict[str, Any], rows: list[Row]) -> bo
     mine = (rank(entry), folder.config["weights"]["parameters"])
     others = [(rank(m), f.config["weights"]["parameters"]) for f, m in rows]
     return not any(a <= mine[0] and b <= mine[1] and (a, b) != mine for a, b in others)
+
+
+def numbers(rows: list[Row]) -> dict[str, int]:
+    """The models on the front, counted from the smallest; those of the same size and value share a number."""
+    spots = {f.name: (f.config["weights"]["parameters"], m["value"]) for f, m in rows if on_front(f, m, rows)}
+    order = sorted(set(spots.values()))
+    return {name: order.index(spot) + 1 for name, spot in spots.items()}
 
 
 def short(n: int) -> str:
@@ -96,17 +104,17 @@ def _write_csv(path: Path, metric: str, rows: list[Row]) -> None:
 
 
 def _draw(path: Path, metric: str, rows: list[Row]) -> None:
-    """The metric over parameters; models on the front are joined and named."""
-    figure = Figure(figsize=(7.2, 3.4), layout="constrained")
+    """The metric over parameters; models on the front are joined, with their numbers."""
+    figure = Figure(figsize=(6, 3), layout="constrained")
     panel = figure.subplots()
-    spots = [(f.config["weights"]["parameters"], m["value"], f.name, on_front(f, m, rows)) for f, m in rows]
-    panel.plot(*zip(*[spot[:2] for spot in spots], strict=True), "o", color="#8899aa", markersize=5)
-    front = sorted(spot for spot in spots if spot[3])
-    panel.step([s[0] for s in front], [s[1] for s in front], "o-", where="post", color="#2f6fde", markersize=6)
-    for x, y, name, _ in front:
-        panel.annotate(name, (x, y), xytext=(0, 5), textcoords="offset points", fontsize=7, rotation=20)
+    spots = {f.name: (f.config["weights"]["parameters"], m["value"]) for f, m in rows}
+    panel.plot(*zip(*spots.values(), strict=True), "o", color="#8899aa", markersize=5)
+    front = {number: spots[name] for name, number in numbers(rows).items()}
+    panel.step(*zip(*sorted(front.values()), strict=True), "o-", where="post", color="#2f6fde", markersize=6)
+    for number, spot in front.items():
+        panel.annotate(str(number), spot, xytext=(0, 6), textcoords="offset points", ha="center")
     panel.set(xlabel="parameters", ylabel=metric)
-    if min(s[0] for s in spots) > 0:
+    if min(parameters for parameters, _ in spots.values()) > 0:
         panel.set_xscale("log")
     panel.margins(0.16, 0.2)
     panel.grid(alpha=0.25)

@@ -115,6 +115,7 @@ def test_the_front_holds_whom_nobody_beats_in_both():
         row("worse", 0.9, 11),
     ]
     assert [f.name for f, m in rows if leaderboards.on_front(f, m, rows)] == ["large", "small", "twin"]
+    assert leaderboards.numbers(rows) == {"small": 1, "twin": 1, "large": 2}
     assert [leaderboards.short(n) for n in (999, 1500, 2_340_000, 1.2e9)] == ["999", "1.5 k", "2.34 M", "1.2 G"]
 
 
