@@ -82,7 +82,7 @@ def fill(table: dict[str, Any], names: list[str], data: Any, steps: int, into: P
     def keep(row: str, values: dict[str, Any]) -> None:
         table.setdefault(row, {}).update(values)
         write_json(into / "backbones.json", table, indent=1)
-        text = "# What a backbone is worth\n\n" + markdown(table, steps)
+        text = HEAD + markdown(table, steps)
         write_text(into / "backbones.md", text)
         print(row, values, flush=True)
 
@@ -98,6 +98,14 @@ def fill(table: dict[str, Any], names: list[str], data: Any, steps: int, into: P
         if "probe_accuracy" not in table[kinds[name]]:
             entries = probe_entries(backbone(name, random=True), data)
             keep(kinds[name], {entry["metric"]: entry["value"] for entry in entries})
+
+
+HEAD = """# What a backbone is worth
+
+Shares of right answers, from features that were learnt without labels. A probe and neighbours take the features as they are;
+fine-tuning goes on from them, and is shown beside the same network that learns from nothing.
+
+"""
 
 
 def markdown(table: dict[str, Any], steps: int) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from zoo.core.files import write_figure
 from zoo.store import cards
@@ -86,12 +87,12 @@ def numbers(rows: list[Row]) -> dict[str, int]:
     return {name: order.index(spot) + 1 for name, spot in spots.items()}
 
 
-def short(n: int) -> str:
+def short(n: float) -> str:
     """A count in thousands, millions or thousands of millions."""
     for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
         if n >= size:
             return f"{n / size:.3g} {unit}"
-    return str(n)
+    return f"{n:.3g}"
 
 
 def _write_csv(path: Path, metric: str, rows: list[Row]) -> None:
@@ -116,6 +117,9 @@ def _draw(path: Path, metric: str, rows: list[Row]) -> None:
     panel.set(xlabel="parameters", ylabel=metric)
     if min(parameters for parameters, _ in spots.values()) > 0:
         panel.set_xscale("log")
+        panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        panel.xaxis.set_minor_locator(NullLocator())
+    panel.xaxis.set_major_formatter(lambda value, _: short(value))
     panel.margins(0.16, 0.2)
     panel.grid(alpha=0.25)
     write_figure(path, figure, metadata={"Date": None})

@@ -79,7 +79,8 @@ class Kernel:
         folder = Path(self.place.name) / name
         folder.mkdir()
         # A notebook before this one may have drawn into a file, which leaves matplotlib without pictures in the page.
-        ready = f"%reset -f\n%matplotlib inline\nimport os\nos.chdir({str(folder)!r})"
+        # The packages stay: looking through all their objects each time would take most of what a notebook takes.
+        ready = f"import gc\ngc.freeze()\n%reset -f\n%matplotlib inline\nimport os\nos.chdir({str(folder)!r})"
         notebook.cells.insert(0, nbformat.v4.new_code_cell(ready))
         NotebookClient(notebook, km=self.manager, timeout=300).execute(env=self.environment)
         del notebook.cells[0]

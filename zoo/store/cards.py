@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ class Folder:
         """Operations and milliseconds of one input, where they were measured on these weights."""
         return costs.of(self.name, self.config["weights"]["sha256"])
 
-    @property
+    @cached_property
     def entry(self) -> dict[str, Any]:
         """This checkpoint's entry of index.json."""
         keys = ("dataset", "split", "metric", "value", "better", "how", "mean", "std", "n_seeds")
