@@ -142,7 +142,8 @@ def trained(folder: cards.Folder) -> str:
     facts = folder.provenance
     run = f"{facts['epochs']:,} epochs in {cards.duration(facts)}{cards.with_ancestors(folder)}"
     where = "; then ".join(cards.ran_on(part, several="parts" in facts) for part in facts.get("parts", [facts]))
-    return f"Trained by `{facts['command']}`: {run}, on {where}. Method: {folder.words.get('paper', '').strip()}."
+    paper = re.sub(r"https?://[^\s,;]+", r"<\g<0>>", folder.words.get("paper", "").strip())
+    return f"Trained by `{facts['command']}`: {run}, on {where}. Method: {paper}."
 
 
 def prose(doc: str) -> str:
@@ -160,11 +161,18 @@ def prose(doc: str) -> str:
 
 
 def fit(code: str) -> str:
-    """Lines of code as a page of a laptop holds them: a comment behind a long line stands above it."""
+    """Lines of code as a page of a laptop holds them: comments move near, and above a line that is too long with its own."""
+    if all(len(line) <= LINE for line in code.splitlines()):
+        return code
     lines = []
     for line in code.splitlines():
         told = re.match(r"( *)(\S.*?)  +(# .*)", line)
-        lines += [told[1] + told[3], told[1] + told[2]] if told and len(line) > LINE else [line]
+        if told is None:
+            lines.append(line)
+        elif len(f"{told[1]}{told[2]}  {told[3]}") <= LINE:
+            lines.append(f"{told[1]}{told[2]}  {told[3]}")
+        else:
+            lines += [told[1] + told[3], told[1] + told[2]]
     return "\n".join(lines)
 
 
@@ -188,6 +196,8 @@ def choose_page(found: list[cards.Folder]) -> str:
     time of training, and pictures of the best."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     first = readme.partition("## Which model for what\n")[2].partition("\n## ")[0].strip()
+    for folder in found:
+        first = first.replace(f"`{folder.name}`", f"[`{folder.name}`]({page_of(folder)})")
     parts = [
         "# Choose a model\n",
         first.replace("](docs/", "](../") + "\n",
@@ -236,7 +246,8 @@ def write_notebooks() -> None:
             place = f"https://colab.research.google.com/github/{repository}/blob/gh-pages/notebooks/{name}.ipynb"
             links.append(f'<a href="{place}">open it in Colab</a>')
         first = next(cell for cell in notebook.cells if cell.cell_type == "markdown")
-        first.source += f"\n\n{', '.join(links)}"
+        title, _, rest = first.source.partition("\n")
+        first.source = f"{title}\n\n{', '.join(links)}\n{rest}"
         nbformat.write(notebook, pages / f"{name}.ipynb")
 
 
@@ -266,7 +277,8 @@ def gallery(found: list[cards.Folder]) -> None:
             (place / "previews").mkdir(exist_ok=True)
             entry["preview"] = f"previews/{folder.name}{Path(preview).suffix}"
             shutil.copyfile(folder.path / preview, place / entry["preview"])
-        entries.append({"name": folder.name, "snippet": cards.snippet(folder), **entry})
+        home = f"../generated/{page_of(folder).replace('.md#', '.html#')}"
+        entries.append({"name": folder.name, "page": home, "snippet": cards.snippet(folder), **entry})
     text = json.dumps(entries, ensure_ascii=False)
     (place / "models.json").write_text(text, encoding="utf-8")
     (place / "models.js").write_text(f"window.MODELS = {text};\n".replace("</", "<\\/"), encoding="utf-8")

@@ -33,10 +33,10 @@ class Snippets:
 
 
 def serve() -> None:
+    sys.path[0] = ""  # the working directory, as for python -c
     import lightning  # noqa: F401
     import torchvision  # noqa: F401
 
-    sys.path[0] = ""  # the working directory, as for python -c
     for line in sys.stdin:
         code, folder = json.loads(line)
         child = os.fork()

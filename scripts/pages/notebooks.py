@@ -127,10 +127,16 @@ def _made_from(text: str) -> str:
 
 
 def _plain(cell: Any) -> Any:
-    """A cell without the times of its execution, and without the notes of other packages on the error stream."""
+    """A cell without the times of its execution and the notes of other packages on the error stream, its print in one piece."""
     cell["metadata"].pop("execution", None)
+    outputs: list[Any] = []
+    for out in cell.get("outputs", ()):
+        if outputs and out.get("name") == outputs[-1].get("name") == "stdout":
+            outputs[-1]["text"] += out["text"]  # what was printed in one go or in several
+        elif out.get("name") != "stderr":
+            outputs.append(out)
     if "outputs" in cell:
-        cell["outputs"] = [out for out in cell["outputs"] if out.get("name") != "stderr"]
+        cell["outputs"] = outputs
     return cell
 
 

@@ -3,11 +3,12 @@
 import functools
 import http.server
 import json
+import re
 import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from html.parser import HTMLParser
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -76,22 +77,26 @@ def complaints(driver: Any) -> list[str]:
     return [entry["message"] for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
 
 
-class Page(HTMLParser):
-    """What a page links to, what it loads, and the places that can be linked to."""
+TAG = re.compile(r"<(a|img|script|source|audio|video|iframe|link)\b([^>]*)>")
+PLACE = re.compile(r"\s(?:id|name)=\"([^\"]+)\"")
+
+
+class Page:
+    """What a page links to, what it loads, the places that can be linked to, and the words for its pictures."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__()
+        text = path.read_text(encoding="utf-8")
+        self.places = {unescape(place) for place in PLACE.findall(text)}
         self.links: list[str] = []
         self.loads: list[str] = []
-        self.places: set[str] = set()
-        self.feed(path.read_text(encoding="utf-8"))
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = {key: value or "" for key, value in attrs}
-        self.places |= {found[key] for key in ("id", "name") if found.get(key)}
-        if tag == "a" and found.get("href"):
-            self.links.append(found["href"])
-        if tag in ("img", "script", "source", "audio", "video", "iframe") and found.get("src"):
-            self.loads.append(found["src"])
-        if tag == "link" and found.get("rel") not in ("canonical", "next", "prev") and found.get("href"):
-            self.loads.append(found["href"])
+        self.pictures: list[str] = []
+        for tag, rest in TAG.findall(text):
+            found = {key: unescape(value) for key, value in re.findall(r'([\w-]+)="([^"]*)"', rest)}
+            if tag == "a" and found.get("href"):
+                self.links.append(found["href"])
+            elif tag == "link" and found.get("rel") not in ("canonical", "next", "prev") and found.get("href"):
+                self.loads.append(found["href"])
+            elif found.get("src"):
+                self.loads.append(found["src"])
+            if tag == "img":
+                self.pictures.append(found.get("alt", ""))

@@ -57,10 +57,11 @@ def test_a_docstring_becomes_paragraphs_and_blocks():
 
 
 def test_a_comment_behind_a_long_line_stands_above_it():
-    code = "x = 1  # short\n    y = " + "z" * 80 + "  # long enough to scroll\n" + "w" * 120
+    code = "x = 1      # short\n    y = " + "z" * 80 + "  # long enough to scroll\n" + "w" * 120
     assert script("docs").fit(code) == (
         "x = 1  # short\n    # long enough to scroll\n    y = " + "z" * 80 + "\n" + "w" * 120
     )
+    assert script("docs").fit("x = 1      # short") == "x = 1      # short"
 
 
 def test_every_block_is_run_or_read_by_a_test():

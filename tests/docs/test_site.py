@@ -34,6 +34,8 @@ def test_links_and_files_of_a_page_are_there(name):
         assert path.is_file(), f"{name}: {target}"
         if parts.fragment and path.suffix == ".html":
             assert unquote(parts.fragment) in page(path).places, f"{name}: {target}"
+    for words in page(here).pictures if name in SHOWN else ():
+        assert words and not words.endswith((".png", ".gif", ".svg")), f"{name}: a picture without words: {words!r}"
 
 
 def test_every_family_has_a_page_and_a_notebook():
