@@ -388,7 +388,7 @@ def roar(
     import copy
 
     model: Any = zoo.load(name)
-    parts = [(x[:images], y[:images]) for x, y in (data.part("train"), data.part("test"))]
+    parts = [(x[:images], y[:images]) for x, y in (data.tensors("train"), data.tensors("test"))]
     result: dict[str, list[float]] = {}
     for method in methods:
         ranks = [_ranks(model, x, method) for x, _ in parts]

@@ -1,4 +1,4 @@
-"""Pictures of docs/themes/regularisation.md: over-training, penalties, augmentation.
+"""Pictures of docs/themes/regularisation.md: over-training, penalties, augmentation, doubt.
 
 python scripts/figures/regularisation.py             # two minutes; into docs/figures
 """
@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from datamodules import augment, colours
+from zoo.blocks.dropout import monte_carlo
 from zoo.blocks.shrinkage import lasso, ridge
 from zoo.core.files import write_figure
 from zoo.core.samples import sample_split
@@ -113,7 +114,65 @@ def augmentations(path: Path, *, images: int = 5) -> dict[str, Any]:
     return {"ways": len(rows) - 1}
 
 
-PICTURES = {"overtraining": overtraining, "penalties": penalties, "augmentations": augmentations}
+def extrapolation(path: Path, *, steps: int = 3000, samples: int = 200) -> dict[str, Any]:
+    """A rising seasonal curve continued beyond its data: by all units at once, and by many networks with units dropped."""
+    curve = lambda x: 0.8 * x + 0.3 * torch.sin(12 * x)  # noqa: E731
+    generator = torch.Generator().manual_seed(0)
+    x = 2 * torch.rand(200, 1, generator=generator) - 1
+    y = curve(x) + 0.05 * torch.randn(200, 1, generator=generator)
+    torch.manual_seed(0)
+    layers: list[nn.Module] = [nn.Linear(1, 128), nn.ReLU()]
+    for _ in range(3):
+        layers += [nn.Dropout(0.1), nn.Linear(128, 128), nn.ReLU()]
+    net = nn.Sequential(*layers, nn.Dropout(0.1), nn.Linear(128, 1))
+    optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=1e-4)
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = 2e-3 * (1 - step / steps)
+        loss = (net(x) - y).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    at = torch.linspace(-1, 3, 401)[:, None]
+    draws = monte_carlo(net, at, samples)[..., 0]
+    mean, spread, place, truth = draws.mean(0), draws.std(0), at[:, 0], curve(at[:, 0])
+    with torch.no_grad():
+        once = net.eval()(at)[:, 0]
+    figure, axes = panels(10.5, 3.3, 1, 2)
+    for axis in axes:
+        axis.plot(place, truth, color="tab:red", lw=1, label="truth")
+        axis.plot(x[:, 0], y[:, 0], "k.", ms=2)
+        axis.axvline(1, color="0.5", ls="--", lw=1)
+        axis.set(ylim=(-2, 4))
+    axes[0].plot(place, once, color="C0", label="dropout off")
+    axes[1].plot(place, mean, color="C0", label="mean of the draws")
+    for half in range(1, 5):
+        axes[1].fill_between(place, mean - half / 2 * spread, mean + half / 2 * spread, color="C0", alpha=0.13, lw=0)
+    axes[0].set(title="dropout in training alone")
+    axes[1].set(title=f"{samples} draws with dropout on, ± 2 deviations")
+    for axis in axes:
+        axis.legend(frameon=False, fontsize=8, loc="upper left")
+    write_figure(path, figure, dpi=75)
+    covered = (truth - mean).abs() <= 2 * spread
+    known = place <= 1
+    return {
+        "spread among the data": spread[known].mean().item(),
+        "spread at x = 2 and 3": (spread[300].item(), spread[400].item()),
+        "off at x = 2 and 3": ((truth - mean)[300].abs().item(), (truth - mean)[400].abs().item()),
+        "truth within 2 deviations, among the data and beyond": (
+            covered[known].float().mean().item(),
+            covered[~known].float().mean().item(),
+        ),
+        "mean of draws beside dropout off, root mean square": (mean - once).square().mean().sqrt().item(),
+    }
+
+
+PICTURES = {
+    "overtraining": overtraining,
+    "penalties": penalties,
+    "augmentations": augmentations,
+    "extrapolation": extrapolation,
+}
 
 if __name__ == "__main__":
     sys.exit(main(__doc__, PICTURES))

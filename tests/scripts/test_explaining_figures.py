@@ -27,7 +27,7 @@ def test_the_garment_and_the_flat_gradient(tmp_path):
 
 def test_remove_and_retrain(tmp_path):
     class Data:
-        def part(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+        def tensors(self, split: str) -> tuple[torch.Tensor, torch.Tensor]:
             digits = Digits()
             return (255 * digits.x.clamp(0, 1)).to(torch.uint8), digits.y
 

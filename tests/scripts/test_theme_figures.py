@@ -5,7 +5,9 @@ from types import ModuleType
 
 import pytest
 
+from datamodules.jsb_chorales import sample as chorales
 from tests.conftest import ROOT
+from zoo.core.samples import sample_split
 
 SCRIPTS = ROOT / "scripts" / "figures"
 PAGES = ROOT / "docs" / "themes"
@@ -16,6 +18,10 @@ THEMES = {
     "convolution": "convolution",
     "latents": "latents",
     "springs": "graphs",
+    "readouts": "graphs",
+    "attention": "attention",
+    "generators": "generators",
+    "words": "words",
 }
 FEW = {
     "line": {"epochs": 3},
@@ -35,6 +41,14 @@ FEW = {
     "linear": {"steps": 5},
     "law": {"steps": 3},
     "shifts": {"names": ("mlp-mnist",), "far": 1},
+    "extrapolation": {"steps": 3, "samples": 3},
+    "readouts": {"count": 6, "steps": 2, "folds": 0},
+    "maps": {"letters": 12, "passages": 2, "images": 4},
+    "performer": {"counts": (8,), "lengths": (16, 32), "draws": 1, "images": 8},
+    "likeness": {"images": 8},
+    "pixels": {"digits": sample_split("mnist"), "steps": 2},
+    "conditions": {"steps": 2, "seeds": 1},
+    "slices": {"rolls": chorales(), "steps": 3},
 }
 
 
@@ -74,6 +88,41 @@ def test_springs_pull_equally_in_both_directions():
     place, mass = torch.tensor([[[0.0, 0.0], [3.0, 0.0]]]), torch.tensor([[1.0, 2.0]])
     found = figure.accelerations(place, mass)
     torch.testing.assert_close(found, torch.tensor([[[4.0, 0.0], [-2.0, 0.0]]]))
+
+
+def test_layers_are_alike_if_one_is_the_other_turned_and_not_if_they_have_nothing_in_common():
+    import torch
+
+    figure = script("attention")
+    torch.manual_seed(0)
+    x, other = torch.randn(60, 200), torch.randn(60, 200)
+    turn = torch.linalg.qr(torch.randn(200, 200))[0]
+    assert figure.likeness_of(figure.gram(x), figure.gram(3 * x @ turn + 1)) == pytest.approx(1, abs=1e-4)
+    assert abs(figure.likeness_of(figure.gram(x), figure.gram(other))) < 0.1
+
+
+def test_weights_of_a_gpt_are_those_that_its_attention_uses():
+    import torch
+
+    from zoo.models.transformers.gpt import GPT
+
+    torch.manual_seed(0)
+    model, tokens = GPT(20, 16, layers=1, heads=2, width=8).eval(), torch.arange(9)
+    weights = script("attention").causal_weights(model, tokens)
+    assert weights.shape == (1, 2, 9, 9)
+    layer, x = model.blocks[0].attention, model.blocks[0].norm1(model.embedding(tokens[None]))
+    v = layer.qkv(x).unflatten(2, (3, 2, -1)).permute(2, 0, 3, 1, 4)[2]
+    mixed = layer.out((weights @ v).transpose(1, 2).flatten(2))
+    torch.testing.assert_close(mixed, layer(x, model.rotation[:9], None))
+
+
+def test_equal_values_have_equal_ranks():
+    import torch
+    from scipy.stats import spearmanr
+
+    figure = script("words")
+    a, b = torch.tensor([1.0, 2.0, 2.0, 5.0, 0.0]), torch.tensor([3.0, 1.0, 4.0, 4.0, 0.0])
+    assert figure.rank_correlation(a, b) == pytest.approx(spearmanr(a, b).statistic)
 
 
 def test_the_command_line_names_what_it_doesn_t_know(monkeypatch, capsys):
