@@ -8,15 +8,16 @@ import itertools
 import math
 from typing import ClassVar
 
-import lightning
 import torch
 from torch import Tensor
 
 from datamodules.base import CLI_KEYS, TensorLoader
+from datamodules.module import DataModule
+from datamodules.place import device_of
 from zoo.errors import InputError
 
 
-class BarsAndStripes(lightning.LightningDataModule):
+class BarsAndStripes(DataModule):
     """All bars and stripes of a square grid.
 
     Args:
@@ -78,6 +79,5 @@ class BarsAndStripes(lightning.LightningDataModule):
         x, y = self.tensors(split)
         batch = self.batch_size or len(x)
         x, y = x.repeat(repeat, 1, 1, 1), y.repeat(repeat)
-        if self.trainer:
-            x, y = x.to(self.trainer.strategy.root_device), y.to(self.trainer.strategy.root_device)
+        x, y = x.to(device_of(self)), y.to(device_of(self))
         return TensorLoader(x, y, batch)

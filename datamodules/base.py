@@ -10,12 +10,13 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
-import lightning
 import numpy as np
 import torch
 from torch import Tensor
 
 from datamodules.augment import Augment, Settings
+from datamodules.module import DataModule
+from datamodules.place import device_of, share_of, training
 from datamodules.resumable import ResumableLoader
 from zoo.errors import InputError
 
@@ -95,7 +96,7 @@ class TensorLoader(ResumableLoader):
         return order[self.rank :: self.world_size][: self.samples].to(self.x.device)
 
 
-class TensorDataModule(lightning.LightningDataModule):
+class TensorDataModule(DataModule):
     """A data set held as uint8 tensors on the training device.
 
     A subclass names its facts below and gives `prepare_data` (fetch the raw files) and `load` (read an official part).
@@ -193,23 +194,21 @@ class TensorDataModule(lightning.LightningDataModule):
 
     def train_dataloader(self) -> TensorLoader:
         x, y = self._place("train")
-        trainer = self.trainer
-        rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-        overfit = getattr(trainer, "overfit_batches", 0)  # which needs the same batches in every epoch
+        share = share_of(self)
         mean, std = self._statistics()
-        return TensorLoader(
+        loader = TensorLoader(
             x,
             y,
             self.batch_size,
-            shuffle=not overfit,
-            drop_last=len(x) // world_size >= self.batch_size,
+            shuffle=True,
+            drop_last=len(x) // share["world_size"] >= self.batch_size,
             augment=self.augment,
             mean=mean,
             std=std,
             seed=self.seed,
-            rank=rank,
-            world_size=world_size,
+            **share,
         )
+        return training(self, loader)
 
     def val_dataloader(self) -> TensorLoader | list:
         return self._evaluation_loader("val")
@@ -225,7 +224,7 @@ class TensorDataModule(lightning.LightningDataModule):
 
     def _place(self, split: str) -> tuple[Tensor, Tensor]:
         """A split on the trainer's device, moved there once."""
-        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        device = device_of(self)
         if (split, device) not in self._placed:
             with torch.inference_mode(False):  # Lightning asks inside it, and a later backward pass may need the labels
                 x, y = self.tensors(split)

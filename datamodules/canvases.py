@@ -96,7 +96,7 @@ def draw_canvases(digits: np.ndarray, labels: np.ndarray, split: str, count: int
             chosen = draws.below(len(digits))
             side = SMALLEST + draws.below(LARGEST - SMALLEST + 1)
             digit = resize(digits[chosen], side)
-            rows, columns = (digit > INK).any(1).nonzero()[0], (digit > INK).any(0).nonzero()[0]  # type: ignore[misc]
+            rows, columns = np.flatnonzero((digit > INK).any(1)), np.flatnonzero((digit > INK).any(0))
             for _ in range(TRIES):
                 left, top = draws.below(SIDE - side + 1), draws.below(SIDE - side + 1)
                 box = np.array([left + columns[0], top + rows[0], left + columns[-1] + 1, top + rows[-1] + 1])

@@ -7,19 +7,19 @@ Ghahramani (2016) prepared, so that an error can be set beside published ones: a
 import json
 from typing import ClassVar
 
-import lightning
 import torch
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler, TensorDataset
 
 from datamodules.base import CLI_KEYS, fixed_permutation
 from datamodules.files import fetch, sha256_of
+from datamodules.module import DataModule
 from zoo.errors import InputError
 
 Part = tuple[Tensor, Tensor]
 
 
-class Concrete(lightning.LightningDataModule):
+class Concrete(DataModule):
     """Mixes of concrete with their strength.
 
     Args:

@@ -7,16 +7,17 @@ is to be recalled is what was stored, so all splits hold the same patterns.
 
 from typing import ClassVar
 
-import lightning
 import torch
 from torch import Tensor
 
 from datamodules.base import CLI_KEYS, TensorLoader, fixed_permutation
 from datamodules.mnist import MNIST
+from datamodules.module import DataModule
+from datamodules.place import device_of
 from zoo.errors import InputError
 
 
-class DigitPatterns(lightning.LightningDataModule):
+class DigitPatterns(DataModule):
     """Patterns to store.
 
     Args:
@@ -98,6 +99,5 @@ class DigitPatterns(lightning.LightningDataModule):
 
     def _loader(self) -> TensorLoader:
         x, y = self.tensors("train")
-        if self.trainer:
-            x, y = x.to(self.trainer.strategy.root_device), y.to(self.trainer.strategy.root_device)
+        x, y = x.to(device_of(self)), y.to(device_of(self))
         return TensorLoader(x, y, self.batch_size or len(x))

@@ -11,7 +11,6 @@ Sequences are cut to the same length around their middle; shorter ones are fille
 from pathlib import Path
 from typing import Any, ClassVar
 
-import lightning
 import torch
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, SequentialSampler, TensorDataset
@@ -20,13 +19,15 @@ from datamodules.base import CLI_KEYS
 from datamodules.dna_motifs import PeakLoader, with_shuffles
 from datamodules.files import DataNotFoundError
 from datamodules.formats.dna import encode, one_hot
-from datamodules.own import Own, check_shares, device_of, parts_of, read_text
+from datamodules.module import DataModule
+from datamodules.own import Own, check_shares, parts_of, read_text
+from datamodules.place import device_of, share_of, training
 from zoo.errors import InputError
 
 SUFFIXES = (".fa", ".fasta", ".fna", ".txt")
 
 
-class DnaFasta(Own, lightning.LightningDataModule):
+class DnaFasta(Own, DataModule):
     """Bound sequences against their shuffles, a share of every factor held out.
 
     Args:
@@ -76,7 +77,8 @@ class DnaFasta(Own, lightning.LightningDataModule):
             for part, index in parts_of(len(codes), val_share, test_share).items():
                 rows[part].append((codes[index], torch.full((len(index),), factor)))
         for part, found in rows.items():
-            self._parts[part] = tuple(torch.cat(column) for column in zip(*found, strict=True))  # type: ignore[assignment]
+            codes, factors = (torch.cat(column) for column in zip(*found, strict=True))
+            self._parts[part] = codes, factors
 
     def _files(self, root: Path) -> list[Path]:
         if root.is_file():
@@ -103,7 +105,9 @@ class DnaFasta(Own, lightning.LightningDataModule):
     def train_dataloader(self) -> PeakLoader:
         codes, factor = self._parts["train"]
         device = device_of(self)
-        return PeakLoader(codes.to(device), factor.to(device), min(self.batch_size, len(codes)), seed=self.seed)
+        share = share_of(self)
+        size = max(1, min(self.batch_size, len(codes) // share["world_size"]))
+        return training(self, PeakLoader(codes.to(device), factor.to(device), size, seed=self.seed, **share))
 
     def val_dataloader(self) -> DataLoader | list:
         return self._loader("val") if len(self._parts["val"][0]) else []

@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
-import lightning
 import torch
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, SequentialSampler, TensorDataset
@@ -25,6 +24,8 @@ from torch.utils.data import BatchSampler, DataLoader, SequentialSampler, Tensor
 from datamodules.base import CLI_KEYS, fixed_permutation, key
 from datamodules.files import DataNotFoundError, check, data_root, read_text
 from datamodules.formats.dna import encode, one_hot, share_words, shuffle_pairs
+from datamodules.module import DataModule
+from datamodules.place import device_of, share_of, training
 from datamodules.resumable import ResumableLoader
 from zoo.errors import InputError
 
@@ -87,7 +88,7 @@ class PeakLoader(ResumableLoader):
             )
 
 
-class TFBS(lightning.LightningDataModule):
+class TFBS(DataModule):
     """Transcription factor binding sites against their shuffles.
 
     Args:
@@ -175,19 +176,16 @@ class TFBS(lightning.LightningDataModule):
 
     def train_dataloader(self) -> PeakLoader:
         codes, factor, _ = self.part("train")
-        trainer, device = self.trainer, torch.device("cpu")
-        rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-        if trainer:
-            device = trainer.strategy.root_device
-        return PeakLoader(
+        device = device_of(self)
+        loader = PeakLoader(
             codes.to(device),
             factor.to(device),
             self.batch_size,
             weight=self._weight.to(device),
             seed=self.seed,
-            rank=rank,
-            world_size=world_size,
+            **share_of(self),
         )
+        return training(self, loader)
 
     def val_dataloader(self) -> DataLoader:
         return self._loader("val")

@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
-import lightning
 import torch
 from PIL import Image
 from torch import Tensor
@@ -25,6 +24,8 @@ from datamodules.augment import Augment, Settings
 from datamodules.base import CLI_KEYS, TensorDataModule, TensorLoader, key
 from datamodules.files import DataNotFoundError
 from datamodules.image_folder import ImageFolder
+from datamodules.module import DataModule
+from datamodules.place import device_of, share_of, training
 from datamodules.resumable import ResumableLoader
 from zoo.core.images import Transform
 from zoo.errors import InputError
@@ -38,7 +39,7 @@ SETS = {
 }
 
 
-class Domains(lightning.LightningDataModule):
+class Domains(DataModule):
     """Labelled source, unlabelled target.
 
     Args:
@@ -131,12 +132,11 @@ class Domains(lightning.LightningDataModule):
         return self._splits[split, domain]
 
     def train_dataloader(self) -> "PairLoader":
-        trainer = self.trainer
-        rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
+        share = share_of(self)
         loaders = []
         for number, domain in enumerate(("source", "target")):
             x, y = self._place("train", domain)
-            if len(x) < self.batch_size * world_size:
+            if len(x) < self.batch_size * share["world_size"]:
                 raise InputError(
                     f"the {domain} {getattr(self, domain)!r} has {len(x)} training images, fewer than a batch of "
                     f"{self.batch_size}: choose a smaller batch_size."
@@ -152,11 +152,10 @@ class Domains(lightning.LightningDataModule):
                     mean=self.mean,
                     std=self.std,
                     seed=key(self.seed, number),
-                    rank=rank,
-                    world_size=world_size,
+                    **share,
                 )
             )
-        return PairLoader(*loaders)
+        return training(self, PairLoader(*loaders))
 
     def val_dataloader(self) -> TensorLoader | list:
         return self._evaluation("val", "source")
@@ -174,7 +173,7 @@ class Domains(lightning.LightningDataModule):
         return TensorLoader(x, y, 4 * self.batch_size, mean=self.mean, std=self.std) if known else []
 
     def _place(self, split: str, domain: str) -> tuple[Tensor, Tensor]:
-        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        device = device_of(self)
         with torch.inference_mode(False):
             x, y = self.tensors(split, domain)
             return x.to(device), y.to(device)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from zoo.core.files import write_picture, write_text, writing
 from zoo.core.samples import SAMPLES, picture_sample, sample_split
-from zoo.errors import InputError, ZooError
+from zoo.errors import InputError, one_sentence
 
 GERMAN = ("null", "eins", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun")
 ENGLISH = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -218,16 +218,13 @@ EXAMPLES: dict[str, Callable[[Path], Path]] = {
 }
 
 
+@one_sentence
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m datamodules.examples", description=__doc__.splitlines()[0])
     parser.add_argument("kind", choices=tuple(EXAMPLES))
     parser.add_argument("folder", type=Path)
     options = parser.parse_args(argv)
-    try:
-        print(write_example(options.kind, options.folder))
-    except ZooError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    print(write_example(options.kind, options.folder))
     return 0
 
 

@@ -6,14 +6,15 @@ scored. A fixed 80/10/10 split by the hash of the name: no name that is tested w
 
 from typing import ClassVar
 
-import lightning
 import torch
 from torch import Tensor
 
 from datamodules.base import CLI_KEYS, key
 from datamodules.files import fetch, read_text
 from datamodules.formats.characters import encode
+from datamodules.module import DataModule
 from datamodules.names import part_of
+from datamodules.place import device_of, share_of, training
 from datamodules.text import IGNORED, TokenLoader
 from zoo.errors import InputError
 
@@ -46,7 +47,7 @@ class NameRows(TokenLoader):
         return rows[:, :-1].clamp(min=0), rows[:, 1:].masked_fill(rows[:, 1:] < 0, IGNORED)
 
 
-class FirstNames(lightning.LightningDataModule):
+class FirstNames(DataModule):
     """First names as rows of characters; the split is fixed.
 
     Args:
@@ -95,18 +96,15 @@ class FirstNames(lightning.LightningDataModule):
         return rows_of(self.words(part), self.classes)
 
     def train_dataloader(self) -> NameRows:
-        trainer = self.trainer
-        rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-        place = {"seed": self.seed, "rank": rank, "world_size": world_size}
-        return NameRows(self._placed("train"), self.batch_size, shuffle=True, **place)
+        names = self._placed("train")
+        return training(self, NameRows(names, self.batch_size, shuffle=True, seed=self.seed, **share_of(self)))
 
     def val_dataloader(self) -> NameRows:
         return NameRows(self._placed("val"), self.batch_size, shuffle=False)
 
     def _placed(self, part: str) -> Tensor:
-        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         with torch.inference_mode(False):
-            return self.rows(part).to(device)
+            return self.rows(part).to(device_of(self))
 
 
 def rows_of(words: list[str], characters: tuple[str, ...]) -> Tensor:

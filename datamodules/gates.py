@@ -8,18 +8,18 @@ And, or and nand are linearly separable; exclusive or is what a single neuron ca
 
 from typing import ClassVar, Literal
 
-import lightning
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from datamodules.base import CLI_KEYS
+from datamodules.module import DataModule
 from zoo.errors import InputError
 
 TABLES = {"and": (0, 0, 0, 1), "or": (0, 1, 1, 1), "xor": (0, 1, 1, 0), "nand": (1, 1, 1, 0)}
 
 
-class LogicGate(lightning.LightningDataModule):
+class LogicGate(DataModule):
     """The truth table of a gate, `repeats` times an epoch.
 
     Args:

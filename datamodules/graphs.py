@@ -7,7 +7,6 @@ import copy
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import lightning
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -16,10 +15,12 @@ from torch_geometric.loader import DataLoader as GraphLoader
 from torch_geometric.transforms import NormalizeFeatures
 
 from datamodules.base import fixed_permutation
+from datamodules.module import DataModule
+from datamodules.place import overfits
 from zoo.errors import InputError
 
 
-class NodeDataModule(lightning.LightningDataModule):
+class NodeDataModule(DataModule):
     """One graph, some of whose nodes are for training, validation and testing (`train_mask`, `val_mask`, `test_mask`).
 
     A subclass names its facts and gives `load`. Every batch is the whole graph; `data` is it as PyG users know it, and
@@ -80,7 +81,7 @@ class NodeDataModule(lightning.LightningDataModule):
         return DataLoader(graph, batch_size=None)
 
 
-class GraphDataModule(lightning.LightningDataModule):
+class GraphDataModule(DataModule):
     """Many small graphs in three fixed splits, batched by PyG's loader.
 
     A subclass names its facts and gives `load`, all graphs, and `split`, three lists of their numbers.
@@ -125,8 +126,7 @@ class GraphDataModule(lightning.LightningDataModule):
         return [self.graphs[i] for i in self.split()[parts.index(name)]]
 
     def train_dataloader(self) -> GraphLoader:
-        repeat = bool(getattr(self.trainer, "overfit_batches", 0))  # overfitting needs the same batches every epoch
-        return GraphLoader(self.part("train"), self.batch_size, shuffle=not repeat)
+        return GraphLoader(self.part("train"), self.batch_size, shuffle=not overfits(self))
 
     def val_dataloader(self) -> GraphLoader | list:
         held_out = self.part("val")

@@ -13,13 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
-import lightning
 import torch
 from torch import Tensor
 
 from datamodules.base import CLI_KEYS, key
 from datamodules.files import fetch, sha256_of
 from datamodules.formats.words import split
+from datamodules.module import DataModule
+from datamodules.place import device_of, share_of, training
 from datamodules.resumable import ResumableLoader
 from zoo.errors import InputError
 
@@ -102,7 +103,7 @@ class SkipGrams(ResumableLoader):
             yield batch[:, 0], batch[:, 1]
 
 
-class Gutenberg(lightning.LightningDataModule):
+class Gutenberg(DataModule):
     """Nine novels as skip-gram pairs.
 
     Args:
@@ -195,14 +196,11 @@ class Gutenberg(lightning.LightningDataModule):
             return torch.tensor([index.get(word, RARE) for word in self._words[part]])
 
     def train_dataloader(self) -> SkipGrams:
-        trainer = self.trainer
-        place = {"rank": trainer.global_rank, "world_size": trainer.world_size} if trainer else {}
-        return self.loader("train", **place)
+        return training(self, self.loader("train", **share_of(self)))
 
     def loader(self, part: str, *, seed: int | None = None, rank: int = 0, world_size: int = 1) -> SkipGrams:
         """The pairs of a part."""
         keep = (self.threshold / self.frequencies).sqrt().clamp(max=1)
-        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         return SkipGrams(
             self.tokens(part),
             keep.float(),
@@ -211,5 +209,5 @@ class Gutenberg(lightning.LightningDataModule):
             seed=self.seed if seed is None else seed,
             rank=rank,
             world_size=world_size,
-            device=device,
+            device=device_of(self),
         )

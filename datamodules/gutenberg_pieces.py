@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import lightning
 import torch
 from torch import Tensor
 
 from datamodules.base import CLI_KEYS
 from datamodules.files import fetch, sha256_of
 from datamodules.gutenberg import FILES
+from datamodules.module import DataModule
+from datamodules.place import device_of, share_of, training
 from datamodules.text import Windows
 from zoo.errors import InputError, MissingExtraError
 
@@ -27,7 +28,7 @@ SPECIAL = ("[PAD]", "[UNK]", "[MASK]")  # tokens 0, 1 and 2
 MASK = 2
 
 
-class GutenbergPieces(lightning.LightningDataModule):
+class GutenbergPieces(DataModule):
     """Nine novels as word pieces.
 
     Args:
@@ -126,18 +127,15 @@ class GutenbergPieces(lightning.LightningDataModule):
             return torch.tensor([token for row in rows for token in row.ids])
 
     def train_dataloader(self) -> Windows:
-        trainer = self.trainer
-        rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-        fresh = not getattr(trainer, "overfit_batches", 0)  # which needs the same batches in every epoch
-        options: dict[str, Any] = {"shuffle": fresh, "seed": self.seed, "rank": rank, "world_size": world_size}
-        return Windows(self._place("train"), self.batch_size, self.context, **options)
+        tokens = self._place("train")
+        return training(self, Windows(tokens, self.batch_size, self.context, seed=self.seed, **share_of(self)))
 
     def val_dataloader(self) -> Windows:
         return Windows(self._place("val"), self.batch_size, self.context, shuffle=False)
 
     def _place(self, part: str) -> Tensor:
         """A part on the trainer's device, moved there once."""
-        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        device = device_of(self)
         if (part, device) not in self._tokens:
             with torch.inference_mode(False):
                 self._tokens[part, device] = self.tokens(part).to(device)

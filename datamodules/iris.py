@@ -8,12 +8,12 @@ import csv
 from collections.abc import Sequence
 from typing import ClassVar
 
-import lightning
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from datamodules.base import CLI_KEYS, fixed_permutation
+from datamodules.module import DataModule
 from zoo.core.samples import SAMPLES
 from zoo.errors import InputError
 
@@ -21,7 +21,7 @@ SPECIES = ("setosa", "versicolor", "virginica")
 FEATURES = ("sepal length", "sepal width", "petal length", "petal width")
 
 
-class Iris(lightning.LightningDataModule):
+class Iris(DataModule):
     """Some species and features of Iris; three flowers in ten test, always the same ones.
 
     Args:

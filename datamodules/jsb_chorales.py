@@ -1,22 +1,23 @@
 """The JSB chorales: 382 four-part chorales of Bach as piano rolls, a step a quarter note (Boulanger-Lewandowski et al., 2012).
 
-A step says of each of the 88 keys whether it sounds. The published split of 229, 76 and 77 chorales; a batch is (rolls, lengths):
-float32 [B, T, 88] filled up with silence, and int64 [B]. In training, each chorale may be moved up or down by some semitones, the
-same music in another key.
+A step holds for each of the 88 keys whether it sounds. The published split of 229, 76 and 77 chorales; a batch is (rolls,
+lengths): float32 [B, T, 88] filled up with silence, and int64 [B]. In training, each chorale may be moved up or down by some
+semitones, the same music in another key.
 """
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import lightning
 import torch
 from torch import Tensor
 
 from datamodules.base import CLI_KEYS, key
 from datamodules.files import fetch, sha256_of
 from datamodules.formats.midi import KEYS, LOWEST
+from datamodules.module import DataModule
+from datamodules.place import device_of, share_of, training
 from datamodules.resumable import ResumableLoader
 from zoo.core.files import parse_json
 from zoo.core.samples import SAMPLES
@@ -86,7 +87,7 @@ class RollLoader(ResumableLoader):
             yield padded.to(self.device), torch.tensor([len(roll) for roll in rolls])
 
 
-class JSBChorales(lightning.LightningDataModule):
+class JSBChorales(DataModule):
     """Bach's chorales as piano rolls.
 
     Args:
@@ -140,26 +141,17 @@ class JSBChorales(lightning.LightningDataModule):
         return self._rolls[part]
 
     def train_dataloader(self) -> RollLoader:
-        trainer = self.trainer
-        rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-        fresh = not getattr(trainer, "overfit_batches", 0)  # which needs the same batches in every epoch
-        options: dict[str, Any] = {
-            "shift": self.shift,
-            "shuffle": fresh,
-            "seed": self.seed,
-            "rank": rank,
-            "world_size": world_size,
-        }
-        return RollLoader(self.rolls("train"), self.batch_size, device=self._device(), **options)
+        rolls, options = self.rolls("train"), share_of(self)
+        loader = RollLoader(
+            rolls, self.batch_size, shift=self.shift, shuffle=True, seed=self.seed, device=device_of(self), **options
+        )
+        return training(self, loader)
 
     def val_dataloader(self) -> RollLoader:
-        return RollLoader(self.rolls("val"), self.batch_size, device=self._device())
+        return RollLoader(self.rolls("val"), self.batch_size, device=device_of(self))
 
     def test_dataloader(self) -> RollLoader:
-        return RollLoader(self.rolls("test"), self.batch_size, device=self._device())
-
-    def _device(self) -> torch.device:
-        return self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        return RollLoader(self.rolls("test"), self.batch_size, device=device_of(self))
 
 
 def read_rolls(path: Path) -> dict[str, list[Tensor]]:

@@ -9,12 +9,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
-import lightning
 import torch
 from torch import Tensor
 
 from datamodules.base import key
 from datamodules.formats.words import Unit, index_of, pad, split, tokens_of
+from datamodules.module import DataModule
+from datamodules.place import device_of, share_of, training
 from datamodules.resumable import ResumableLoader
 from zoo.errors import InputError
 
@@ -79,7 +80,7 @@ class LengthSorted(ResumableLoader):
             yield self.tokens[where, : int(lengths.max())], lengths, self.labels[where]
 
 
-class LabelledText(lightning.LightningDataModule):
+class LabelledText(DataModule):
     """Base of the labelled texts; a subclass gives `name`, `classes`, `unit`, `counts` and `read()`.
 
     Args:
@@ -141,19 +142,15 @@ class LabelledText(lightning.LightningDataModule):
         return self._vocabulary
 
     def train_dataloader(self) -> LengthSorted:
-        fresh = not getattr(self.trainer, "overfit_batches", 0)  # which needs the same batches in every epoch
-        return self._loader("train", shuffle=fresh)
+        return training(self, self._loader("train", shuffle=True, **share_of(self)))
 
-    def val_dataloader(self) -> LengthSorted:
+    def val_dataloader(self) -> LengthSorted | list:
         return self._loader("val")
 
     def test_dataloader(self) -> LengthSorted:
         return self._loader("test")
 
-    def _loader(self, part: str, *, shuffle: bool = False) -> LengthSorted:
-        trainer = self.trainer
-        rank, world_size = (trainer.global_rank, trainer.world_size) if trainer and shuffle else (0, 1)
-        device = trainer.strategy.root_device if trainer else torch.device("cpu")
+    def _loader(self, part: str, *, shuffle: bool = False, rank: int = 0, world_size: int = 1) -> LengthSorted:
         with torch.inference_mode(False):  # an evaluation may be what asks first, and training needs ordinary tensors
             rows = self.texts(part)
             return LengthSorted(
@@ -164,7 +161,7 @@ class LabelledText(lightning.LightningDataModule):
                 seed=self.seed,
                 rank=rank,
                 world_size=world_size,
-                device=device,
+                device=device_of(self),
             )
 
     def _tokens(self, texts: Sequence[str]) -> list[Tensor]:

@@ -9,17 +9,17 @@ benchmark form of echo state networks. Everything is computed; the three splits 
 from collections.abc import Iterator
 from typing import ClassVar
 
-import lightning
 import torch
 from torch import Tensor
 
 from datamodules.base import CLI_KEYS
+from datamodules.module import DataModule
 from zoo.errors import InputError
 
 DISCARDED = 1000  # samples until the start is forgotten
 
 
-class MackeyGlass(lightning.LightningDataModule):
+class MackeyGlass(DataModule):
     """A chaotic series to forecast.
 
     Args:

@@ -64,8 +64,8 @@ class MaskFolder(Own, DenseDataModule):
     ) -> None:
         check_shares(val_share, test_share)
         folder, settings = Path(os.fspath(root)), _settings(transform, 256)
-        if transform is not None and not isinstance(transform, dict) and getattr(transform, "percentiles", None):
-            settings["percentiles"] = list(transform.percentiles)  # type: ignore[arg-type]
+        if not isinstance(transform, dict) and (percentiles := getattr(transform, "percentiles", None)):
+            settings["percentiles"] = list(percentiles)
         if size is not None:
             settings["size"] = [int(size[0]), int(size[1])]
         self._transform, self.instances = Transform(**settings), instances

@@ -2,13 +2,12 @@
 
     tunes/*.mid, tunes/bach/*.midi          a step is a quarter note, or steps_per_beat=… of them make one
 
-A step says of each of the 88 keys whether it sounds at its beginning. A share of the files is held out.
+A step holds for each of the 88 keys whether it sounds at its beginning. A share of the files is held out.
 """
 
 from pathlib import Path
 from typing import Any, ClassVar
 
-import lightning
 import torch
 from torch import Tensor
 
@@ -16,13 +15,15 @@ from datamodules.base import CLI_KEYS
 from datamodules.files import DataNotFoundError
 from datamodules.formats.midi import KEYS, LOWEST
 from datamodules.jsb_chorales import RollLoader
-from datamodules.own import Own, check_shares, device_of, parts_of
+from datamodules.module import DataModule
+from datamodules.own import Own, check_shares, parts_of
+from datamodules.place import device_of, share_of, training
 from zoo.errors import InputError, MissingExtraError
 
 DRUMS = 9  # channel of the percussion, counted from 0
 
 
-class MidiFolder(Own, lightning.LightningDataModule):
+class MidiFolder(Own, DataModule):
     """Pieces of music as piano rolls, a share of them held out.
 
     Args:
@@ -92,8 +93,8 @@ class MidiFolder(Own, lightning.LightningDataModule):
         return {part: len(rolls) for part, rolls in self._rolls.items()}
 
     def train_dataloader(self) -> RollLoader:
-        fresh = not getattr(self.trainer, "overfit_batches", 0)
-        return self._loader("train", shift=self.shift, shuffle=fresh, seed=self.seed)
+        loader = self._loader("train", shift=self.shift, shuffle=True, seed=self.seed, **share_of(self))
+        return training(self, loader)
 
     def val_dataloader(self) -> RollLoader | list:
         return self._loader("val") if self._rolls["val"] else []

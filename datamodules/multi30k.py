@@ -10,7 +10,6 @@ import gzip
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
-import lightning
 import torch
 from torch import Tensor
 
@@ -18,6 +17,8 @@ from datamodules.base import CLI_KEYS
 from datamodules.files import fetch, sha256_of
 from datamodules.formats.words import PADDING, pad
 from datamodules.labelled_text import LengthSorted
+from datamodules.module import DataModule
+from datamodules.place import device_of, share_of, training
 from zoo.errors import InputError, MissingExtraError
 
 BEGIN, END = 1, 2
@@ -66,7 +67,7 @@ class PairLoader(LengthSorted):
             yield tokens, lengths, self.targets[index, :longest]
 
 
-class Multi30k(lightning.LightningDataModule):
+class Multi30k(DataModule):
     """Captions in two languages.
 
     Args:
@@ -155,23 +156,19 @@ class Multi30k(lightning.LightningDataModule):
         return self._tokenizer
 
     def train_dataloader(self) -> PairLoader:
-        trainer = self.trainer
-        fresh = not getattr(trainer, "overfit_batches", 0)  # which needs the same batches in every epoch
-        rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-        return self._loader("train", shuffle=fresh, seed=self.seed, rank=rank, world_size=world_size)
+        return training(self, self._loader("train", shuffle=True, seed=self.seed, **share_of(self)))
 
     def val_dataloader(self) -> PairLoader:
         return self._loader("val")
 
     def _loader(self, part: str, **options: Any) -> PairLoader:
-        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         with torch.inference_mode(False):  # an evaluation may be what asks first, and training needs ordinary tensors
             sources, targets = (
                 [torch.tensor(row.ids) for row in self.tokenizer.encode_batch(self.lines(part, language))]
                 for language in (self.source, self.target)
             )
             framed = [torch.cat([torch.tensor([BEGIN]), row, torch.tensor([END])]) for row in targets]
-            return PairLoader(sources, framed, self.batch_size, device=device, **options)
+            return PairLoader(sources, framed, self.batch_size, device=device_of(self), **options)
 
 
 def learn_byte_pairs(lines: Sequence[str], vocab_size: int) -> Any:

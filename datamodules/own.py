@@ -9,7 +9,7 @@ import csv
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -182,8 +182,8 @@ def encode_columns(
         values = [None if is_missing(cell) else number(cell) for cell in cells]
         absent = [is_missing(cell) for cell in cells]
         if all(value is not None or gone for value, gone in zip(values, absent, strict=True)) and not all(absent):
-            known = [values[i] for i in trained if values[i] is not None] or [v for v in values if v is not None]
-            mean = sum(known) / len(known)  # type: ignore[arg-type]
+            known = [v for i in trained if (v := values[i]) is not None] or [v for v in values if v is not None]
+            mean = sum(known) / len(known)
             columns.append(torch.tensor([mean if value is None else value for value in values]))
             titles.append(name)
             if any(absent):
@@ -217,7 +217,3 @@ def name_classes(labels: Sequence[str], what: str) -> tuple[list[str], Tensor]:
         raise InputError(f"{what} has the one class {found[0] if found else 'none'!r}: it takes two to tell apart")
     index = {label: i for i, label in enumerate(found)}
     return found, torch.tensor([index[label] for label in labels])
-
-
-def device_of(module: Any) -> torch.device:
-    return module.trainer.strategy.root_device if module.trainer else torch.device("cpu")

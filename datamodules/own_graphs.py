@@ -176,8 +176,8 @@ class SmilesCSV(Own, GraphDataModule):
             graph.y, graph.smiles = torch.tensor([value]), smiles
             graphs.append(graph)
         if len(graphs) < 3:
-            told = f"; {wrong[0]}" if wrong else ""
-            raise InputError(f"{path} holds {len(graphs)} molecules that can be read, it takes three{told}")
+            reason = f"; {wrong[0]}" if wrong else ""
+            raise InputError(f"{path} holds {len(graphs)} molecules that can be read, it takes three{reason}")
         if wrong:
             self.notes.append(f"{len(wrong)} of {len(rows)} rows are left out: {'; '.join(wrong[:3])}")
         return graphs

@@ -16,6 +16,7 @@ from datamodules.base import CLI_KEYS
 from datamodules.files import DataNotFoundError
 from datamodules.formats.characters import encode
 from datamodules.own import Own, check_shares, read_text
+from datamodules.place import share_of, training
 from datamodules.text import CharacterText, Reading, SlidingWindows, Streams, TokenLoader, Windows
 from zoo.errors import InputError, MissingExtraError
 
@@ -137,12 +138,12 @@ class TextFolder(Own, CharacterText):
         return {split: len(self.tokens(split)) for split in ("train", "val", "test")}
 
     def train_dataloader(self) -> TokenLoader:
-        tokens, fresh = self._place("train"), not getattr(self.trainer, "overfit_batches", 0)
-        fit = max(1, (len(tokens) - self.context) // self.context)
+        tokens, share = self._place("train"), share_of(self)
+        fit = max(1, (len(tokens) - self.context) // self.context // share["world_size"])
         size = min(self.batch_size, fit)
         if self.reading == "streams":
-            return Streams(tokens, size, self.context, shift=fresh, seed=self.seed)
-        return Windows(tokens, size, self.context, shuffle=fresh, seed=self.seed)
+            return training(self, Streams(tokens, size, self.context, seed=self.seed, **share))
+        return training(self, Windows(tokens, size, self.context, seed=self.seed, **share))
 
     def val_dataloader(self) -> Any:
         return self._judged("val")

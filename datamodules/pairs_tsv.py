@@ -7,17 +7,18 @@ Sentences become tokens by the model's own byte pairs, which know every byte, so
 
 from typing import Any, ClassVar
 
-import lightning
 import torch
 
 from datamodules.base import CLI_KEYS
+from datamodules.module import DataModule
 from datamodules.multi30k import BEGIN, END, PairLoader
-from datamodules.own import Own, check_shares, device_of, own_file, parts_of, read_text
+from datamodules.own import Own, check_shares, own_file, parts_of, read_text
 from datamodules.own_text import pieces_of
+from datamodules.place import device_of, share_of, training
 from zoo.errors import InputError
 
 
-class PairsTSV(Own, lightning.LightningDataModule):
+class PairsTSV(Own, DataModule):
     """Pairs of sentences, a share of them held out.
 
     Args:
@@ -81,7 +82,7 @@ class PairsTSV(Own, lightning.LightningDataModule):
         return [pair[0 if language == self.source else 1] for pair in self._pairs[part]]
 
     def train_dataloader(self) -> PairLoader:
-        return self._loader("train", shuffle=not getattr(self.trainer, "overfit_batches", 0), seed=self.seed)
+        return training(self, self._loader("train", shuffle=True, seed=self.seed, **share_of(self)))
 
     def val_dataloader(self) -> Any:
         return self._loader("val") if self._pairs["val"] else []

@@ -10,12 +10,12 @@ Trajectories start at random states, one seed a split, and are given at equal ti
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-import lightning
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from datamodules.base import CLI_KEYS
+from datamodules.module import DataModule
 from zoo.errors import InputError
 
 SEEDS = {"train": 0, "val": 1, "test": 2}
@@ -45,7 +45,7 @@ SYSTEMS: dict[str, tuple[Callable[[Tensor], Tensor], tuple[float, float], tuple[
 }
 
 
-class Pendulum(lightning.LightningDataModule):
+class Pendulum(DataModule):
     """Segments of trajectories to learn a differential equation from.
 
     Args:

@@ -7,7 +7,6 @@ to learn the harmony of events from.
 from pathlib import Path
 from typing import ClassVar
 
-import lightning
 import torch
 from torch import Tensor
 
@@ -15,6 +14,8 @@ from datamodules.base import CLI_KEYS
 from datamodules.formats import performance
 from datamodules.formats.performance import DOWN, EVENTS, PITCHES, UP, Note
 from datamodules.jsb_chorales import JSBChorales
+from datamodules.module import DataModule
+from datamodules.place import device_of, share_of, training
 from datamodules.text import TokenLoader, Windows
 from zoo.errors import InputError
 
@@ -26,7 +27,7 @@ NAMES = (
 )
 
 
-class Performances(lightning.LightningDataModule):
+class Performances(DataModule):
     """Base: pieces of events, cut into shuffled windows.
 
     Args:
@@ -55,13 +56,8 @@ class Performances(lightning.LightningDataModule):
         return [performance.events_of(notes) for notes in self.performances(part)]
 
     def train_dataloader(self) -> TokenLoader:
-        trainer = self.trainer
-        rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-        fresh = not getattr(trainer, "overfit_batches", 0)
-        return Windows(
-            self._stream("train"), self.batch_size, self.context,
-            shuffle=fresh, seed=self.seed, rank=rank, world_size=world_size,
-        )  # fmt: skip
+        events = self._stream("train")
+        return training(self, Windows(events, self.batch_size, self.context, seed=self.seed, **share_of(self)))
 
     def val_dataloader(self) -> TokenLoader:
         tokens = self._stream("val")
@@ -75,8 +71,7 @@ class Performances(lightning.LightningDataModule):
             keys = range(-self.shift, self.shift + 1) if part == "train" else (0,)
             with torch.inference_mode(False):
                 self._tokens[part] = torch.cat([transpose(piece, by) for by in keys for piece in pieces])
-        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
-        return self._tokens[part].to(device)
+        return self._tokens[part].to(device_of(self))
 
 
 class ChoraleEvents(Performances):

@@ -1,6 +1,6 @@
 """Cora and Citeseer, citation graphs with the public split (Sen et al., 2008; Yang, Cohen and Salakhutdinov, 2016).
 
-A node is a paper, its features say which words occur in it, an edge is a citation in either direction, its class is the
+A node is a paper, its features are the words that occur in it, an edge is a citation in either direction, its class is the
 field. Twenty papers of each class are labelled for training; 500 validate, 1000 test. Fifteen papers of Citeseer come
 without features and edges; they are in none of the three parts.
 

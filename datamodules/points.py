@@ -6,17 +6,18 @@ subclass gives the draw and the density that it is drawn from.
 
 from typing import ClassVar
 
-import lightning
 import torch
 from torch import Tensor
 
 from datamodules.base import TensorLoader
+from datamodules.module import DataModule
+from datamodules.place import device_of, share_of, training
 from zoo.errors import InputError
 
 SEEDS = {"train": 0, "val": 1, "test": 2}
 
 
-class PointsDataModule(lightning.LightningDataModule):
+class PointsDataModule(DataModule):
     """Base of the point sets.
 
     Args:
@@ -63,7 +64,9 @@ class PointsDataModule(lightning.LightningDataModule):
         return self._splits[split]
 
     def train_dataloader(self) -> TensorLoader:
-        return self._loader("train", shuffle=True)
+        x, y = self._placed("train")
+        loader = TensorLoader(x, y, self.batch_size, shuffle=True, drop_last=True, seed=self.seed, **share_of(self))
+        return training(self, loader)
 
     def val_dataloader(self) -> TensorLoader:
         return self._loader("val")
@@ -71,8 +74,9 @@ class PointsDataModule(lightning.LightningDataModule):
     def test_dataloader(self) -> TensorLoader:
         return self._loader("test")
 
-    def _loader(self, split: str, *, shuffle: bool = False) -> TensorLoader:
+    def _loader(self, split: str) -> TensorLoader:
+        return TensorLoader(*self._placed(split), self.batch_size, seed=self.seed)
+
+    def _placed(self, split: str) -> tuple[Tensor, Tensor]:
         x, y = self.tensors(split)
-        if self.trainer:
-            x, y = x.to(self.trainer.strategy.root_device), y.to(self.trainer.strategy.root_device)
-        return TensorLoader(x, y, self.batch_size, shuffle=shuffle, drop_last=shuffle, seed=self.seed)
+        return x.to(device_of(self)), y.to(device_of(self))

@@ -13,6 +13,7 @@ class ResumableLoader:
     """
 
     batch_sampler = None  # Lightning looks for it beside `sampler`
+    repeats = False  # every epoch has the batches of the first
     epoch = 0
     _position = 0  # batches of this epoch that are out
     _resume: dict[str, int] | None = None
@@ -29,7 +30,8 @@ class ResumableLoader:
         for number in range(start, len(self)):
             self._position = number + 1
             yield number
-        self.epoch, self._position = self.epoch + 1, 0  # a second pass outside Lightning is another epoch
+        self.set_epoch(self.epoch + 1)
+        self._position = 0  # a second pass outside Lightning is another epoch
 
     @property
     def sampler(self) -> Self:
@@ -37,7 +39,7 @@ class ResumableLoader:
         return self
 
     def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
+        self.epoch = 0 if self.repeats else epoch
 
     def state_dict(self) -> dict[str, int]:
         """What Lightning keeps in its checkpoints: a run stopped inside an epoch goes on with the next batch."""

@@ -14,18 +14,18 @@ that was interrupted between two epochs goes on as if nothing had happened.
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-import lightning
 import numpy as np
 import torch
 from torch import Tensor
 
 from datamodules.base import CLI_KEYS, key
 from datamodules.board_games import board_game
+from datamodules.module import DataModule
 from datamodules.resumable import ResumableLoader
 from zoo.errors import InputError
 
 
-class SelfPlay(lightning.LightningDataModule):
+class SelfPlay(DataModule):
     """Positions from games of an agent against itself.
 
     Args:

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, ClassVar
 
-import lightning
 import numpy as np
 import torch
 from torch import Tensor
 
 from datamodules.base import CLI_KEYS, key
+from datamodules.module import DataModule
+from datamodules.place import share_of, training
 from datamodules.resumable import ResumableLoader
 from zoo.errors import InputError
 
@@ -34,7 +35,7 @@ def integers(*parts: int) -> Iterator[int]:
         yield z ^ (z >> 31)
 
 
-class SpeechMixtures(lightning.LightningDataModule):
+class SpeechMixtures(DataModule):
     """Base of data modules of mixtures. A subclass gives `recordings(split)`.
 
     Args:
@@ -141,9 +142,7 @@ class SpeechMixtures(lightning.LightningDataModule):
         return voices.sum(1), voices
 
     def train_dataloader(self) -> "MixtureLoader":
-        trainer = self.trainer
-        rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-        return MixtureLoader(self, "train", rank=rank, world_size=world_size)
+        return training(self, MixtureLoader(self, "train", **share_of(self)))
 
     def val_dataloader(self) -> "MixtureLoader":
         return MixtureLoader(self, "val")

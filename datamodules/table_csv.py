@@ -4,17 +4,17 @@
     31,Rome,2100,yes
 
 A target of numbers with more than ten different values is a quantity (regression), any other one a class. Columns of words become
-categories, missing values the mean of the training rows with a column that says so; `notes` tells what was done.
+categories, missing values the mean of the training rows with a column that says so; `notes` lists what was done.
 """
 
 from typing import Any, ClassVar, Literal
 
-import lightning
 import torch
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler, TensorDataset
 
 from datamodules.base import CLI_KEYS
+from datamodules.module import DataModule
 from datamodules.own import (
     Own,
     check_shares,
@@ -32,7 +32,7 @@ from zoo.errors import InputError
 QUANTITY = 10  # a target with more different numbers is one
 
 
-class TableCSV(Own, lightning.LightningDataModule):
+class TableCSV(Own, DataModule):
     """Rows of a table, a share of them held out.
 
     Args:
@@ -47,7 +47,7 @@ class TableCSV(Own, lightning.LightningDataModule):
         batches: float32 [B, features], and float32 [B, 1] or int64 [B]; raw units, a model scales them itself.
     """
 
-    offers: ClassVar[tuple[str, ...]] = ("table", "labelled-table")
+    offers: tuple[str, ...] = ("table", "labelled-table")
     name = "table-csv"
     counted: ClassVar[str] = "rows"
 
@@ -106,7 +106,7 @@ class TableCSV(Own, lightning.LightningDataModule):
         x, names, notes = encode_columns([header[i] for i in others], table, parts["train"])
         self.notes.extend(notes)
         self.features = tuple(names)
-        self.offers = ("table",) if quantity else ("labelled-table",)  # type: ignore[misc]  # of this object
+        self.offers = ("table",) if quantity else ("labelled-table",)
         self._parts = {part: (x[index].float(), y[index]) for part, index in parts.items()}
 
     @property

@@ -13,14 +13,15 @@ tokens that follow them, int64 [B, T]; where y is `IGNORED` nothing is scored.
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-import lightning
 import torch
 from torch import Tensor
 
 from datamodules.base import CLI_KEYS, key
 from datamodules.formats.characters import encode
+from datamodules.module import DataModule
+from datamodules.place import device_of, share_of, training
 from datamodules.resumable import ResumableLoader
 from zoo.errors import InputError
 
@@ -210,7 +211,7 @@ class Stream(TokenLoader):
         return self.cut(torch.tensor([start]), min(self.context, len(self.tokens) - 1 - start))
 
 
-class CharacterText(lightning.LightningDataModule):
+class CharacterText(DataModule):
     """A text as characters, its last part held out.
 
     A subclass gives `name`, `classes` (the characters in the order of their tokens) and `read()` (the whole text).
@@ -283,14 +284,11 @@ class CharacterText(lightning.LightningDataModule):
         return self._tokens[:cut] if split == "train" else self._tokens[cut:]
 
     def train_dataloader(self) -> TokenLoader:
-        trainer = self.trainer
-        rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-        fresh = not getattr(trainer, "overfit_batches", 0)  # which needs the same batches in every epoch
-        place: dict[str, Any] = {"seed": self.seed, "rank": rank, "world_size": world_size}
+        share = share_of(self)
         tokens = self._place("train")
         if self.reading == "streams":
-            return Streams(tokens, self.batch_size, self.context, shift=fresh, **place)
-        return Windows(tokens, self.batch_size, self.context, shuffle=fresh, **place)
+            return training(self, Streams(tokens, self.batch_size, self.context, seed=self.seed, **share))
+        return training(self, Windows(tokens, self.batch_size, self.context, seed=self.seed, **share))
 
     def val_dataloader(self) -> TokenLoader:
         """The training curve's measure; a model's `evaluate` measures what its card claims."""
@@ -302,7 +300,7 @@ class CharacterText(lightning.LightningDataModule):
 
     def _place(self, split: str) -> Tensor:
         """A split on the trainer's device, moved there once."""
-        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        device = device_of(self)
         if (split, device) not in self._placed:
             with torch.inference_mode(False):
                 self._placed[split, device] = self.tokens(split).to(device)

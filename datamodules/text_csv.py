@@ -90,7 +90,7 @@ class TextCSV(Own, LabelledText):
             self._vocabulary = known + sorted(new, key=lambda piece: (-counts[piece], piece))[:NEW]
         return self._vocabulary
 
-    def val_dataloader(self) -> LengthSorted | list:  # type: ignore[override]
+    def val_dataloader(self) -> LengthSorted | list:
         return self._loader("val") if self._texts["val"] else []
 
     def labels(self, part: str) -> torch.Tensor:

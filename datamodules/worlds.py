@@ -353,7 +353,7 @@ def single(world: str, render_mode: str | None = None, **kwargs: Any) -> Any:
     from gymnasium import spaces
 
     try:
-        copy = WORLDS[world](1, max_episode_steps=2**62, **kwargs)  # gymnasium's TimeLimit keeps the time
+        copy: Any = WORLDS[world](1, max_episode_steps=2**62, **kwargs)  # gymnasium's TimeLimit keeps the time
     except TypeError as error:
         raise InputError(f"{world} can't be made: {str(error).partition(') ')[2] or error}") from None
 
@@ -364,7 +364,7 @@ def single(world: str, render_mode: str | None = None, **kwargs: Any) -> Any:
         observation_space = (
             spaces.Box(-np.inf, np.inf, copy.observation_shape, np.float32)
             if copy.observation_shape
-            else spaces.Discrete(copy.probability.shape[0])  # type: ignore[attr-defined]
+            else spaces.Discrete(copy.probability.shape[0])
         )
 
         def reset(

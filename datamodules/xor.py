@@ -5,17 +5,17 @@
 
 from typing import ClassVar
 
-import lightning
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from datamodules.base import CLI_KEYS
+from datamodules.module import DataModule
 from datamodules.text import IGNORED
 from zoo.errors import InputError
 
 
-class XOR(lightning.LightningDataModule):
+class XOR(DataModule):
     """The four contexts as one batch, `repeats` times an epoch; only the bit after both is scored.
 
     Args:

@@ -25,7 +25,7 @@ from zoo.core.allocator import keep_freed_memory
 from zoo.core.classifier import ImageClassifier
 from zoo.core.files import write_json, write_text
 from zoo.core.module import init_arguments
-from zoo.errors import InputError, ZooError
+from zoo.errors import InputError, one_sentence
 from zoo.metrics.transfer import DRAWS, all_labels, few_labels, fine_tuned, probe_entries
 from zoo.paths import ROOT
 from zoo.store.cards import write_section
@@ -132,6 +132,7 @@ def markdown(table: dict[str, Any], steps: int) -> str:
     return "\n".join(lines) + "\n"
 
 
+@one_sentence
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", default=list(NAMES))
@@ -139,13 +140,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--into", type=Path, default=ROOT / "docs", help="folder of the table (default: docs)")
     options = parser.parse_args(argv)
     path = options.into / "backbones.json"
-    try:
-        table = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        names = [name for name in options.names if (locate(name) / "config.json").is_file()]
-        fill(table, names, zoo.datamodule("cifar10", normalize=False), options.steps, options.into)
-    except ZooError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    table = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    names = [name for name in options.names if (locate(name) / "config.json").is_file()]
+    fill(table, names, zoo.datamodule("cifar10", normalize=False), options.steps, options.into)
     for name in names:
         own = {row: values for row, values in table.items() if row == name or row.startswith("random")}
         write_section(locate(name), "## Beside other backbones\n\n" + markdown(own, options.steps), measured_on=[name])

@@ -22,7 +22,7 @@ from zoo.cli.main import ended
 from zoo.core.files import write_text
 from zoo.core.images import save_grid
 from zoo.core.progress import track
-from zoo.errors import InputError, ZooError
+from zoo.errors import InputError, one_sentence
 from zoo.index import ModelInfo, models
 from zoo.paths import CHECKPOINTS
 from zoo.store.cards import duration
@@ -108,6 +108,7 @@ def markdown(rows: list[dict[str, Any]], task: str, dataset: str, images: int, b
     return "\n".join(lines)
 
 
+@one_sentence
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", default="image-generation")
@@ -115,18 +116,14 @@ def main() -> int:
     parser.add_argument("--images", type=int, default=64, help="images to time (default: 64)")
     parser.add_argument("--into", type=Path, default=CHECKPOINTS.parent / "docs", help="folder (default: docs)")
     options = parser.parse_args()
-    try:
-        if options.images < 1:
-            raise InputError(f"--images must be at least 1, not {options.images}")
-        found = generators(options.task, options.data)
-        measured = []
-        for info in track(found, "comparing"):
-            measured.append(measure(info, options.data, options.images))
-            row = measured[-1][0]
-            print(f"{row['name']}: FCD {row['fcd']:.2f}, {row['ms']:.2f} ms an image", flush=True)
-    except ZooError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    if options.images < 1:
+        raise InputError(f"--images must be at least 1, not {options.images}")
+    found = generators(options.task, options.data)
+    measured = []
+    for info in track(found, "comparing"):
+        measured.append(measure(info, options.data, options.images))
+        row = measured[-1][0]
+        print(f"{row['name']}: FCD {row['fcd']:.2f}, {row['ms']:.2f} ms an image", flush=True)
     rows = [row for row, _ in measured]
     baseline = found[0].metric(f"{options.data}/test/fcd_pca_gaussian")
     text = markdown(rows, options.task, options.data, options.images, baseline)

@@ -107,11 +107,11 @@ def family_page(family: str, members: list[cards.Folder]) -> str:
         for f in members
     ]
     parts.append("")
-    told: set[str] = set()
+    explained: set[str] = set()
     for folder in sorted(members, key=lambda f: (f.config["architecture"], f.name)):
         architecture = folder.config["architecture"]
-        if architecture not in told:
-            told.add(architecture)
+        if architecture not in explained:
+            explained.add(architecture)
             module = inspect.getmodule(registry.architecture(architecture))
             parts.append(f"## The idea of {architecture}\n\n{prose(inspect.getdoc(module) or '')}\n")
         name = picture(folder)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.core.files import write_text
-from zoo.errors import InputError, ZooError
+from zoo.errors import InputError, one_sentence
 
 ROOT = Path(__file__).resolve().parents[1]
 GROUPS = {"core": ("demo",), "test": ("test", "dev", "demo"), "docs": ("test", "dev", "demo", "docs")}
@@ -78,19 +78,16 @@ def fits(url: str) -> bool:
     return tags["abi"] == "abi3" or any(PYTHONS.fullmatch(python) for python in tags["python"].split("."))
 
 
+@one_sentence
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("groups", nargs="*", default=list(GROUPS), help=f"some of {', '.join(GROUPS)}")
     parser.add_argument("--into", type=Path, default=ROOT / "requirements", help="folder of the files")
     options = parser.parse_args(argv)
-    try:
-        for group, extras in ((group, GROUPS[group]) for group in options.groups):
-            python = "3.11.5" if group == "docs" else "3.11"  # what Sphinx's packages ask for
-            write_text(options.into / f"{group}.txt", f"# {COMMAND}\n{lock(extras, python)}")
-            print(options.into / f"{group}.txt")
-    except ZooError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    for group, extras in ((group, GROUPS[group]) for group in options.groups):
+        python = "3.11.5" if group == "docs" else "3.11"  # what Sphinx's packages ask for
+        write_text(options.into / f"{group}.txt", f"# {COMMAND}\n{lock(extras, python)}")
+        print(options.into / f"{group}.txt")
     return 0
 
 

@@ -29,7 +29,7 @@ from pathlib import Path
 
 import yaml
 
-from zoo.errors import InputError, UnknownNameError, ZooError
+from zoo.errors import InputError, UnknownNameError, one_sentence
 from zoo.paths import CHECKPOINTS, names_in
 from zoo.train.experiment import end_on_sigterm
 
@@ -38,6 +38,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ORDER = ("missing", "stale", "current")
 
 
+@one_sentence
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help="recipes of checkpoints/")
@@ -52,17 +53,13 @@ def main(argv: list[str] | None = None) -> int:
     )
     options, overrides = parser.parse_known_args(argv)
     end_on_sigterm()
-    try:
-        if options.unpack:
-            print("\n".join(unpack(options.unpack, CHECKPOINTS)))
-            return 0
-        names = plan(options.names, everything=options.all, again=options.again)
-        print(f"to train: {', '.join(names) or 'nothing'}", flush=True)
-        deadline = time.monotonic() + 60 * options.minutes if options.minutes else float("inf")
-        done, failed, left = train(names, options.jobs, deadline, options.runs, overrides, options.archives)
-    except ZooError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    if options.unpack:
+        print("\n".join(unpack(options.unpack, CHECKPOINTS)))
+        return 0
+    names = plan(options.names, everything=options.all, again=options.again)
+    print(f"to train: {', '.join(names) or 'nothing'}", flush=True)
+    deadline = time.monotonic() + 60 * options.minutes if options.minutes else float("inf")
+    done, failed, left = train(names, options.jobs, deadline, options.runs, overrides, options.archives)
     for what, which in (("done", done), ("failed", failed), ("left", left)):
         if which:
             print(f"{what}: {', '.join(which)}")

@@ -27,7 +27,7 @@ from zoo.cli.main import ended
 from zoo.core.classifier import ImageClassifier
 from zoo.core.files import plain_name, write_figure, write_json
 from zoo.core.precision import quick_precision
-from zoo.errors import InputError, ZooError
+from zoo.errors import InputError, one_sentence
 from zoo.store.cards import write_section
 from zoo.store.folder import read_recipe
 from zoo.train import fitting
@@ -155,6 +155,7 @@ def extra(name: str, table: dict[str, Any]) -> str:
     return "\n".join([*lines, "\n![transfer grid](transfer_grid.png)\n"])
 
 
+@one_sentence
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", help="a folder of checkpoints/ whose recipe names the architecture")
@@ -163,27 +164,23 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--per-class", type=int, help="training images of each class (default: all)")
     parser.add_argument("--into", type=Path, help="folder of the results (default: the checkpoint's)")
     options = parser.parse_args(argv)
-    try:
-        folder = Path(__file__).parent.parent / "checkpoints" / plain_name(options.name, "the name of a recipe")
-        recipe = read_recipe(folder / "recipe.yaml")
-        into = options.into or folder
-        into.mkdir(parents=True, exist_ok=True)
-        architecture = recipe["model"]["class_path"].rpartition(".")
-        names = {target: name for name, target in registry.ARCHITECTURES.items()}
-        grid = Grid(
-            names[f"{architecture[0]}:{architecture[2]}"],
-            recipe["model"].get("init_args", {}),
-            options.name.partition("-")[2],
-            into / "transfer_grid.json",
-            epochs=options.epochs,
-            lr=options.lr,
-            per_class=options.per_class,
-            trainer={"accelerator": "auto" if torch.cuda.is_available() else "cpu"},
-        )
-        table = grid.run()
-    except ZooError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    folder = Path(__file__).parent.parent / "checkpoints" / plain_name(options.name, "the name of a recipe")
+    recipe = read_recipe(folder / "recipe.yaml")
+    into = options.into or folder
+    into.mkdir(parents=True, exist_ok=True)
+    architecture = recipe["model"]["class_path"].rpartition(".")
+    names = {target: name for name, target in registry.ARCHITECTURES.items()}
+    grid = Grid(
+        names[f"{architecture[0]}:{architecture[2]}"],
+        recipe["model"].get("init_args", {}),
+        options.name.partition("-")[2],
+        into / "transfer_grid.json",
+        epochs=options.epochs,
+        lr=options.lr,
+        per_class=options.per_class,
+        trainer={"accelerator": "auto" if torch.cuda.is_available() else "cpu"},
+    )
+    table = grid.run()
     draw(table, into / "transfer_grid.png")
     write_section(into, extra(options.name, table))
     return 0

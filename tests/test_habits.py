@@ -69,9 +69,33 @@ def test_averaging_accumulation_clipping_and_what_checkpoints_watch(name, tmp_pa
     logged = [key for key in run.callback_metrics if key.startswith("train/")]
     assert logged, "nothing of the training is logged that a ModelCheckpoint could watch"
     best = ModelCheckpoint(tmp_path / "best", monitor=logged[0], save_weights_only=True)
-    fresh = build(name)
-    trainer(tmp_path, callbacks=[best], enable_checkpointing=True, limit_val_batches=0).fit(fresh, loader(name))
+    fresh, values = build(name), Values()
+    trainer(tmp_path, callbacks=[best, values], enable_checkpointing=True, limit_val_batches=0).fit(fresh, loader(name))
     assert best.best_model_path
+    assert max(len(set(found)) for found in values.seen.values()) > 2  # of eight steps: they follow the training
+
+
+class Values(L.Callback):
+    """The training values that a callback reads after each step."""
+
+    def __init__(self) -> None:
+        self.seen: dict[str, list[float]] = {}
+        self.losses: list[float] = []
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        for key, value in trainer.callback_metrics.items():
+            self.seen.setdefault(key, []).append(value.item())
+        self.losses.append(outputs["loss"].item())
+
+
+@pytest.mark.parametrize("every", [0, 1, 3, 50])
+def test_a_callback_reads_the_loss_of_the_newest_step(every, tmp_path):
+    values = Values()
+    run = trainer(tmp_path, callbacks=[values], log_every_n_steps=every, limit_val_batches=0)
+    run.fit(build("lenet5"), loader("lenet5"))
+    assert values.seen["train/loss"] == pytest.approx(values.losses) and len(values.losses) == 8
 
 
 @each

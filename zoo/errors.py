@@ -1,8 +1,12 @@
 """The errors a user can act on. Each is one sentence: what was wrong, with what value, and what to do."""
 
 import difflib
-from collections.abc import Iterable
-from typing import Any
+import functools
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, ParamSpec
+
+P = ParamSpec("P")
 
 SHORT, NEAREST = 8, 10  # names of a table that a message holds in any case; of a longer one, if none is near
 
@@ -82,3 +86,17 @@ class MissingExtraError(ZooError, ImportError):
 
 class PublishError(ZooError, ValueError):
     """A checkpoint that isn't fit to be published, or a Hub that didn't take it."""
+
+
+def one_sentence(command: Callable[P, int]) -> Callable[P, int]:
+    """The `main` of a program: an error that the zoo raises on purpose is printed as its sentence, and the exit code is 2."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> int:
+        try:
+            return command(*args, **kwargs)
+        except ZooError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+
+    return run

@@ -38,13 +38,13 @@ def read_voc(path: Path, *, one_based: bool = True) -> Marked:
     """
     try:
         root = ElementTree.parse(path).getroot()
-        size = root.find("size")
-        width, height = (int(float(size.findtext(key, ""))) for key in ("width", "height"))  # type: ignore[union-attr]
+        size: Any = root.find("size")
+        width, height = (int(float(size.findtext(key, ""))) for key in ("width", "height"))
         boxes = []
         for thing in root.iter("object"):
-            edges = thing.find("bndbox")
+            edges: Any = thing.find("bndbox")
             low = 1.0 if one_based else 0.0
-            x0, y0, x1, y1 = (float(edges.findtext(key, "")) for key in ("xmin", "ymin", "xmax", "ymax"))  # type: ignore[union-attr]
+            x0, y0, x1, y1 = (float(edges.findtext(key, "")) for key in ("xmin", "ymin", "xmax", "ymax"))
             name = (thing.findtext("name") or "").strip()
             if not name:
                 raise ValueError("an object has no name")

@@ -34,7 +34,7 @@ TOKEN = re.compile(
 
 @dataclass
 class Atom:
-    """An atom with what a string says of it; hydrogens is None until the bonds are known."""
+    """An atom with its facts in the string; hydrogens is None until the bonds are known."""
 
     symbol: str
     aromatic: bool

@@ -12,7 +12,7 @@ from torch import Tensor
 
 import zoo
 from zoo.core.files import write_figure
-from zoo.errors import ZooError
+from zoo.errors import one_sentence
 from zoo.paths import CHECKPOINTS
 from zoo.store.cards import write_section
 
@@ -22,7 +22,7 @@ TEXT = """## Features before and after
 Test images of both domains as the last hidden layer has them, in the plane of the first two principal components of
 both together. Left: the network that learnt on the source alone; right: with adaptation. A classifier that tells the
 domains apart errs with probability ε on images that it didn't learn from; the proxy distance 2 (1 - 2ε) is 2 for
-domains that never mix and 0 for ones that can't be told apart. Source error and this distance are the first two terms
+domains that never mix and 0 for ones that can't be distinguished. Source error and this distance are the first two terms
 of the bound on the target's error (Ben-David et al., 2010).
 
 ![features](features.png)
@@ -77,20 +77,17 @@ def draw(models: list[Any], data: Any, path: Path, *, n: int = 600) -> list[tupl
     return rows
 
 
+@one_sentence
 def main() -> int:
-    try:
-        for before, after in PAIRS:
-            models = [zoo.load(before), zoo.load(after)]
-            rows = draw(models, zoo.datamodule(after), CHECKPOINTS / after / "features.png")
-            text = TEXT
-            for name, (source, distance, target) in zip((before, after), rows, strict=True):
-                text += f"| {name} | {source:.1%} | {distance:.2f} | {target:.1%} |\n"
-            text += "\nSix hundred test images of each domain; the errors over all of them stand above.\n"
-            write_section(CHECKPOINTS / after, text, measured_on=(before, after))
-            print(after, rows)
-    except ZooError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    for before, after in PAIRS:
+        models = [zoo.load(before), zoo.load(after)]
+        rows = draw(models, zoo.datamodule(after), CHECKPOINTS / after / "features.png")
+        text = TEXT
+        for name, (source, distance, target) in zip((before, after), rows, strict=True):
+            text += f"| {name} | {source:.1%} | {distance:.2f} | {target:.1%} |\n"
+        text += "\nSix hundred test images of each domain; the errors over all of them stand above.\n"
+        write_section(CHECKPOINTS / after, text, measured_on=(before, after))
+        print(after, rows)
     return 0
 
 

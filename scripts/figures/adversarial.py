@@ -23,7 +23,7 @@ from torch import Tensor
 import zoo
 from datamodules.bumps import Bell
 from zoo.core.files import write_figure, write_text
-from zoo.errors import ZooError
+from zoo.errors import one_sentence
 from zoo.models.adversarial.point_gan import PointGAN
 from zoo.store.cards import write_section
 from zoo.store.hub import locate
@@ -187,15 +187,12 @@ def weights() -> None:
     )
 
 
+@one_sentence
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("figure", choices=("games", "weights"))
     options = parser.parse_args()
-    try:
-        {"games": games, "weights": weights}[options.figure]()
-    except ZooError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    {"games": games, "weights": weights}[options.figure]()
     return 0
 
 

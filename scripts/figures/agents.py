@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 import zoo
 from datamodules.worlds import MagLev
 from zoo.core.files import write_figure
-from zoo.errors import InputError, ZooError
+from zoo.errors import InputError, one_sentence
 from zoo.models.rl.bandits import bandit
 from zoo.store.cards import write_section
 from zoo.store.hub import locate
@@ -240,22 +240,19 @@ def sections(name: str, runs: Path, episodes: int = 20) -> str:
     return "\n".join(parts)
 
 
+@one_sentence
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*")
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--bandits", type=Path, metavar="FOLDER")
     options = parser.parse_args(argv)
-    try:
-        if not options.names and options.bandits is None:
-            raise InputError("name a checkpoint, or --bandits with a folder")
-        if options.bandits is not None:
-            bandits(options.bandits / "bandits.png")
-        for name in options.names:
-            write_section(locate(name), sections(name, options.runs), measured_on=[name])
-    except ZooError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    if not options.names and options.bandits is None:
+        raise InputError("name a checkpoint, or --bandits with a folder")
+    if options.bandits is not None:
+        bandits(options.bandits / "bandits.png")
+    for name in options.names:
+        write_section(locate(name), sections(name, options.runs), measured_on=[name])
     return 0
 
 

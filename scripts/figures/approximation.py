@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from zoo.core.files import write_figure
-from zoo.errors import ZooError
+from zoo.errors import one_sentence
 from zoo.models.mlp.regression import RegressionMLP
 from zoo.store.cards import write_section
 from zoo.store.hub import locate
@@ -110,15 +110,12 @@ def draw(folder: Path, *, steps: int = 1000, deep_steps: int = 5000, seeds: int 
     return numbers
 
 
+@one_sentence
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.parse_args()
-    try:
-        folder = locate("mlp-regression-concrete")
-        numbers = draw(folder)
-    except ZooError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    folder = locate("mlp-regression-concrete")
+    numbers = draw(folder)
     print(numbers)
     write_section(
         folder,

@@ -22,7 +22,7 @@ from zoo.core.files import write_figure, write_json
 from zoo.core.images import save_grid
 from zoo.core.precision import quick_precision
 from zoo.core.samples import sample_split
-from zoo.errors import ZooError
+from zoo.errors import one_sentence
 from zoo.store.cards import write_section
 from zoo.store.hub import locate
 
@@ -147,16 +147,13 @@ FIGURES = {
 }
 
 
+@one_sentence
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("figures", nargs="+", choices=FIGURES)
     options = parser.parse_args()
-    try:
-        for figure in options.figures:
-            FIGURES[figure]()
-    except ZooError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    for figure in options.figures:
+        FIGURES[figure]()
     return 0
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 import zoo
 from zoo.core.files import write_figure
-from zoo.errors import ZooError
+from zoo.errors import one_sentence
 from zoo.models.mlp.mlp import MLP
 from zoo.store.cards import write_section
 from zoo.store.hub import locate
@@ -66,15 +66,12 @@ def draw(folder: Path, *, data: Any = None, steps: int = 50, width: int = 512) -
     return found
 
 
+@one_sentence
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.parse_args()
-    try:
-        folder = locate("mlp-fashion-mnist.book")
-        print(draw(folder))
-    except ZooError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    folder = locate("mlp-fashion-mnist.book")
+    print(draw(folder))
     write_section(
         folder,
         "## With batch norm\n\n"

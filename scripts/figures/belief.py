@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 import zoo
 from datamodules.mnist import MNIST
-from zoo.errors import ZooError
+from zoo.errors import one_sentence
 from zoo.models.energy.dbn_classifier import DBNClassifier
 from zoo.store.cards import write_section
 from zoo.store.hub import locate
@@ -92,18 +92,15 @@ def section(rows: list[dict[str, Any]], labels: int) -> str:
     return f"## With {labels:,} labels\n\n{words}\n\n{table}\n"
 
 
+@one_sentence
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
     seeds = parser.parse_args().seeds
-    try:
-        base, data = zoo.load("dbn-mnist"), MNIST(normalize=False)
-        (x, y), (tx, ty) = data.load("train"), data.load("test")
-        rows = study(base, (x.float() / 255, y), (tx.float() / 255, ty), seeds, 100)
-        write_section(locate("dbn-mnist"), section(rows, 1000), measured_on=["dbn-mnist"])
-    except ZooError as error_:
-        print(f"error: {error_}", file=sys.stderr)
-        return 2
+    base, data = zoo.load("dbn-mnist"), MNIST(normalize=False)
+    (x, y), (tx, ty) = data.load("train"), data.load("test")
+    rows = study(base, (x.float() / 255, y), (tx.float() / 255, ty), seeds, 100)
+    write_section(locate("dbn-mnist"), section(rows, 1000), measured_on=["dbn-mnist"])
     return 0
 
 

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 
 import zoo
 from zoo.core.files import write_picture
-from zoo.errors import InputError, ZooError
+from zoo.errors import InputError, one_sentence
 from zoo.models.rl.alphazero import AlphaZero
 from zoo.models.rl.board_pictures import draw_board
 from zoo.models.rl.search import TOTALS, VISITS, Forest, puct
@@ -98,20 +98,17 @@ def tree(agent: AlphaZero, path: Path, *, simulations: int = 200, wide: int = 3)
     return [int(n) for n in forest.edges[0, VISITS]]
 
 
+@one_sentence
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", help="alphazero-tictactoe or alphazero-connect4")
     options = parser.parse_args(argv)
-    try:
-        agent: Any = zoo.load(options.name)
-        if not isinstance(agent, AlphaZero):
-            raise InputError(f"{options.name} plays no board game")
-        folder = locate(options.name)
-        share = thoughts(agent, folder / "thoughts.png", free=18 if agent.game.name == "connect4" else 5)
-        visits = tree(agent, folder / "tree.png")
-    except ZooError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    agent: Any = zoo.load(options.name)
+    if not isinstance(agent, AlphaZero):
+        raise InputError(f"{options.name} plays no board game")
+    folder = locate(options.name)
+    share = thoughts(agent, folder / "thoughts.png", free=18 if agent.game.name == "connect4" else 5)
+    visits = tree(agent, folder / "tree.png")
     write_section(folder, section(share, visits), measured_on=[options.name])
     return 0
 

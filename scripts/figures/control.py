@@ -17,7 +17,7 @@ from torch import Tensor
 
 import zoo
 from zoo.core.files import write_figure, write_json
-from zoo.errors import InputError, ZooError
+from zoo.errors import InputError, one_sentence
 from zoo.models.diffusion.controlnet import ControlNet, edge_iou, edge_map
 from zoo.store.cards import write_section
 from zoo.store.hub import locate
@@ -81,28 +81,25 @@ def extra(name: str, marks: list[dict[str, Any]]) -> str:
     )
 
 
+@one_sentence
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name")
     parser.add_argument("--steps", type=int, default=120)
     parser.add_argument("--every", type=int, default=5)
     options = parser.parse_args()
-    try:
-        folder, trained = locate(options.name), zoo.load(options.name)
-        if not isinstance(trained, ControlNet) or trained.base is None:
-            raise InputError(f"{options.name} is no ControlNet of a base")
-        if not 0 < options.every <= options.steps:
-            raise InputError(f"--every lies between 1 and --steps, not {options.every} of {options.steps}")
-        torch.manual_seed(0)
-        model = type(trained)(**trained.hparams)
-        model.start_from(zoo.load(trained.base))
-        data = zoo.datamodule(trained.data["name"])  # type: ignore[index]
-        x, labels = data.tensors("train")
-        edges = edge_map(data.tensors("test")[0][:SHOWN].float() / 255)
-        marks = learn(model, x, labels, edges, steps=options.steps, every=options.every)
-    except ZooError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    folder, trained = locate(options.name), zoo.load(options.name)
+    if not isinstance(trained, ControlNet) or trained.base is None:
+        raise InputError(f"{options.name} is no ControlNet of a base")
+    if not 0 < options.every <= options.steps:
+        raise InputError(f"--every lies between 1 and --steps, not {options.every} of {options.steps}")
+    torch.manual_seed(0)
+    model = type(trained)(**trained.hparams)
+    model.start_from(zoo.load(trained.base))
+    data = zoo.datamodule(trained.data["name"])  # type: ignore[index]
+    x, labels = data.tensors("train")
+    edges = edge_map(data.tensors("test")[0][:SHOWN].float() / 255)
+    marks = learn(model, x, labels, edges, steps=options.steps, every=options.every)
     draw(marks, edges, folder / "convergence.png")
     table = [{"step": mark["step"], "iou": mark["iou"]} for mark in marks]
     write_json(folder / "convergence.json", table, indent=1)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 import zoo
-from zoo.errors import ZooError
+from zoo.errors import one_sentence
 from zoo.store.cards import write_section
 from zoo.store.hub import locate
 
@@ -80,21 +80,18 @@ def section(rows: list[dict[str, Any]], images: int) -> str:
     return "\n".join(lines) + "\n"
 
 
+@one_sentence
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", default=list(NAMES), help="checkpoints that detect on canvases")
     parser.add_argument("--images", type=int, default=100, help="canvases to time (default: 100)")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    try:
-        data = zoo.datamodule("mnist-canvases", limit=options.images)
-        canvases, _ = data.load_split("test")
-        rows = [measure(name, canvases) for name in options.names]
-        for name in options.names:
-            write_section(locate(name), section(rows, len(canvases)), measured_on=options.names)
-    except ZooError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    data = zoo.datamodule("mnist-canvases", limit=options.images)
+    canvases, _ = data.load_split("test")
+    rows = [measure(name, canvases) for name in options.names]
+    for name in options.names:
+        write_section(locate(name), section(rows, len(canvases)), measured_on=options.names)
     return 0
 
 

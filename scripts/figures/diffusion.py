@@ -21,7 +21,7 @@ import zoo
 from zoo.core.files import write_json
 from zoo.core.images import save_grid
 from zoo.core.precision import quick_autocast
-from zoo.errors import ZooError
+from zoo.errors import one_sentence
 from zoo.metrics.features import embed, to_uint8
 from zoo.metrics.frechet import frechet_distance, gaussian_statistics
 from zoo.metrics.reference import images_of, load_pair
@@ -137,24 +137,21 @@ def extra(name: str, table: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+@one_sentence
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name")
     parser.add_argument("--images", type=int, default=300)
     parser.add_argument("--quick", action="store_true", help="two cells of the table only")
     options = parser.parse_args()
-    try:
-        folder, model = locate(options.name), zoo.load(options.name)
-        dataset = model.data["name"]
-        reverse_process(model, folder / "reverse.png")
-        nearest(model, dataset, folder / "nearest.png")
-        rounds = reconstruction(model, dataset, folder / "reconstruction.png")
-        interpolation(model, dataset, folder / "interpolation.png")
-        grid = [("ddim", 0.0, (5,)), ("dpm-solver++", 0.0, (5,))] if options.quick else GRID
-        table = sampler_table(model, dataset, options.images, grid) | {"rounds": rounds}
-    except ZooError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    folder, model = locate(options.name), zoo.load(options.name)
+    dataset = model.data["name"]
+    reverse_process(model, folder / "reverse.png")
+    nearest(model, dataset, folder / "nearest.png")
+    rounds = reconstruction(model, dataset, folder / "reconstruction.png")
+    interpolation(model, dataset, folder / "interpolation.png")
+    grid = [("ddim", 0.0, (5,)), ("dpm-solver++", 0.0, (5,))] if options.quick else GRID
+    table = sampler_table(model, dataset, options.images, grid) | {"rounds": rounds}
     write_json(folder / "samplers.json", table, indent=1)
     write_section(folder, extra(options.name, table), measured_on=[options.name])
     return 0

@@ -16,7 +16,7 @@ import torch
 
 import zoo
 from zoo.blocks.dropout import PhasedDropout
-from zoo.errors import ZooError
+from zoo.errors import one_sentence
 from zoo.models.mlp.mlp import MLP
 from zoo.store.cards import write_section
 from zoo.store.hub import locate
@@ -76,15 +76,12 @@ def error(model: MLP, data: Any, split: str) -> float:
     return 100 * wrong / count
 
 
+@one_sentence
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.parse_args()
-    try:
-        folder = locate("mlp-mnist")
-        rows = table()
-    except ZooError as failure:
-        print(f"error: {failure}", file=sys.stderr)
-        return 2
+    folder = locate("mlp-mnist")
+    rows = table()
     lines = [f"| {name} | {train:.2f} | {test:.2f} |" for name, (train, test) in rows.items()]
     write(folder, lines)
     return 0

@@ -16,7 +16,7 @@ import zoo
 from zoo.blocks.filters import KERNELS, Detector, correlate, matched_filter, signs
 from zoo.core.files import write_figure
 from zoo.core.samples import sample_split
-from zoo.errors import ZooError
+from zoo.errors import one_sentence
 from zoo.paths import CHECKPOINTS
 from zoo.store.cards import write_section
 from zoo.store.hub import locate
@@ -100,16 +100,13 @@ def draw(folder: Path, *, steps: int = 1000, networks: Sequence[str] = NETWORKS)
     return {"echo": float(answer.argmax()), "pluses": float(right_answers.sum()), "false alarms": float(wrong.sum())}
 
 
+@one_sentence
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.parse_args()
-    try:
-        folder = locate("lenet5-mnist")
-        networks = [name for name in NETWORKS if (CHECKPOINTS / name / "model.safetensors").is_file()]
-        print(draw(folder, networks=networks))
-    except ZooError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    folder = locate("lenet5-mnist")
+    networks = [name for name in NETWORKS if (CHECKPOINTS / name / "model.safetensors").is_file()]
+    print(draw(folder, networks=networks))
     write_section(
         folder,
         "## Filters\n\n"

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 import zoo
 from zoo.core.files import write_figure
 from zoo.core.images import save_grid
-from zoo.errors import InputError, ZooError
+from zoo.errors import InputError, one_sentence
 from zoo.models.flows.image_flow import ImageFlow
 from zoo.models.flows.point_flow import PointFlow
 from zoo.store.cards import write_section
@@ -103,21 +103,18 @@ The same codes scaled by {listed}, a row each.
 """
 
 
+@one_sentence
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name")
     options = parser.parse_args()
-    try:
-        folder, model = locate(options.name), zoo.load(options.name)
-        if isinstance(model, PointFlow):
-            text = points_section(options.name, model, folder)
-        elif isinstance(model, ImageFlow):
-            text = images_section(options.name, model, folder)
-        else:
-            raise InputError(f"{options.name} is no flow")
-    except ZooError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    folder, model = locate(options.name), zoo.load(options.name)
+    if isinstance(model, PointFlow):
+        text = points_section(options.name, model, folder)
+    elif isinstance(model, ImageFlow):
+        text = images_section(options.name, model, folder)
+    else:
+        raise InputError(f"{options.name} is no flow")
     write_section(folder, text, measured_on=[options.name])
     return 0
 

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from zoo.core.files import write_figure
-from zoo.errors import InputError, ZooError
+from zoo.errors import InputError, one_sentence
 from zoo.store.cards import write_section
 from zoo.store.hub import locate
 
@@ -31,16 +31,13 @@ def curves(run: Path) -> list[list[float]]:
     return found
 
 
+@one_sentence
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", help="a checkpoint whose seeds are folds")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where scripts/train.py kept the runs")
     options = parser.parse_args()
-    try:
-        folder, folds = locate(options.name), curves(options.runs / options.name)
-    except ZooError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    folder, folds = locate(options.name), curves(options.runs / options.name)
     import matplotlib
 
     matplotlib.use("Agg")

@@ -25,7 +25,7 @@ from torch_geometric.transforms import NormalizeFeatures
 import zoo
 from zoo.core.files import write_figure, write_json
 from zoo.core.module import init_arguments
-from zoo.errors import ZooError
+from zoo.errors import one_sentence
 from zoo.models.graphs.gcn import GCN
 from zoo.models.graphs.node import draw_explanation
 from zoo.store.cards import write_section
@@ -111,6 +111,7 @@ def depth_figure(module: Any, depths: list[int], seeds: int, path: Path) -> list
     return rows
 
 
+@one_sentence
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", help="a node classifier's checkpoint")
@@ -118,12 +119,8 @@ def main() -> int:
     parser.add_argument("--depths", type=int, nargs="+", default=[2, 3, 4, 8, 16, 32])
     parser.add_argument("--node", type=int, default=2000, help="the node to explain")
     options = parser.parse_args()
-    try:
-        folder, model, module = locate(options.name), zoo.load(options.name), zoo.datamodule(options.name)
-        explained = model.explain(module.data, options.node)  # type: ignore[operator]
-    except ZooError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    folder, model, module = locate(options.name), zoo.load(options.name), zoo.datamodule(options.name)
+    explained = model.explain(module.data, options.node)  # type: ignore[operator]
     draw_explanation(explained, module.data, options.node, folder / "explanation.png")
     dense = NormalizeFeatures()(module.data.clone())
     ours, theirs = [], []

@@ -25,7 +25,7 @@ from zoo.core.files import write_figure, write_json
 from zoo.core.images import save_grid
 from zoo.core.module import ZooModule
 from zoo.core.precision import quick_autocast
-from zoo.errors import InputError, ZooError
+from zoo.errors import InputError, one_sentence
 from zoo.metrics.features import class_probabilities, embed, to_uint8
 from zoo.metrics.frechet import frechet_distance, gaussian_statistics
 from zoo.metrics.reference import images_of, load_pair
@@ -118,25 +118,22 @@ def extra(name: str, table: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+@one_sentence
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name")
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--base", default="ddpm-mnist", help="what a classifier guides")
     options = parser.parse_args()
-    try:
-        folder, model = locate(options.name), zoo.load(options.name)
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        draws = drawer(model, options.base, device)
-        labels = torch.arange(20) % model.num_classes
-        grid = [draws(labels, w) for w in (0.0, 1.0, 3.0, 8.0)]
-        save_grid(torch.cat(grid), folder / "classes.png", columns=20)
-        guided = f" of {options.base}" if isinstance(model, NoisyClassifier) else ""
-        table = sweep(draws, model.data["name"], options.images, device) | {"guided": guided}  # type: ignore[index]
-        draw(table, folder / "guidance.png")
-    except ZooError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    folder, model = locate(options.name), zoo.load(options.name)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    draws = drawer(model, options.base, device)
+    labels = torch.arange(20) % model.num_classes
+    grid = [draws(labels, w) for w in (0.0, 1.0, 3.0, 8.0)]
+    save_grid(torch.cat(grid), folder / "classes.png", columns=20)
+    guided = f" of {options.base}" if isinstance(model, NoisyClassifier) else ""
+    table = sweep(draws, model.data["name"], options.images, device) | {"guided": guided}  # type: ignore[index]
+    draw(table, folder / "guidance.png")
     write_json(folder / "guidance.json", table, indent=1)
     used = [options.name, options.base] if guided else [options.name]
     write_section(folder, extra(options.name, table), measured_on=used)

@@ -24,7 +24,7 @@ import zoo
 from datamodules.tinyshakespeare import sample_text
 from zoo import registry
 from zoo.core.files import write_figure
-from zoo.errors import ZooError
+from zoo.errors import one_sentence
 from zoo.models.text.translation import SHOWN, AttentiveTranslator
 from zoo.paths import CHECKPOINTS
 from zoo.store.cards import write_section
@@ -161,39 +161,36 @@ def gradients(path: Path) -> list[str]:
     return drawn
 
 
+@one_sentence
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name")
     options = parser.parse_args()
-    try:
-        folder, model = locate(options.name), zoo.load(options.name)
-        kind = registry.name_of(type(model), registry.ARCHITECTURES)
-        if kind == "rnn-classifier":
-            write_section(folder, baseline(model, folder), measured_on=[options.name])
-        elif kind == "word2vec":
-            write_section(folder, company(model), measured_on=[options.name])
-        elif isinstance(model, AttentiveTranslator):
-            model.attention_map(SHOWN[model.hparams["source"]][2], folder / "attention.png")
-            text = "## Attention\n\nHow far each piece of the translation looked at each piece of the source:\n\n"
-            text += "![attention map](attention.png)\n"
-            write_section(folder, text, measured_on=[options.name])
-        else:
-            write_section(folder, ladder(model), measured_on=[options.name])
-        if kind == "gpt":
-            write_section(folder, cache_table(model))  # of fresh weights
-        if kind == "char-rnn" and model.data["name"] == "tinyshakespeare":
-            drawn = gradients(folder / "gradients.png")
-            names = ", ".join(f"`{name}`" for name in drawn)
-            text = (
-                "## How far back the gradient reaches\n\n"
-                f"Norm of the gradient of the state with respect to the state k characters before it ({names}; 32 windows of "
-                "256 held-out characters, 8 random directions each).\n\n"
-                "![gradient norm against lag](gradients.png)\n"
-            )
-            write_section(folder, text, measured_on=drawn)
-    except ZooError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    folder, model = locate(options.name), zoo.load(options.name)
+    kind = registry.name_of(type(model), registry.ARCHITECTURES)
+    if kind == "rnn-classifier":
+        write_section(folder, baseline(model, folder), measured_on=[options.name])
+    elif kind == "word2vec":
+        write_section(folder, company(model), measured_on=[options.name])
+    elif isinstance(model, AttentiveTranslator):
+        model.attention_map(SHOWN[model.hparams["source"]][2], folder / "attention.png")
+        text = "## Attention\n\nHow far each piece of the translation looked at each piece of the source:\n\n"
+        text += "![attention map](attention.png)\n"
+        write_section(folder, text, measured_on=[options.name])
+    else:
+        write_section(folder, ladder(model), measured_on=[options.name])
+    if kind == "gpt":
+        write_section(folder, cache_table(model))  # of fresh weights
+    if kind == "char-rnn" and model.data["name"] == "tinyshakespeare":
+        drawn = gradients(folder / "gradients.png")
+        names = ", ".join(f"`{name}`" for name in drawn)
+        text = (
+            "## How far back the gradient reaches\n\n"
+            f"Norm of the gradient of the state with respect to the state k characters before it ({names}; 32 windows of "
+            "256 held-out characters, 8 random directions each).\n\n"
+            "![gradient norm against lag](gradients.png)\n"
+        )
+        write_section(folder, text, measured_on=drawn)
     return 0
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import ZooError
+from zoo.errors import one_sentence
 
 FIGURES = Path(__file__).parents[2] / "docs" / "figures"
 Draw = Callable[[Path], dict[str, Any]]  # draws a file and returns the numbers that its page names
@@ -23,6 +23,7 @@ def panels(width: float, height: float, rows: int = 1, columns: int = 1) -> tupl
     return figure, figure.subplots(rows, columns)
 
 
+@one_sentence
 def main(description: str | None, pictures: dict[str, Draw]) -> int:
     """Draw the pictures named on the command line, or all, and print what each shows."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -32,10 +33,6 @@ def main(description: str | None, pictures: dict[str, Draw]) -> int:
         print(f"error: no picture {', '.join(sorted(unknown))}; there are {', '.join(pictures)}", file=sys.stderr)
         return 2
     FIGURES.mkdir(exist_ok=True)
-    try:
-        for name in wanted:
-            print(name, pictures[name](FIGURES / f"{name}.png"), flush=True)
-    except ZooError as failure:
-        print(f"error: {failure}", file=sys.stderr)
-        return 2
+    for name in wanted:
+        print(name, pictures[name](FIGURES / f"{name}.png"), flush=True)
     return 0

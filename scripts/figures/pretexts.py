@@ -20,7 +20,7 @@ import zoo
 from zoo.core.allocator import keep_freed_memory
 from zoo.core.files import write_figure
 from zoo.core.precision import quick_autocast
-from zoo.errors import InputError, ZooError
+from zoo.errors import InputError, one_sentence
 from zoo.models.selfsupervised.byol import BYOL
 from zoo.models.selfsupervised.jigsaw import ORDERS, Jigsaw, cut, lay, standardise
 from zoo.models.selfsupervised.rotnet import RotNet, all_turns
@@ -101,6 +101,7 @@ def draw_collapse(found: dict[str, list[float]], dim: int, path: Path) -> None:
     write_figure(path, figure, dpi=100)
 
 
+@one_sentence
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("confusion", "collapse"))
@@ -109,29 +110,23 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=150, help="of each of the two trainings of BYOL")
     parser.add_argument("--into", type=Path, help="folder of the results (default: the checkpoint's)")
     options = parser.parse_args(argv)
-    try:
-        into, model = options.into or locate(options.name), zoo.load(options.name)
-        data = zoo.datamodule("cifar10", normalize=False)
-        if options.what == "confusion":
-            counts = confusion(model, data.tensors("test")[0][: options.images])
-            names = ["0°", "90°", "180°", "270°"] if isinstance(model, RotNet) else ["↖", "↗", "↙", "↘"]
-            draw_counts(counts, names, into / "pretext.png")
-            right = float(counts.diag().sum() / counts.sum())
-            what = "how far an image was turned" if isinstance(model, RotNet) else "the quarter that a tile came from"
-            text = f"## The pretext\n\n{right:.1%} of the answers on {options.images} test images name {what}; chance is 25 %. "
-            text += "A row holds the true answer, a column the model's.\n\n![confusions](pretext.png)\n"
-        else:
-            found = collapse(data.tensors("train")[0][:10_000], options.steps)
-            draw_collapse(found, 128, into / "collapse.png")
-            ends = ", ".join(f"{values[-1]:.3f} {name}" for name, values in found.items())
-            text = "## The predictor keeps BYOL from collapsing\n\nDeviation of a coordinate of the projections after "
-            text += f"{options.steps} steps of a network of half the width: {ends}; 1/√128 = 0.088 would be as spread as can be. "
-            text += (
-                "Without the predictor all images tend to one projection, whose loss is 0.\n\n![spread](collapse.png)\n"
-            )
-    except ZooError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    into, model = options.into or locate(options.name), zoo.load(options.name)
+    data = zoo.datamodule("cifar10", normalize=False)
+    if options.what == "confusion":
+        counts = confusion(model, data.tensors("test")[0][: options.images])
+        names = ["0°", "90°", "180°", "270°"] if isinstance(model, RotNet) else ["↖", "↗", "↙", "↘"]
+        draw_counts(counts, names, into / "pretext.png")
+        right = float(counts.diag().sum() / counts.sum())
+        what = "how far an image was turned" if isinstance(model, RotNet) else "the quarter that a tile came from"
+        text = f"## The pretext\n\n{right:.1%} of the answers on {options.images} test images name {what}; chance is 25 %. "
+        text += "A row holds the true answer, a column the model's.\n\n![confusions](pretext.png)\n"
+    else:
+        found = collapse(data.tensors("train")[0][:10_000], options.steps)
+        draw_collapse(found, 128, into / "collapse.png")
+        ends = ", ".join(f"{values[-1]:.3f} {name}" for name, values in found.items())
+        text = "## The predictor keeps BYOL from collapsing\n\nDeviation of a coordinate of the projections after "
+        text += f"{options.steps} steps of a network of half the width: {ends}; 1/√128 = 0.088 would be as spread as can be. "
+        text += "Without the predictor all images tend to one projection, whose loss is 0.\n\n![spread](collapse.png)\n"
     write_section(into, text, measured_on=[options.name])
     return 0
 

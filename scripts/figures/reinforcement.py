@@ -22,7 +22,7 @@ from datamodules.environment import Environment
 from datamodules.self_play import SelfPlay
 from datamodules.worlds import CAT_CHAIN, CAT_REWARDS, CAT_STATES, Cat
 from zoo.core.files import write_figure
-from zoo.errors import ZooError
+from zoo.errors import ZooError, one_sentence
 from zoo.models.rl.matches import all_lines, contest
 from zoo.models.rl.policy import returns_to_go
 
@@ -266,19 +266,16 @@ def gating(path: Path, *, epochs: int = 24, seeds: int = 3, width: int = 16) -> 
 FIGURES = {"loop": loop, "chain": chain, "estimates": estimates, "variance": variance, "gating": gating}
 
 
+@one_sentence
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help=f"some of {', '.join(FIGURES)}; all without")
     options = parser.parse_args()
     DOCS.mkdir(exist_ok=True)
-    try:
-        for name in options.names or FIGURES:
-            if name not in FIGURES:
-                raise ZooError(f"there is no figure {name!r}; there are {', '.join(FIGURES)}")
-            print(name, FIGURES[name](DOCS / f"{name}.png"), flush=True)
-    except ZooError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    for name in options.names or FIGURES:
+        if name not in FIGURES:
+            raise ZooError(f"there is no figure {name!r}; there are {', '.join(FIGURES)}")
+        print(name, FIGURES[name](DOCS / f"{name}.png"), flush=True)
     return 0
 
 

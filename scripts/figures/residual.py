@@ -23,7 +23,7 @@ import zoo
 from zoo.core.classifier import ImageClassifier
 from zoo.core.files import write_figure
 from zoo.core.precision import quick_autocast
-from zoo.errors import InputError, ZooError
+from zoo.errors import InputError, one_sentence
 from zoo.store.cards import write_section
 from zoo.store.hub import locate
 
@@ -122,6 +122,7 @@ def extra(names: list[str], points: int, images: int, reach: float) -> str:
     )
 
 
+@one_sentence
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="+")
@@ -130,23 +131,19 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--reach", type=float, default=1.0)
     parser.add_argument("--into", type=Path, help="folder of the results (default: the first checkpoint's)")
     options = parser.parse_args(argv)
-    try:
-        into, found = options.into or locate(options.names[0]), {}
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        for name in options.names:
-            model: Any = zoo.load(name)
-            if not isinstance(model, ImageClassifier) or model.data is None or model.transform is None:
-                raise InputError(f"{name} is no image classifier with a data set: its loss has no landscape here")
-            x, y = (t[: options.images] for t in zoo.datamodule(name).tensors("train"))  # type: ignore[attr-defined]
-            pixels, model = model.transform(x).to(device), model.to(device)
-            found[name] = landscape(model, pixels, y.to(device), points=options.points, reach=options.reach)
-        draw_landscapes(found, options.reach, into / "landscape.png")
-        draw_curves(options.names, into / "curves.png")
-        text = extra(options.names, options.points, options.images, options.reach)
-        write_section(into, text, measured_on=options.names)
-    except ZooError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    into, found = options.into or locate(options.names[0]), {}
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    for name in options.names:
+        model: Any = zoo.load(name)
+        if not isinstance(model, ImageClassifier) or model.data is None or model.transform is None:
+            raise InputError(f"{name} is no image classifier with a data set: its loss has no landscape here")
+        x, y = (t[: options.images] for t in zoo.datamodule(name).tensors("train"))  # type: ignore[attr-defined]
+        pixels, model = model.transform(x).to(device), model.to(device)
+        found[name] = landscape(model, pixels, y.to(device), points=options.points, reach=options.reach)
+    draw_landscapes(found, options.reach, into / "landscape.png")
+    draw_curves(options.names, into / "curves.png")
+    text = extra(options.names, options.points, options.images, options.reach)
+    write_section(into, text, measured_on=options.names)
     return 0
 
 

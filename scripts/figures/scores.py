@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 import zoo
 from zoo.core.files import write_figure
-from zoo.errors import InputError, ZooError
+from zoo.errors import InputError, one_sentence
 from zoo.models.diffusion.ncsn import PointNCSN
 from zoo.models.diffusion.score import implicit_loss, langevin
 from zoo.store.cards import write_section
@@ -90,19 +90,16 @@ def chains(data: Any, path: Path) -> None:
     write_figure(path, figure, dpi=80)
 
 
+@one_sentence
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", nargs="?", default="ncsn-toy")
     options = parser.parse_args()
-    try:
-        folder, model, data = locate(options.name), zoo.load(options.name), zoo.datamodule(options.name)
-        if not isinstance(model, PointNCSN):
-            raise InputError(f"{options.name} is no score model of points")
-        shares = failures(model, data, folder / "failures.png")
-        chains(data, folder / "langevin.png")
-    except ZooError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    folder, model, data = locate(options.name), zoo.load(options.name), zoo.datamodule(options.name)
+    if not isinstance(model, PointNCSN):
+        raise InputError(f"{options.name} is no score model of points")
+    shares = failures(model, data, folder / "failures.png")
+    chains(data, folder / "langevin.png")
     text = f"""## Three failures and one cure
 
 `python scripts/figures/scores.py {options.name}`

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 import zoo
 from zoo import registry
 from zoo.core.files import write_figure
-from zoo.errors import InputError, ZooError
+from zoo.errors import InputError, one_sentence
 from zoo.models.text.beam import beam_search
 from zoo.store.cards import write_section
 from zoo.store.hub import locate
@@ -370,26 +370,23 @@ def pyplot() -> Any:
     return plt
 
 
+@one_sentence
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name")
     options = parser.parse_args()
-    try:
-        folder, model = locate(options.name), zoo.load(options.name)
-        kind = registry.name_of(type(model), registry.ARCHITECTURES)
-        if kind == "gpt":
-            sections = explained(folder)
-        elif kind == "bert":
-            sections = read(model, folder)
-        elif kind == "music-transformer":
-            sections = heard(model, folder)
-        elif model.task == "translation":
-            sections = {"Greedy choice against beam search": beams()}
-        else:
-            raise InputError(f"there is nothing to draw of a {kind}; see --help")
-    except ZooError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    folder, model = locate(options.name), zoo.load(options.name)
+    kind = registry.name_of(type(model), registry.ARCHITECTURES)
+    if kind == "gpt":
+        sections = explained(folder)
+    elif kind == "bert":
+        sections = read(model, folder)
+    elif kind == "music-transformer":
+        sections = heard(model, folder)
+    elif model.task == "translation":
+        sections = {"Greedy choice against beam search": beams()}
+    else:
+        raise InputError(f"there is nothing to draw of a {kind}; see --help")
     shown = [options.name] if kind in ("bert", "music-transformer") else []  # elsewhere nothing is asked of the weights
     for title, body in sections.items():
         write_section(folder, f"## {title}\n\n{body.strip()}\n", measured_on=shown)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from zoo.core.files import write_figure
-from zoo.errors import ZooError
+from zoo.errors import ZooError, one_sentence
 from zoo.theory import bits_back, bottleneck, circuits, entropy, kernels, plane
 
 DOCS = Path(__file__).parents[2] / "docs" / "theory"
@@ -227,19 +227,16 @@ FIGURES = {
 }
 
 
+@one_sentence
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help=f"some of {', '.join(FIGURES)}; all without")
     options = parser.parse_args()
     DOCS.mkdir(exist_ok=True)
-    try:
-        for name in options.names or FIGURES:
-            if name not in FIGURES:
-                raise ZooError(f"there is no figure {name!r}; there are {', '.join(FIGURES)}")
-            print(name, FIGURES[name](DOCS / f"{name}.png"), flush=True)
-    except ZooError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    for name in options.names or FIGURES:
+        if name not in FIGURES:
+            raise ZooError(f"there is no figure {name!r}; there are {', '.join(FIGURES)}")
+        print(name, FIGURES[name](DOCS / f"{name}.png"), flush=True)
     return 0
 
 

@@ -18,7 +18,7 @@ import zoo
 from datamodules.mnist import MNIST
 from datamodules.tinyshakespeare import TinyShakespeare
 from zoo.core.files import write_text
-from zoo.errors import ZooError
+from zoo.errors import ZooError, one_sentence
 from zoo.store.cards import write_section
 from zoo.store.hub import locate
 from zoo.theory import bits_back, entropy, plane
@@ -109,21 +109,16 @@ def rates(folder: Path, base: float = 2.0) -> dict[str, float]:
     return costs
 
 
+@one_sentence
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", choices=["bits-back", "planes", "rates", []], help="all without")
     names = parser.parse_args().names or ["bits-back", "planes", "rates"]
-    try:
-        for name in names:
-            found = (
-                rates(locate("gpt-shakespeare"))
-                if name == "rates"
-                else {"bits-back": bits, "planes": planes}[name](PAGE)
-            )
-            print(name, found, flush=True)
-    except ZooError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    for name in names:
+        found = (
+            rates(locate("gpt-shakespeare")) if name == "rates" else {"bits-back": bits, "planes": planes}[name](PAGE)
+        )
+        print(name, found, flush=True)
     return 0
 
 

@@ -19,7 +19,7 @@ from PIL import Image
 import zoo
 from datamodules.pendulum import Pendulum
 from zoo.core.files import write_figure, write_picture
-from zoo.errors import ZooError
+from zoo.errors import ZooError, one_sentence
 from zoo.theory import entropy, plane
 
 DOCS = Path(__file__).parents[2] / "docs" / "theory"
@@ -151,19 +151,16 @@ def moving(path: Path, *, steps: int = 4000, every: int = 100) -> dict[str, Any]
 FIGURES = {"present": present, "drawings": drawings, "motions": motions, "moving": moving}
 
 
+@one_sentence
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help=f"some of {', '.join(FIGURES)}; all without")
     options = parser.parse_args()
-    try:
-        for name in options.names or FIGURES:
-            if name not in FIGURES:
-                raise ZooError(f"there is no figure {name!r}; there are {', '.join(FIGURES)}")
-            suffix = "gif" if name == "moving" else "png"
-            print(name, FIGURES[name](DOCS / f"{name}.{suffix}"), flush=True)
-    except ZooError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    for name in options.names or FIGURES:
+        if name not in FIGURES:
+            raise ZooError(f"there is no figure {name!r}; there are {', '.join(FIGURES)}")
+        suffix = "gif" if name == "moving" else "png"
+        print(name, FIGURES[name](DOCS / f"{name}.{suffix}"), flush=True)
     return 0
 
 

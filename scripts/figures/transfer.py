@@ -31,7 +31,7 @@ from zoo.core.allocator import keep_freed_memory
 from zoo.core.classifier import ImageClassifier
 from zoo.core.files import write_figure, write_json
 from zoo.core.precision import quick_autocast, quick_precision
-from zoo.errors import InputError, ZooError
+from zoo.errors import InputError, one_sentence
 from zoo.metrics.features import class_probabilities, embed
 from zoo.store.cards import write_section
 from zoo.store.hub import locate
@@ -154,6 +154,7 @@ def extra(name: str, table: dict[str, Any]) -> str:
     return "\n".join([*lines, "\n![accuracy over labels](transfer.png)\n"])
 
 
+@one_sentence
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name")
@@ -163,25 +164,21 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--into", type=Path, help="folder of the results (default: the checkpoint's)")
     options = parser.parse_args(argv)
-    try:
-        load(options.name)  # refused before anything is measured
-        into = options.into or locate(options.name)
-        settings = {"labels": options.labels, "seeds": options.seeds, "steps": options.steps, "probe": f"C = {C:g}"}
-        kept = into / "transfer.json"
-        table = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else settings | {"accuracy": {}}
-        if {key: table.get(key) for key in settings} != settings:
-            raise InputError(f"{kept} holds the numbers of other settings: choose another folder, or remove it")
-        for dataset in options.data:
-            for labels in options.labels:
-                for method in METHODS:
-                    found = table["accuracy"].setdefault(f"{dataset}/{labels}/{method}", [])
-                    for seed in range(len(found), options.seeds):
-                        found.append(accuracy(options.name, dataset, labels, method, steps=options.steps, seed=seed))
-                        write_json(kept, table, indent=1)
-                    print(dataset, labels, method, [round(value, 4) for value in found], flush=True)
-    except ZooError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    load(options.name)  # refused before anything is measured
+    into = options.into or locate(options.name)
+    settings = {"labels": options.labels, "seeds": options.seeds, "steps": options.steps, "probe": f"C = {C:g}"}
+    kept = into / "transfer.json"
+    table = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else settings | {"accuracy": {}}
+    if {key: table.get(key) for key in settings} != settings:
+        raise InputError(f"{kept} holds the numbers of other settings: choose another folder, or remove it")
+    for dataset in options.data:
+        for labels in options.labels:
+            for method in METHODS:
+                found = table["accuracy"].setdefault(f"{dataset}/{labels}/{method}", [])
+                for seed in range(len(found), options.seeds):
+                    found.append(accuracy(options.name, dataset, labels, method, steps=options.steps, seed=seed))
+                    write_json(kept, table, indent=1)
+                print(dataset, labels, method, [round(value, 4) for value in found], flush=True)
     draw(table, into / "transfer.png")
     write_section(into, extra(options.name, table), measured_on=[options.name])
     return 0

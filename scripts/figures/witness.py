@@ -19,7 +19,7 @@ import zoo
 from zoo.core.classifier import ImageClassifier
 from zoo.core.module import ZooModule
 from zoo.core.precision import quick_autocast
-from zoo.errors import InputError, ZooError
+from zoo.errors import InputError, one_sentence
 from zoo.metrics.features import embed, to_uint8
 from zoo.metrics.frechet import frechet_distance, gaussian_statistics
 from zoo.metrics.reference import extractor_of, images_of
@@ -86,6 +86,7 @@ def write(folder: Path, table: Table, n: int, steps: int | None, command: str) -
     write_section(folder, text(table, n, steps, command), measured_on=used)
 
 
+@one_sentence
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="+", help="generators of one data set")
@@ -95,13 +96,9 @@ def main() -> int:
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--steps", type=int, help="for models that take a number of steps (default: their own)")
     options = parser.parse_args()
-    try:
-        folder = locate(options.names[0])
-        witnesses = options.witness or [extractor_of("mnist"), "lenet5-mnist", "vit-mnist"]
-        table = measure(options.names, witnesses, options.images, options.steps)
-    except ZooError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    folder = locate(options.names[0])
+    witnesses = options.witness or [extractor_of("mnist"), "lenet5-mnist", "vit-mnist"]
+    table = measure(options.names, witnesses, options.images, options.steps)
     write(folder, table, options.images, options.steps, " ".join(["python scripts/figures/witness.py", *sys.argv[1:]]))
     return 0
 

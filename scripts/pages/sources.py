@@ -32,13 +32,13 @@ def write(trained: set[str], link: Callable[[str], str]) -> str:
         f"figure or the test that shows it here. Of {len(table)} systems: {counts}. *Recipe alone* is code and a recipe that "
         "hasn't been trained yet.\n",
     ]
-    told: tuple[str, str] = ("", "")
+    before: tuple[str, str] = ("", "")
     for row, state in zip(table, states, strict=True):
-        if row["source"] != told[0]:
+        if row["source"] != before[0]:
             parts.append(f"\n## {SOURCES[row['source']]}\n")
-        if (row["source"], row["part"]) != told:
+        if (row["source"], row["part"]) != before:
             parts += [f"\n### {row['part']}\n", "| system | state | shown by | what is missing |", "|---|---|---|---|"]
-        told = row["source"], row["part"]
+        before = row["source"], row["part"]
         shown = ", ".join(shown_by(file, trained, link) for file in row["files"].split())
         parts.append(f"| {row['system']} | {state} | {shown} | {row['note']} |")
     return "\n".join(parts) + "\n"

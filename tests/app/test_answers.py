@@ -47,7 +47,7 @@ def test_what_cannot_work_is_one_sentence(tmp_path, photo):
         (answers.draw, ("consistency-mnist", 1000, 0), "from 1 to 64"),
         (answers.draw, ("consistency-mnist", None, 0), "from 1 to 64"),
         (answers.draw, ("consistency-mnist", 1, 0, "7"), "consistency-mnist|unconditional|labels"),
-        (answers.draw, ("consistency-mnist", 1, 0, "any", "a seven"), "isn't told in words"),
+        (answers.draw, ("consistency-mnist", 1, 0, "any", "a seven"), "takes no words"),
         (lambda *a: list(answers.write(*a)), ("gpt-xor", " ", 5, 1.0, 0), "is empty"),
         (lambda *a: list(answers.write(*a)), ("gpt-xor", "01", 5, 1.0, -1), "seed"),
         (answers.translate, ("transformer-multi30k", "x" * 501, 5), "501 characters"),

@@ -50,7 +50,7 @@ def test_it_answers_refuses_and_lives_on(running, client, tmp_path):
         (("speednet-cifar10", None), "/classify", "no picture yet"),
         ((empty,), "/read_digit", "empty"),
         (("gpt-xor", "", 5, 1.0, 0), "/write", "is empty"),
-        (("consistency-mnist", 2, 0, "any", "a seven"), "/draw", "isn't told in words"),
+        (("consistency-mnist", 2, 0, "any", "a seven"), "/draw", "takes no words"),
     ):
         with pytest.raises(AppError, match=said):
             client.predict(*arguments, api_name=name)

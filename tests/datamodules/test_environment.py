@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.environment import Environment, Replay, make
+from datamodules.environment import Environment, Replay
+from datamodules.simulators import make
 from zoo.errors import InputError
 
 pytest.importorskip("gymnasium")

@@ -230,7 +230,7 @@ def test_lists_for_everything_that_has_a_name():
     assert repr(zoo.models("lenet5-mnist")) == str(zoo.models("lenet5-mnist"))
 
 
-def test_a_part_of_a_training_is_told_from_the_whole(tmp_path):
+def test_a_part_of_a_training_is_not_taken_for_the_whole(tmp_path):
     from zoo.train.experiment import check_same_run, fingerprint, partial, strange_paths
 
     recipe = tmp_path / "recipe.yaml"

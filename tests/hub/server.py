@@ -11,13 +11,11 @@ can't show what the real Hub does.
 import base64
 import hashlib
 import json
-import os
 import re
 import struct
 import threading
 import time
 import traceback
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,118 +24,16 @@ from urllib.parse import parse_qs, unquote
 
 import anyio
 import uvicorn
-import yaml
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+
+from tests.hub.front_matter import card_errors, front_matter
+from tests.hub.git_repo import POINTER, GitRepo, write_whole
 
 ATTRIBUTES = "".join(
     f"*.{s} filter=lfs diff=lfs merge=lfs -text\n" for s in ("safetensors", "ckpt", "pt", "bin", "npz")
 )
 LFS_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".bin", ".npz")
-POINTER = re.compile(rb"version https://git-lfs\.github\.com/spec/v1\noid sha256:([0-9a-f]{64})\nsize (\d+)\n")
-LICENCES = {"apache-2.0", "mit", "bsd-3-clause", "cc-by-4.0", "cc-by-sa-4.0", "other"}
-PIPELINE_TAGS = {
-    "audio-classification", "feature-extraction", "graph-ml", "image-classification", "image-feature-extraction",
-    "image-segmentation", "image-to-image", "object-detection", "other", "reinforcement-learning",
-    "tabular-classification", "text-classification", "text-generation", "time-series-forecasting", "translation",
-    "unconditional-image-generation",
-}  # fmt: skip
-
-
-class GitRepo:
-    """A git repository of loose objects: written here, readable by any git."""
-
-    def __init__(self, path: Path) -> None:
-        self.git = path / ".git"
-        for folder in ("objects", "refs/heads", "refs/tags", "lfs/objects"):
-            (self.git / folder).mkdir(parents=True, exist_ok=True)
-        (self.git / "HEAD").write_text("ref: refs/heads/main\n")
-        (self.git / "config").write_text("[core]\n\trepositoryformatversion = 0\n\tbare = false\n")
-
-    def put(self, kind: str, body: bytes) -> str:
-        raw = f"{kind} {len(body)}\0".encode() + body
-        sha = hashlib.sha1(raw).hexdigest()
-        write_whole(self.git / "objects" / sha[:2] / sha[2:], zlib.compress(raw))
-        return sha
-
-    def get(self, sha: str) -> bytes:
-        raw = zlib.decompress((self.git / "objects" / sha[:2] / sha[2:]).read_bytes())
-        return raw.partition(b"\0")[2]
-
-    def put_tree(self, files: dict[str, str]) -> str:
-        here: dict[str, tuple[str, str]] = {}
-        below: dict[str, dict[str, str]] = {}
-        for path, sha in files.items():
-            first, _, rest = path.partition("/")
-            if rest:
-                below.setdefault(first, {})[rest] = sha
-            else:
-                here[first] = ("100644", sha)
-        here |= {name: ("40000", self.put_tree(content)) for name, content in below.items()}
-        order = sorted(here, key=lambda name: name + "/" if here[name][0] == "40000" else name)
-        return self.put("tree", b"".join(f"{here[n][0]} {n}\0".encode() + bytes.fromhex(here[n][1]) for n in order))
-
-    def files(self, commit: str) -> dict[str, str]:
-        """Path -> blob of a commit."""
-        found: dict[str, str] = {}
-
-        def walk(tree: str, prefix: str) -> None:
-            raw = self.get(tree)
-            while raw:
-                head, _, raw = raw.partition(b"\0")
-                mode, _, name = head.decode().partition(" ")
-                sha, raw = raw[:20].hex(), raw[20:]
-                if mode == "40000":
-                    walk(sha, f"{prefix}{name}/")
-                else:
-                    found[prefix + name] = sha
-
-        walk(self.get(commit).split(b"\n")[0].split()[1].decode(), "")
-        return found
-
-    def commit(self, files: dict[str, str], message: str, parent: str | None) -> str:
-        who = f"Zoo <zoo@localhost> {int(time.time())} +0000"
-        lines = [f"tree {self.put_tree(files)}", *([f"parent {parent}"] if parent else []), f"author {who}"]
-        return self.put("commit", ("\n".join([*lines, f"committer {who}"]) + f"\n\n{message}\n").encode())
-
-    def ref(self, name: str) -> str | None:
-        path = self.git / "refs" / name
-        return path.read_text().strip() if path.is_file() else None
-
-    def set_ref(self, name: str, sha: str) -> None:
-        write_whole(self.git / "refs" / name, f"{sha}\n".encode())
-
-    def refs(self, kind: str) -> dict[str, str]:
-        return {p.name: p.read_text().strip() for p in sorted((self.git / "refs" / kind).iterdir())}
-
-    def resolve(self, revision: str) -> str | None:
-        if re.fullmatch("[0-9a-f]{40}", revision):
-            return revision if (self.git / "objects" / revision[:2] / revision[2:]).is_file() else None
-        return self.ref(f"heads/{revision}") or self.ref(f"tags/{revision}")
-
-    def history(self, commit: str | None) -> list[str]:
-        found = []
-        while commit:
-            found.append(commit)
-            parent = re.search(rb"^parent (\w+)$", self.get(commit), re.M)
-            commit = parent.group(1).decode() if parent else None
-        return found
-
-    def lfs_path(self, oid: str) -> Path:
-        return self.git / "lfs" / "objects" / oid[:2] / oid[2:4] / oid
-
-    def content(self, commit: str, path: str) -> bytes:
-        """The bytes of a file, LFS pointers followed."""
-        raw = self.get(self.files(commit)[path])
-        pointer = POINTER.fullmatch(raw)
-        return self.lfs_path(pointer.group(1).decode()).read_bytes() if pointer else raw
-
-
-def write_whole(path: Path, raw: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_name(f"{path.name}.{threading.get_ident()}.tmp")
-    staged.write_bytes(raw)
-    os.replace(staged, path)
 
 
 @dataclass
@@ -606,43 +502,6 @@ def ranged(request: Request, raw: bytes, headers: dict[str, str]) -> Response:
         part = raw[first : last + 1]
         return Response(part, 206, {**headers, "Content-Range": f"bytes {first}-{last}/{len(raw)}"})
     return Response(raw, headers=headers)
-
-
-def front_matter(card: str) -> Any:
-    found = re.match(r"---\n(.*?)\n---\n", card, re.S)
-    return yaml.safe_load(found.group(1)) if found else None
-
-
-def card_errors(card: str) -> list[str]:
-    """What the Hub's specification of the front matter says against a card."""
-    try:
-        data = front_matter(card)
-    except yaml.YAMLError as error:
-        return [f"YAML: {error}"]
-    if data is None:
-        return []
-    if not isinstance(data, dict):
-        return ["the front matter must be a mapping"]
-    errors = []
-    if "license" in data and data["license"] not in LICENCES:
-        errors.append(f'"license" must be one of the list, not {data["license"]!r}')
-    if "pipeline_tag" in data and data["pipeline_tag"] not in PIPELINE_TAGS:
-        errors.append(f'"pipeline_tag" must be one of the registry, not {data["pipeline_tag"]!r}')
-    library = data.get("library_name", "a")
-    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", str(library)):
-        errors.append('"library_name" must be lower case')
-    for key in ("datasets", "metrics", "tags"):
-        if key in data and not (isinstance(data[key], list) and all(isinstance(v, str) for v in data[key])):
-            errors.append(f'"{key}" must be a list of strings')
-    for model in data.get("model-index", []):
-        if not isinstance(model.get("name"), str):
-            errors.append('"model-index[0].name" is required')
-        for result in model.get("results", []):
-            for part, keys in (("task", ("type",)), ("dataset", ("type", "name"))):
-                errors += [f'"{part}.{k}" is required' for k in keys if not result.get(part, {}).get(k)]
-            for metric in result.get("metrics", [{}]):
-                errors += [f'"metrics.{k}" is required' for k in ("type", "value") if metric.get(k) is None]
-    return errors
 
 
 R = r"([^/]+/[^/]+)"

@@ -17,7 +17,7 @@ def clusters(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     return centres[y] + 0.3 * torch.randn(n, 4, generator=generator), y
 
 
-def test_separate_clusters_are_told_apart_and_noise_is_not():
+def test_separate_clusters_are_found_and_noise_is_not():
     (z, y), (test_z, test_y) = clusters(90, 0), clusters(60, 1)
     assert linear_probe(z, y, test_z, test_y) == 1 == knn(z, y, test_z, test_y, k=5)
     noise = torch.randn(300, 4, generator=torch.Generator().manual_seed(2))

@@ -16,7 +16,7 @@ def test_the_section_of_a_card(tmp_path):
 
 
 def test_the_garment_and_the_flat_gradient(tmp_path):
-    figure = script("explaining")
+    figure = script("explaining_page")
     assert figure.games(tmp_path) == {"all": 0.75, "half": 0.25}
     found = figure.saturation(tmp_path, "lenet5-mnist")
     assert found["end"] > 0

@@ -325,7 +325,7 @@ def test_a_masked_model_becomes_a_classifier_of_texts(tmp_path):
 
 
 def test_graphs_of_pyg_are_taken_as_they_are(tmp_path):
-    from tests.tiny import citations, small_graphs
+    from tests.batches import citations, small_graphs
 
     graph = citations(nodes=30)()
     del graph.train_mask

@@ -1,1 +1,1 @@
-"""The demo app of `zoo app`: `answers.py` says what each tab answers, `page.py` builds the page with Gradio."""
+"""The demo app of `zoo app`: `answers.py` computes the answer of each tab, `page.py` builds the page with Gradio."""

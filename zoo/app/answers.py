@@ -90,7 +90,7 @@ def digit(board: Any) -> np.ndarray:
 
 
 def draw(name: str, n: Any, seed: Any, label: str = "any", prompt: str = "") -> str:
-    """The file of a generator's images in a grid; `label` is a class or "any", `prompt` for models that are told in words."""
+    """The file of a generator's images in a grid; `label` is a class or "any", `prompt` for models that take words."""
     import inspect
 
     model = model_named(name)
@@ -98,7 +98,7 @@ def draw(name: str, n: Any, seed: Any, label: str = "any", prompt: str = "") -> 
     taken = inspect.signature(model.sample).parameters
     options: dict[str, Any] = {"seed": whole(seed, 0, 2**31 - 1, "the seed")}
     if prompt.strip() and "prompt" not in taken:
-        raise InputError(f"{name} isn't told in words: leave the words empty or take text-ldm-mnist")
+        raise InputError(f"{name} takes no words: leave the words empty or take text-ldm-mnist")
     if prompt.strip():
         options["prompt"] = words(prompt, "the prompt", 200)
     elif label != "any":
@@ -110,8 +110,8 @@ def write(name: str, prompt: str, n: Any, temperature: Any, seed: Any) -> Iterat
     """A text that grows as the model writes."""
     text = words(prompt, "the beginning")
     length = whole(n, 1, MOST_CHARACTERS, "the number of characters")
-    told = {"temperature": float(temperature), "seed": whole(seed, 0, 2**31 - 1, "the seed")}
-    for piece in model_named(name).stream(text, length, **told):
+    options = {"temperature": float(temperature), "seed": whole(seed, 0, 2**31 - 1, "the seed")}
+    for piece in model_named(name).stream(text, length, **options):
         text += piece
         yield text
 
@@ -125,8 +125,8 @@ def compose(name: str, n: Any, temperature: Any, seed: Any) -> tuple[Image.Image
     from datamodules.formats.midi import write_midi
 
     steps = whole(n, 1, MOST_STEPS, "the number of steps")
-    told = {"temperature": float(temperature), "seed": whole(seed, 0, 2**31 - 1, "the seed")}
-    roll = model_named(name).compose(steps, **told)  # bool [steps, 88]
+    options = {"temperature": float(temperature), "seed": whole(seed, 0, 2**31 - 1, "the seed")}
+    roll = model_named(name).compose(steps, **options)  # bool [steps, 88]
     file = _folder() / "piece.mid"
     write_midi(roll, file)
     keys = Image.fromarray(((~roll.T.flip(0)).numpy() * 255).astype(np.uint8))
@@ -153,10 +153,12 @@ def sound(roll: Tensor) -> np.ndarray:
 
 def explain(name: str, picture: str | None, method: str) -> str:
     """The file of a picture's map: what speaks for the answer and against it."""
+    from zoo.explain import api
+
     if not picture:
         raise InputError("there is no picture yet: choose one or take an example")
     path = _folder() / "map.png"
-    zoo.explain(model_named(name), picture, method=method).save(path)  # type: ignore[operator]
+    api.explain(model_named(name), picture, method=method).save(path)
     return str(path)
 
 

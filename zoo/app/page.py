@@ -29,7 +29,7 @@ def gradio() -> Any:
     return gradio
 
 
-def told(function: Callable[..., Any]) -> Callable[..., Any]:
+def answering(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function with its errors as Gradio shows them: a sentence, and no traceback."""
     gr = gradio()
 
@@ -116,8 +116,10 @@ def _classify(gr: Any) -> None:
             )
             read = gr.Button("Read the digit")
         found = gr.Label(label="Answer")
-        button.click(told(answers.classify), [name, field], found, api_name="classify")
-        read.click(told(functools.partial(answers.read_board, "lenet5-mnist")), board, found, api_name="read_digit")
+        button.click(answering(answers.classify), [name, field], found, api_name="classify")
+        read.click(
+            answering(functools.partial(answers.read_board, "lenet5-mnist")), board, found, api_name="read_digit"
+        )
 
 
 def _draw(gr: Any) -> None:
@@ -125,12 +127,12 @@ def _draw(gr: Any) -> None:
         with gr.Column():
             name = gr.Dropdown(answers.names("sample", "image-generation"), value="consistency-mnist", label="Model")
             n = gr.Slider(1, answers.MOST_IMAGES, 16, step=1, label="Images")
-            label = gr.Dropdown(["any", *map(str, range(10))], value="any", label="Digit, for models that are told one")
+            label = gr.Dropdown(["any", *map(str, range(10))], value="any", label="Digit, for models that take a class")
             prompt = gr.Textbox(label="Words, for text-ldm-mnist", placeholder="a thick slanted seven")
             number = seed(gr)
             button = gr.Button("Draw", variant="primary")
         grid = gr.Image(label="Drawn", format="png")
-        button.click(told(answers.draw), [name, n, number, label, prompt], grid, api_name="draw")
+        button.click(answering(answers.draw), [name, n, number, label, prompt], grid, api_name="draw")
 
 
 def _write(gr: Any) -> None:
@@ -143,7 +145,7 @@ def _write(gr: Any) -> None:
             number = seed(gr)
             button = gr.Button("Write", variant="primary")
         text = gr.Textbox(label="Written", lines=14)
-        button.click(told(answers.write), [name, prompt, n, temperature, number], text, api_name="write")
+        button.click(answering(answers.write), [name, prompt, n, temperature, number], text, api_name="write")
 
 
 def _translate(gr: Any) -> None:
@@ -154,7 +156,7 @@ def _translate(gr: Any) -> None:
             beams = gr.Slider(1, 10, 5, step=1, label="Beams")
             button = gr.Button("Translate", variant="primary")
         found = gr.Textbox(label="Translation", lines=3)
-        button.click(told(answers.translate), [name, text, beams], found, api_name="translate")
+        button.click(answering(answers.translate), [name, text, beams], found, api_name="translate")
 
 
 def _compose(gr: Any) -> None:
@@ -167,7 +169,7 @@ def _compose(gr: Any) -> None:
             button = gr.Button("Compose", variant="primary")
         with gr.Column():
             outputs = [gr.Image(label="Keys over time", format="png"), gr.Audio(label="Sound"), gr.File(label="MIDI")]
-        button.click(told(answers.compose), [name, n, temperature, number], outputs, api_name="compose")
+        button.click(answering(answers.compose), [name, n, temperature, number], outputs, api_name="compose")
 
 
 def _explain(gr: Any) -> None:
@@ -180,7 +182,7 @@ def _explain(gr: Any) -> None:
             gr.Examples(examples(), field, label="Test photographs")
             button = gr.Button("Explain", variant="primary")
         found = gr.Image(label="Red speaks for the answer, blue against it", format="png")
-        button.click(told(answers.explain), [name, field, method], found, api_name="explain")
+        button.click(answering(answers.explain), [name, field, method], found, api_name="explain")
 
 
 def _play(gr: Any) -> None:
@@ -192,7 +194,7 @@ def _play(gr: Any) -> None:
             button = gr.Button("Play", variant="primary")
         with gr.Column():
             outputs = [gr.Image(label="The first episode", format="gif", type="filepath"), gr.Textbox(label="Returns")]
-        button.click(told(answers.play), [name, episodes, number], outputs, api_name="play")
+        button.click(answering(answers.play), [name, episodes, number], outputs, api_name="play")
 
 
 def check_address(host: str, port: int) -> None:

@@ -8,6 +8,7 @@ like W, so a merged model costs what the old one did and is a checkpoint of the 
 
 import math
 from collections.abc import Collection
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -71,8 +72,8 @@ def add_lora(
         raise InputError(
             f"no linear layer is named {' or '.join(targets)}; there are {', '.join(sorted(known)) or 'none'}"
         )
-    layers = {name: model.get_submodule(name) for name in found}
-    changed = {name: LoRALinear(layer, rank, alpha) for name, layer in layers.items()}  # type: ignore[arg-type]
+    layers: dict[str, Any] = {name: model.get_submodule(name) for name in found}
+    changed = {name: LoRALinear(layer, rank, alpha) for name, layer in layers.items()}
     model.requires_grad_(False)
     for parameter in keep:
         parameter.requires_grad_(True)
@@ -86,10 +87,10 @@ def add_lora(
 
 def merge_lora(model: nn.Module) -> int:
     """Add every low-rank change to its layer's weight and take it away; returns their number. All parameters learn again."""
-    found = [name for name, module in model.named_modules() if isinstance(module, LoRALinear)]
-    for name in found:
+    found = {name: module for name, module in model.named_modules() if isinstance(module, LoRALinear)}
+    for name, module in found.items():
         parent, _, last = name.rpartition(".")
-        setattr(model.get_submodule(parent), last, model.get_submodule(name).merged())  # type: ignore[operator]
+        setattr(model.get_submodule(parent), last, module.merged())
     if found:
         model.requires_grad_(True)
     return len(found)

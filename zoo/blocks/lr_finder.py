@@ -59,8 +59,8 @@ def find_lr(
             "use_distributed_sampler": False,
         }
         runner = L.Trainer(**settings | (trainer or {}))
-        options = {"min_lr": lowest, "max_lr": highest, "num_training": steps, "update_attr": False}
-        found = Tuner(runner).lr_find(model, datamodule=data, **options)  # type: ignore[arg-type]
+        options: dict[str, Any] = {"min_lr": lowest, "max_lr": highest, "num_training": steps, "update_attr": False}
+        found = Tuner(runner).lr_find(model, datamodule=data, **options)
     model.train(was_training)
     lr = found.suggestion() if found else None
     if found is None or lr is None:

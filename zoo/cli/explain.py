@@ -1,4 +1,4 @@
-"""Why a model says what it says of one input: a picture of what counts for and against a class.
+"""Why a model gives the answer that it gives of one input: a picture of what counts for and against a class.
 
 zoo explain resnet20-cifar10 photo.png --method grad-cam -o map.png
 zoo explain lstm-sst2 "a quiet, moving film" -o words.html
@@ -30,7 +30,8 @@ def add(command: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from zoo.explain.api import explain, method_named
+    from zoo.explain.api import explain
+    from zoo.explain.catalogue import method_named
     from zoo.explain.explanation import PICTURES, check_output
 
     method_named(options.method)  # before the work

@@ -1,4 +1,4 @@
-"""What a classifier says: the likeliest classes with their probabilities, and many inputs in parts of a bounded size."""
+"""A classifier's answers: the likeliest classes with their probabilities, and many inputs in parts of a bounded size."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -18,10 +18,18 @@ def likeliest(probability: Tensor, classes: Sequence[str] | None, top: int) -> l
     Raises:
         InputError: for a `top` that is no whole number of at least 1.
     """
-    best = probability.topk(min(check_count(top, "top"), probability.shape[1]))
-    names = classes or [str(i) for i in range(probability.shape[1])]
+    return ranked(probability, classes.__getitem__ if classes else str, top)
+
+
+def ranked(scores: Tensor, name: Callable[[int], str], top: int) -> list[Row]:
+    """The `top` largest scores of each row [N, C] as (name, score), `name` that of a column.
+
+    Raises:
+        InputError: for a `top` that is no whole number of at least 1.
+    """
+    best = scores.topk(min(check_count(top, "top"), scores.shape[1]))
     rows = zip(best.indices.tolist(), best.values.tolist(), strict=True)
-    return [[(names[i], p) for i, p in zip(index, values, strict=True)] for index, values in rows]
+    return [[(name(i), score) for i, score in zip(index, values, strict=True)] for index, values in rows]
 
 
 def in_parts(inputs: Any, batch_size: int) -> Iterator[Any]:

@@ -182,8 +182,8 @@ class ZooModule(OwnData, L.LightningModule):
 
         The default runs `test_step` and turns every logged "test/..." value into an entry.
         """
-        quiet = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False}
-        trainer = L.Trainer(devices=1, enable_progress_bar=watched(), **quiet)  # type: ignore[arg-type]
+        quiet: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False}
+        trainer = L.Trainer(devices=1, enable_progress_bar=watched(), **quiet)
         with torch.inference_mode():
             results = trainer.test(self, datamodule=data, verbose=False)[0]
         how = f"Lightning Trainer.test, whole test split, one device, {str(self.dtype).removeprefix('torch.')}"
@@ -305,9 +305,17 @@ class ZooModule(OwnData, L.LightningModule):
     # Logging ---------------------------------------------------------------------------------------------------------
 
     def log_train(self, **values: Tensor) -> None:
-        """Log training values every `log_every_n_steps` steps; every step would make a small network about 33 % slower."""
+        """Log training values: callbacks read those of the newest step, a logger gets some every `log_every_n_steps` steps.
+
+        `log_dict` in every step would make a small network about 33 % slower. So it is called once an epoch, and from then on
+        the values in Lightning's store of results are replaced.
+        """
         trainer: Any = self.trainer  # Lightning sets its settings at run time
-        if trainer.global_step % trainer.log_every_n_steps == 0:
+        store, place = trainer._results, f"{self._current_fx_name}.train/"
+        if all(place + key in store for key in values):
+            for key, value in values.items():
+                store.update_metrics(place + key, value.detach(), 1)
+        else:
             self.log_dict({f"train/{key}": value.detach() for key, value in values.items()})
 
     # Freezing --------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What a model says of data that a person brings: which kinds it can learn from, how they should come, how it is measured.
+"""What a model states of data that a person brings: which kinds it can learn from, how they should come, how it is measured.
 
 `zoo.finetune` asks these questions and knows no family. A data module answers with `offers`, the words for what its batches hold:
 
@@ -81,12 +81,12 @@ class OwnData(L.LightningModule):
         from zoo.core.module import init_arguments
 
         fresh = type(self)(**{**init_arguments(self), **changed})
-        other = type(self)(**{**init_arguments(self), **changed, **as_if}) if as_if else fresh
+        other: Any = type(self)(**{**init_arguments(self), **changed, **as_if}) if as_if else fresh
         replaced: list[str] = []
         for path, module in fresh.named_modules():
             mine = self.get_submodule(path)
             own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
-            shaped = other.get_submodule(path)  # type: ignore[attr-defined]
+            shaped = other.get_submodule(path)
             if all(getattr(mine, name).shape == getattr(shaped, name).shape for name, _ in own):
                 continue
             names = [name for name, tensor in own if tensor is not None]
@@ -128,8 +128,8 @@ class OwnData(L.LightningModule):
         from zoo.core.module import ZooModule
 
         tests = type(self).test_step is not L.LightningModule.test_step
-        quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-        trainer = L.Trainer(devices=1, enable_model_summary=False, **quiet)  # type: ignore[arg-type]
+        quiet: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+        trainer = L.Trainer(devices=1, enable_model_summary=False, **quiet)
         assert isinstance(self, ZooModule)
         with torch.no_grad(), torch.random.fork_rng():
             torch.manual_seed(0)  # views and hidden places are drawn: always the same ones

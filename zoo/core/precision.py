@@ -11,8 +11,8 @@ import torch
 def bfloat16_is_slow(device_type: str) -> bool:
     """Whether bfloat16 takes longer than float32, timed on a product of matrices the first time that it is asked.
 
-    What a processor claims doesn't tell: one with AVX-512's bfloat16 instructions took half of float32's time, another one with
-    the same instructions twice of it, and one without them two hundred times as long.
+    The instructions that a processor lists don't settle it: one with AVX-512's bfloat16 instructions took half of float32's
+    time, another one with the same instructions twice of it, and one without them two hundred times as long.
     """
     return device_type == "cpu" and seconds_of_product(torch.bfloat16) > seconds_of_product(torch.float32)
 

@@ -15,7 +15,7 @@ import stat
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -65,7 +65,7 @@ def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T
         what: the work in a word or two, such as "drawing".
         total: the number of items, where they don't know it themselves.
     """
-    count = len(items) if total is None and hasattr(items, "__len__") else total  # type: ignore[arg-type]
+    count = len(items) if total is None and isinstance(items, Sized) else total
     made = None if count == 1 or _depth() else _bar()
     if made is None:
         yield from items

@@ -42,7 +42,7 @@ def verb(method: Callable[P, R]) -> Callable[P, R]:
             found = cast(Any, method)(model, *args[1:], **kwargs)
         return _ordinary(found) if dtype in (torch.float16, torch.bfloat16) else found
 
-    run.is_verb = True  # type: ignore[attr-defined]
+    cast(Any, run).is_verb = True
     return run
 
 

@@ -1,4 +1,4 @@
-"""Why a model says what it says: `zoo.explain(model, x, method=…)`, and the methods one by one.
+"""Why a model gives the answer that it gives: `zoo.explain(model, x, method=…)`, and the methods one by one.
 
     explanation = zoo.explain(model, "photo.png", method="grad-cam")
     explanation.save("map.png")
@@ -14,15 +14,16 @@ import types
 from typing import TYPE_CHECKING, Any
 
 _MODULES = (
-    "api", "attacks", "baselines", "cams", "checks", "concepts", "counterfactual", "dependence", "dream", "explanation",
-    "gradients", "lime", "occlusion", "segments", "shapley", "subject",
+    "api", "attacks", "baselines", "cams", "catalogue", "checks", "concepts", "counterfactual", "dependence", "dream",
+    "explanation", "families", "finding", "foreign", "gradients", "lime", "occlusion", "runs", "segments", "shapley",
+    "sheet", "subject", "task",
 )  # fmt: skip
-_HOME = {"Explanation": "explanation", "attack": "attacks", "explain": "api", "methods": "api"}
+_HOME = {"Explanation": "explanation", "attack": "attacks", "explain": "api", "methods": "catalogue"}
 
 if TYPE_CHECKING:
     from zoo.explain.api import explain as explain
-    from zoo.explain.api import methods as methods
     from zoo.explain.attacks import attack as attack
+    from zoo.explain.catalogue import methods as methods
     from zoo.explain.explanation import Explanation as Explanation
 
 

@@ -23,15 +23,16 @@ from zoo.core.checks import is_whole
 from zoo.core.files import write_bytes
 from zoo.errors import InputError
 from zoo.explain.explanation import check_output, encoded, paint
+from zoo.explain.finding import subject
 from zoo.explain.gradients import captum, quietly
-from zoo.explain.subject import Subject, at_rest, pick_target, subject
+from zoo.explain.subject import Subject, at_rest, pick_target
 
 METHODS = ("fgsm", "pgd", "one-pixel")
 
 
 @dataclass(frozen=True)
 class Attack:
-    """An image, what it became, and what the model says of both.
+    """An image, what it became, and the model's answers to both.
 
     Attributes:
         original, attacked: pixels in 0..1, [C, H, W].

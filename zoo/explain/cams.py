@@ -134,7 +134,7 @@ def score_cam(
 ) -> Tensor:
     """Score-CAM, [h, w], 0 or more: each map is weighed by what the image is worth where that map is large.
 
-    A place where a map is small takes the baseline's value. Channels that are constant tell no places apart and are left out.
+    A place where a map is small takes the baseline's value. Channels that are constant are left out: they favour no place.
 
     Raises:
         InputError: as `find_layer`.

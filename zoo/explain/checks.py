@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from zoo.errors import InputError
 from zoo.explain.api import explain
 from zoo.explain.explanation import Explanation
+from zoo.explain.finding import subject
 from zoo.explain.gradients import Function, captum, quietly
-from zoo.explain.subject import Subject, at_rest, subject
+from zoo.explain.subject import Subject, at_rest
 
 
 def spearman(a: Tensor, b: Tensor) -> float:
@@ -62,8 +63,9 @@ def randomise(part: nn.Module, generator: torch.Generator) -> None:
         for module in part.modules():
             if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
                 continue  # statistics and scale stay: with those of untrained layers activations die or explode
-            if hasattr(module, "reset_parameters") and not list(module.children()):
-                module.reset_parameters()  # type: ignore[operator]
+            reset: Any = getattr(module, "reset_parameters", None)
+            if reset is not None and not list(module.children()):
+                reset()
             else:
                 for parameter in module.parameters(recurse=False):
                     parameter.copy_(torch.randn_like(parameter) * parameter.std(correction=0).clamp(min=1e-3))

@@ -47,7 +47,7 @@ def _activations(model: Any, images: Any, layer: str | None, target: int | None 
 def tcav(
     model: Any, concept: Any, others: Any, images: Any, target: int, layer: str | None = None, *, seed: int = 0
 ) -> tuple[float, float]:
-    """The share of images whose target rises along the concept, and how well the concept was told from the others on
+    """The share of images whose target rises along the concept, and how well the concept was separated from the others on
     held-out ones.
 
     Args:

@@ -9,6 +9,7 @@ fixed, and with limits.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -142,7 +143,7 @@ def recourse(
     wanted: float,
     changeable: list[int],
     mad: Tensor | None = None,
-    **limits: Tensor | float | None,
+    **limits: Any,
 ) -> Counterfactual:
     """As `counterfactual` for a row [1, F], where only the numbers with these indices can change.
 
@@ -157,7 +158,7 @@ def recourse(
         raise InputError(f"changeable holds numbers in 0..{count - 1}, one at least, not {changeable!r}")
     fixed = torch.ones(count, dtype=torch.bool)
     fixed[list(changeable)] = False
-    return counterfactual(f, x, wanted, mad, fixed=fixed, **limits)  # type: ignore[arg-type]
+    return counterfactual(f, x, wanted, mad, fixed=fixed, **limits)
 
 
 def diverse(

@@ -111,7 +111,7 @@ def entropy(labels: Any) -> float:
 
 
 def information_gain(labels: Any, right: Any) -> float:
-    """What a split tells of labels [N], in bits: their entropy less the mean entropy of both sides; `right` is bool [N]."""
+    """Information gain of a split of labels [N], in bits: their entropy less the mean of both sides; `right` is bool [N]."""
     labels, side = np.asarray(labels).reshape(-1), np.asarray(right, dtype=bool).reshape(-1)
     parts = [labels[side], labels[~side]]
     return entropy(labels) - sum(len(part) / len(labels) * entropy(part) for part in parts if len(part))

@@ -2,7 +2,7 @@
 
     ξ(x) = argmin_g  Σ_z π(z) (f(z) − g(z'))² + Ω(g),      π(z) = exp(−D(x, z)² / σ²)
 
-Six steps: take the point (1); say it in bits, a segment, word or condition being there or not (2); draw bits (3); turn
+Six steps: take the point (1); describe it by bits, a segment, word or condition being there or not (2); draw bits (3); turn
 each draw back into an input and ask the model (4); weigh the draws by how near they are (5); fit a line with few weights (6).
 
 Ω keeps K weights: those that enter first on the path of the Lasso, fitted again without it (K-Lasso).

@@ -1,7 +1,7 @@
 """Occlusion: what the output loses when a part of the input is covered (Zeiler and Fergus, 2014, arXiv:1311.2901).
 
 A window slides over the image; a pixel's value is the mean loss over the windows that cover it. Adaptive occlusion asks
-the other way round: how little has to stay uncovered for the model to say the same.
+the other way round: how little has to stay uncovered for the same answer.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What a classifier says about a set of images: which classes occur, how often, and how surely each is recognised.
+"""A classifier's answers to a set of images: which classes occur, how often, and how surely each is recognised.
 
 All functions take class probabilities [N, K]. The classifier should be another than the one whose features measure the
 distance, so that no model is judged twice by the same eyes.

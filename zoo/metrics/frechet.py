@@ -61,7 +61,7 @@ def frechet_distance(mean1: Tensor, covariance1: Tensor, mean2: Tensor, covarian
 
 
 def _square_root(covariance: Tensor) -> Tensor:
-    """The symmetric square root of a covariance; eigenvalues that can't be told from rounding count as zero."""
+    """The symmetric square root of a covariance; eigenvalues within the rounding error count as zero."""
     covariance = covariance.double()
     if not torch.isfinite(covariance).all() or not torch.allclose(covariance, covariance.T, atol=1e-10, rtol=1e-8):
         raise InputError("a covariance must be finite and symmetric")

@@ -134,7 +134,7 @@ def feature_measures(
 
 
 def class_measures(probabilities: Tensor, histogram: Tensor, labels: Tensor | None = None) -> dict[str, float]:
-    """What the oracle says of generated images with class probabilities [N, K], given the data's class shares [K]."""
+    """The measures of generated images from the oracle's class probabilities [N, K], given the data's class shares [K]."""
     found = diversity.class_histogram(probabilities)
     table = {
         "oracle_confidence": diversity.mean_confidence(probabilities),

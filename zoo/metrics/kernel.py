@@ -5,7 +5,7 @@ The squared maximum mean discrepancy between two sets of features under the cubi
     MMD² = E k(x, x') + E k(y, y') − 2 E k(x, y),       k(a, b) = (a·b / D + 1)³
 
 with x ≠ x' and y ≠ y', which makes the estimate unbiased: its mean doesn't depend on the number of samples, so one to two
-thousand images do, where the Fréchet distance wants ten. For the same reason it can come out slightly negative.
+thousand images do, where the Fréchet distance takes ten thousand. For the same reason it can come out slightly negative.
 """
 
 import torch

@@ -32,7 +32,7 @@ from datamodules.files import data_root
 from zoo import api
 from zoo.core.classifier import ImageClassifier
 from zoo.core.files import write_bytes
-from zoo.errors import CheckpointError, InputError, UnknownNameError, ZooError
+from zoo.errors import CheckpointError, InputError, UnknownNameError, one_sentence
 from zoo.metrics.diversity import class_histogram
 from zoo.metrics.features import class_probabilities, embed
 from zoo.metrics.frechet import frechet_distance, gaussian_statistics
@@ -228,11 +228,12 @@ def _write(dataset: str, reference: Reference, made: dict[str, str]) -> Path:
 
 def load_pair(dataset: str) -> tuple[ImageClassifier, ImageClassifier]:
     """The extractor and the oracle of a data set, in eval mode."""
-    pair = api.load(extractor_of(dataset)), api.load(ORACLES[dataset])
-    for model in pair:
+    pair = []
+    for model in (api.load(extractor_of(dataset)), api.load(ORACLES[dataset])):
         if not isinstance(model, ImageClassifier):
             raise InputError(f"{model.name} is made for {model.task}, but features come from an image classifier")
-    return pair  # type: ignore[return-value]  # checked above
+        pair.append(model)
+    return pair[0], pair[1]
 
 
 def images_of(dataset: str) -> tuple[Tensor, Tensor]:
@@ -268,6 +269,7 @@ def pca_gaussian(train: Tensor, n: int, generator: torch.Generator) -> Tensor:
     return (mean + codes @ components.T).round().clamp(0, 255).to(torch.uint8).reshape(n, *train.shape[1:])
 
 
+@one_sentence
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m zoo.metrics.reference", description="Measure reference statistics."
@@ -277,22 +279,18 @@ def main(argv: list[str] | None = None) -> int:
     ways.add_argument("--classes-only", action="store_true", help="only the class shares, for a new oracle")
     ways.add_argument("--freeze", metavar="CLASSIFIER", help="first copy this checkpoint to be the extractor")
     options = parser.parse_args(argv)
-    try:
-        if options.freeze:
-            if len(options.datasets) > 1:
-                raise InputError(f"--freeze makes the extractor of one data set, not of {', '.join(options.datasets)}")
-            print(f"made {freeze(options.datasets[0], options.freeze)}")
-        for dataset in options.datasets:
-            path = build_histogram(dataset) if options.classes_only else build(dataset)
-            reference = read(dataset)
-            print(f"{dataset}: wrote {path.parent.name}/{path.name}, {path.stat().st_size / 2**20:.1f} MiB")
-            for name in ("floor", "pca_gaussian"):
-                values = getattr(reference, name)
-                print(f"  {name}: {values.mean():.4g} ± {values.std():.2g} ({len(values)} draws)")
-            print(f"  test_to_train: {reference.test_to_train:.4g}")
-    except ZooError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    if options.freeze:
+        if len(options.datasets) > 1:
+            raise InputError(f"--freeze makes the extractor of one data set, not of {', '.join(options.datasets)}")
+        print(f"made {freeze(options.datasets[0], options.freeze)}")
+    for dataset in options.datasets:
+        path = build_histogram(dataset) if options.classes_only else build(dataset)
+        reference = read(dataset)
+        print(f"{dataset}: wrote {path.parent.name}/{path.name}, {path.stat().st_size / 2**20:.1f} MiB")
+        for name in ("floor", "pca_gaussian"):
+            values = getattr(reference, name)
+            print(f"  {name}: {values.mean():.4g} ± {values.std():.2g} ({len(values)} draws)")
+        print(f"  test_to_train: {reference.test_to_train:.4g}")
     return 0
 
 

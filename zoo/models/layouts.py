@@ -39,13 +39,13 @@ def to_torchvision(model: ZooModule) -> nn.Module:
     width, stem = model.hparams["width"], model.hparams["stem"]
     if width != 64:
         raise InputError(f"torchvision's ResNet begins with 64 channels, {_called(model)} with {width}: take to_timm")
-    net = models.ResNet(
+    net: Any = models.ResNet(
         models.resnet.BasicBlock, list(BLOCKS[model.hparams["depth"]]), num_classes=model.head.out_features
     )
     net.conv1 = nn.Conv2d(model.hparams["in_channels"], 64, 7, stride=2, padding=3, bias=False)
     if stem == "cifar":
         net.conv1 = nn.Conv2d(model.hparams["in_channels"], 64, 3, padding=1, bias=False)
-        net.maxpool = nn.Identity()  # type: ignore[assignment]
+        net.maxpool = nn.Identity()
     return copy_in_order(model, net)
 
 
@@ -56,15 +56,15 @@ def _vgg(model: VGG) -> nn.Module:
     plan: list[Any] = []
     for stage, count in enumerate(CONVOLUTIONS[options["depth"]]):
         plan += [options["width"] * min(2**stage, 8)] * count + ["M"]
-    features = vgg.make_layers(plan, batch_norm=options["batch_norm"])
+    features: Any = vgg.make_layers(plan, batch_norm=options["batch_norm"])
     first = features[0]
-    features[0] = nn.Conv2d(options["in_channels"], first.out_channels, 3, padding=1)  # type: ignore[union-attr, arg-type]
-    net = vgg.VGG(features, num_classes=model.head.out_features, init_weights=False)
+    features[0] = nn.Conv2d(options["in_channels"], first.out_channels, 3, padding=1)
+    net: Any = vgg.VGG(features, num_classes=model.head.out_features, init_weights=False)
     if options["classifier"] == "linear":
         net.avgpool, net.classifier = (
             nn.AdaptiveAvgPool2d(1),
             nn.Linear(model.head.in_features, model.head.out_features),
-        )  # type: ignore[assignment]
+        )
     return net
 
 
@@ -77,14 +77,14 @@ def to_timm(model: ZooModule) -> nn.Module:
     import timm
 
     if isinstance(model, ViT):
-        told = model.hparams
-        if told.get("tokenizer", "patch") != "patch" or told["pool"] == "sequence":
+        init = model.hparams
+        if init.get("tokenizer", "patch") != "patch" or init["pool"] == "sequence":
             raise InputError(f"timm's VisionTransformer has patches alone, {_called(model)} has convolutions before it")
         transformer = timm.models.VisionTransformer(
-            img_size=told["image_size"], patch_size=told["patch"], in_chans=told["in_channels"],
-            num_classes=model.head.out_features, embed_dim=told["dim"], depth=told["depth"], num_heads=told["heads"],
-            mlp_ratio=told["mlp_dim"] / told["dim"], global_pool="token" if told["pool"] == "cls" else "avg",
-            class_token=told["pool"] == "cls", fc_norm=False,
+            img_size=init["image_size"], patch_size=init["patch"], in_chans=init["in_channels"],
+            num_classes=model.head.out_features, embed_dim=init["dim"], depth=init["depth"], num_heads=init["heads"],
+            mlp_ratio=init["mlp_dim"] / init["dim"], global_pool="token" if init["pool"] == "cls" else "avg",
+            class_token=init["pool"] == "cls", fc_norm=False,
         )  # fmt: skip
         return copy_in_order(model, transformer)
     if not isinstance(model, ResNet18):
@@ -114,8 +114,8 @@ def to_pyg(model: ZooModule) -> nn.Module:
 
     if not isinstance(model, GCN):
         raise InputError(f"{_called(model)} is no GCN: its layers stand in torch_geometric.nn, its network doesn't")
-    told = model.hparams
-    net = PyG(told["in_channels"], told["hidden_dim"], told["num_layers"], told["num_classes"], dropout=told["dropout"])
+    init = model.hparams
+    net = PyG(init["in_channels"], init["hidden_dim"], init["num_layers"], init["num_classes"], dropout=init["dropout"])
     return copy_in_order(model, net)
 
 

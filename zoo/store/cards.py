@@ -45,7 +45,7 @@ def telling(path: Path) -> Iterator[None]:
         raise
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, yaml.YAMLError) as error:
         raise CheckpointError(
-            f"{path.name}: config.json, recipe.yaml, metrics.json and provenance.json don't hold what a card tells "
+            f"{path.name}: config.json, recipe.yaml, metrics.json and provenance.json don't hold the facts of a card "
             f"({type(error).__name__}: {' '.join(str(error).split())[:200]})"
         ) from None
 
@@ -238,8 +238,8 @@ def front_matter(folder: Folder) -> str:
 
 def languages(data: Any, init: dict[str, Any]) -> list[str] | None:
     """Languages that a model reads and writes, as the Hub names them: its own arguments', else those of its data."""
-    told = [init[key] for key in ("source", "target") if isinstance(init.get(key), str)]
-    return told or list(getattr(data, "languages", ())) or None
+    own = [init[key] for key in ("source", "target") if isinstance(init.get(key), str)]
+    return own or list(getattr(data, "languages", ())) or None
 
 
 def snippet(folder: Folder) -> str:
@@ -262,12 +262,12 @@ def snippet(folder: Folder) -> str:
 def other_libraries(folder: Folder) -> str:
     """The card's lines for other libraries, as Markdown; a test runs them in the folder."""
     architecture: Any = registry.architecture(folder.config["architecture"])
-    told = architecture.other_libraries(folder.config["init"])
+    pairs = architecture.other_libraries(folder.config["init"])
     if folder.config["weights"]["dtype"] == "int8":
         said = "`model.safetensors` holds whole numbers and a scale for every 64 of them; a plain reader makes float32 of them so:"
-        told = [*told, (said, int8.LINES)]
+        pairs = [*pairs, (said, int8.LINES)]
     texts = []
-    for said, lines in told:
+    for said, lines in pairs:
         if lines and "model" in lines.replace("model.safetensors", "").replace("zoo.models", ""):
             imports = [line for line in lines.splitlines() if line.startswith(("import ", "from "))]
             rest = "\n".join(line for line in lines.splitlines() if line not in imports).strip("\n")

@@ -1,7 +1,7 @@
 """A `.ckpt` that Lightning's ModelCheckpoint wrote of a zoo model: read as plain tensors and values, whatever wrote it.
 
 Such a file says which architecture it holds, since `ZooModule` puts that in. `torch.load` reads it with `weights_only`: tensors,
-numbers and texts, and no code. Nothing tells its sha256, so a folder of `save_pretrained` is what to give to others.
+numbers and texts, and no code. No sha256 of it is known, so a folder of `save_pretrained` is what to give to others.
 """
 
 import inspect

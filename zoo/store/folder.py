@@ -305,8 +305,8 @@ def write(
             pieces = init_arguments(model).get("tokenizer")
             if isinstance(pieces, str) and pieces.startswith("{"):  # for other tools; loading takes it from config.json
                 (staged / TOKENIZER).write_text(pieces, encoding="utf-8")
-                told = tokenizer_config(pieces, init_arguments(model))
-                (staged / TOKENIZER_CONFIG).write_text(told, encoding="utf-8")
+                settings = tokenizer_config(pieces, init_arguments(model))
+                (staged / TOKENIZER_CONFIG).write_text(settings, encoding="utf-8")
             published = read(staged)  # golden tensors are those of the file, after its rounding
             golden = run_golden(published, published.golden_inputs())
             (staged / "golden.safetensors").write_bytes(to_safetensors(golden))

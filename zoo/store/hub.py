@@ -133,8 +133,8 @@ def _download(repo: str, revision: str, *, token: str | None, **options: Any) ->
     raise AssertionError("unreachable")
 
 
-def _answer(error: BaseException | None) -> BaseException | None:
-    """The client's error that holds an HTTP answer: this one, or one that it wraps."""
+def _answer(error: BaseException | None) -> Any:
+    """The client's error that holds an HTTP answer: this one, or one that it wraps; None where there is none."""
     while error is not None and getattr(error, "response", None) is None:
         error = error.__cause__
     return error
@@ -143,7 +143,7 @@ def _answer(error: BaseException | None) -> BaseException | None:
 def status_of(error: BaseException) -> int | None:
     """The HTTP status behind an error of the client."""
     answer = _answer(error)
-    return None if answer is None else int(answer.response.status_code)  # type: ignore[attr-defined]
+    return None if answer is None else int(answer.response.status_code)
 
 
 def passing(error: BaseException) -> bool:

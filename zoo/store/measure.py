@@ -19,7 +19,7 @@ from zoo.core.allocator import keep_freed_memory
 from zoo.core.checks import check_keywords
 from zoo.core.files import write_json
 from zoo.core.progress import quiet
-from zoo.errors import InputError, UnknownNameError, ZooError
+from zoo.errors import InputError, UnknownNameError, ZooError, one_sentence
 from zoo.store import folder as checkpoint
 from zoo.store.hub import locate
 
@@ -85,6 +85,7 @@ def evaluate(
         return model.measure(data) if getattr(data, "own", False) else model.evaluate(data)
 
 
+@one_sentence
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="evaluate.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -94,12 +95,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--write", action="store_true", help="write the folder's metrics.json")
     options = parser.parse_args(argv)
     keep_freed_memory()
-    try:
-        for name in options.names:
-            measure(name, options.root, write=options.write)
-    except ZooError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    for name in options.names:
+        measure(name, options.root, write=options.write)
     return 0
 
 

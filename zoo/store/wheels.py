@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 from zoo import registry
-from zoo.errors import InputError, ZooError
+from zoo.errors import InputError, one_sentence
 from zoo.paths import CHECKPOINTS, WEIGHTS, names_in
 from zoo.version import __version__
 
@@ -110,6 +110,7 @@ def _files(folder: Path) -> list[Path]:
     return [folder / file for file in FILES if (folder / file).is_file()]
 
 
+@one_sentence
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="wheels", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -119,15 +120,11 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     wheels = plan()
     chosen = {w: names for w, names in wheels.items() if options.family in (None, w, w.rsplit("-", 1)[0])}
-    try:
-        if not chosen:
-            raise InputError(f"no wheel of the family {options.family!r}; there are {', '.join(wheels)}")
-        for wheel, names in chosen.items():
-            path = build(wheel, names, options.out)
-            print(f"{path}: {len(names)} models, {path.stat().st_size / 1e6:.1f} MB")
-    except ZooError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    if not chosen:
+        raise InputError(f"no wheel of the family {options.family!r}; there are {', '.join(wheels)}")
+    for wheel, names in chosen.items():
+        path = build(wheel, names, options.out)
+        print(f"{path}: {len(names)} models, {path.stat().st_size / 1e6:.1f} MB")
     return 0
 
 

@@ -11,7 +11,7 @@ nats, which an asymmetric numeral system (Duda, 2009), a stack of bits, reaches 
 last term out.) Codes lie on a grid of step d, whose size cancels: it is paid under the prior and got back from the posterior.
 
 Sender and receiver must compute bit for bit the same networks, so each image runs by itself, and the bytes are read by the
-same model on the same kind of machine. A checksum tells when they weren't.
+same model on the same kind of machine. A checksum shows when they weren't.
 """
 
 import hashlib
@@ -172,7 +172,8 @@ def two_gaussians(mean: float, deviation: float = 1.0, step: float = 0.01) -> tu
     back = (
         weight * (posterior * (torch.special.xlogy(posterior, posterior) / posterior.clamp(min=1e-300) - log_p)).sum(0)
     ).sum()
-    return tuple(value.item() / math.log(2) for value in (shortest, back, -(weight * source).sum()))  # type: ignore[return-value]
+    entropy = -(weight * source).sum()
+    return shortest.item() / math.log(2), back.item() / math.log(2), entropy.item() / math.log(2)
 
 
 def _constriction() -> tuple[Any, Any, Any]:
@@ -189,7 +190,8 @@ def _binary(model: Any, images: Tensor) -> tuple[Tensor, tuple[int, int, int]]:
         raise InputError(
             f"{type(model).__name__} is no variational autoencoder of binary pixels: take one such as vae-mnist"
         )
-    shape = tuple(model.image_shape)
+    channels, height, width = model.image_shape
+    shape = (channels, height, width)
     x = torch.as_tensor(images).detach().cpu().float()
     if x.ndim == 3 and tuple(x.shape) == shape:
         x = x[None]
@@ -197,7 +199,7 @@ def _binary(model: Any, images: Tensor) -> tuple[Tensor, tuple[int, int, int]]:
         raise InputError(f"images are [N, {', '.join(map(str, shape))}], not {list(x.shape)}")
     if ((x != 0) & (x != 1)).any():
         raise InputError("pixels must be 0 or 1: round them, or draw them by model.binarize(x, seed=…)")
-    return x, shape  # type: ignore[return-value]
+    return x, shape
 
 
 def _latent(model: Any) -> int:
@@ -205,7 +207,7 @@ def _latent(model: Any) -> int:
 
 
 def _start(words: int, seed: int) -> np.ndarray:
-    """Random words, of which the last isn't 0, as the stack wants it."""
+    """Random words, of which the last isn't 0, as the stack takes it."""
     generator = np.random.Generator(np.random.PCG64(seed))
     return generator.integers(1, 2**32, size=words, dtype=np.uint32)
 

@@ -1,6 +1,6 @@
 """Information bottleneck (Tishby, Pereira and Bialek, 1999, arXiv:physics/0004057) by Blahut-Arimoto iterations.
 
-T is a summary of X that should keep what X tells about Y:    minimise I(X; T) − β I(T; Y)    over p(t | x),    T − X − Y.
+T is a summary of X that should keep the information of X about Y:    minimise I(X; T) − β I(T; Y)    over p(t | x),    T − X − Y.
 
     p(t | x) = p(t) exp(−β KL(p(y | x) ‖ p(y | t))) / Z(x, β)
     p(t)     = Σ_x p(x) p(t | x)

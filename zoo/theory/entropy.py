@@ -4,9 +4,9 @@ For a stationary Markov chain with transition matrix A (rows sum to 1) and stati
 
     H = −Σ_i π_i log π_i                          entropy of one state
     H_r = −Σ_i π_i Σ_j a_ij log a_ij              entropy rate: surprise when the past is known
-    IR = H − H_r = I(past; present)               information rate: what the past tells about the present
+    IR = H − H_r = I(past; present)               information rate: what the past predicts of the present
     PIR = H_r(A²) − H_r(A) = I(present; future | past)      predictive information rate: what the present adds about the future
-    erasure = H_r − PIR = H(present | past, future)         what neither side can tell
+    erasure = H_r − PIR = H(present | past, future)         what neither side predicts
 
 and H = IR + PIR + erasure. A constant and a coin both have no information to offer (IR = 0 and PIR = 0); what lies between does.
 (One textbook prints π = A π, which is right only for matrices whose columns sum to 1.)

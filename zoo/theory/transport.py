@@ -9,7 +9,7 @@ function of slope at most 1 attains the dual (Kantorovich and Rubinstein), which
 looks for.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -100,7 +100,7 @@ def _checked(p: Numbers, q: Numbers, cost: Numbers) -> tuple[Tensor, Tensor, Ten
     return p, q, c
 
 
-def _linprog():  # type: ignore[no-untyped-def]
+def _linprog() -> Any:
     try:
         from scipy.optimize import linprog
     except ImportError:

@@ -25,11 +25,12 @@ import yaml
 
 from zoo.core.allocator import keep_freed_memory
 from zoo.core.files import plain_name, write_json, write_text
-from zoo.errors import InputError, UnknownNameError, ZooError
+from zoo.errors import InputError, UnknownNameError, one_sentence
 from zoo.paths import CHECKPOINTS, ROOT, names_in
 from zoo.store.atomic import OURS, check_writable, owned, replacing
 
 
+@one_sentence
 def main(argv: list[str]) -> int:
     """The command line of scripts/train.py; returns the exit code."""
     parser = argparse.ArgumentParser(prog="train.py", allow_abbrev=False)
@@ -45,25 +46,21 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--fit", type=int, nargs="+", metavar="SEED", help=argparse.SUPPRESS)
     options, overrides = parser.parse_known_args(argv)
     end_on_sigterm()
-    try:
-        if options.fit is not None:
-            keep_freed_memory()
-            for seed in options.fit:
-                fit_one(options.name, seed, options.runs, overrides)
-        else:
-            run(
-                options.name,
-                options.runs,
-                overrides,
-                options.seeds,
-                options.into,
-                options.fresh,
-                options.overwrite,
-                options.trust,
-            )
-    except ZooError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    if options.fit is not None:
+        keep_freed_memory()
+        for seed in options.fit:
+            fit_one(options.name, seed, options.runs, overrides)
+    else:
+        run(
+            options.name,
+            options.runs,
+            overrides,
+            options.seeds,
+            options.into,
+            options.fresh,
+            options.overwrite,
+            options.trust,
+        )
     return 0
 
 
@@ -113,7 +110,7 @@ def run(
     export = export_of(recipe)
     count = seeds or int(export.get("seeds", 1))
     if fresh and world > 1:
-        raise InputError(f"--fresh can't be told to {world} processes at once: remove {runs / name} first")
+        raise InputError(f"--fresh can't be given to {world} processes at once: remove {runs / name} first")
     if (strange := strange_paths(recipe, overrides)) and not trust:
         raise InputError(
             f"the recipe would import {', '.join(strange)}: read it, and add --trust if you trust its author"
@@ -207,7 +204,7 @@ def fingerprint(recipe: Path, overrides: list[str]) -> str:
     return json.dumps([recipe.read_text(encoding="utf-8"), overrides])
 
 
-PATIENCE = 10.0  # seconds for a process that was told to end
+PATIENCE = 10.0  # seconds that a process has to end after SIGTERM
 LAUNCHERS = ("RANK", "LOCAL_", "WORLD_", "GROUP_", "ROLE_", "MASTER_", "TORCHELASTIC_", "SLURM_")
 
 
@@ -238,8 +235,8 @@ def shuffles(recipe: Path) -> bool:
 
 def fit_one(name: str, seed: int, runs: Path, overrides: list[str]) -> None:
     """Fit one seed, from its last saved state if there is one, and export it with provenance."""
-    for told_on_purpose in ("LightningCLI's args parameter", "will be overridden by", "LeafSpec"):
-        warnings.filterwarnings("ignore", f".*{told_on_purpose}")
+    for known in ("LightningCLI's args parameter", "will be overridden by", "LeafSpec"):
+        warnings.filterwarnings("ignore", f".*{known}")
     recipe, folder = recipe_of(name), runs / name / f"seed{seed}"
     with contextlib.nullcontext() if rank_in_run() else owned(folder):
         _fit_one(name, recipe, folder, seed, overrides)
@@ -342,7 +339,7 @@ def _same_claim(a: dict[str, Any], b: dict[str, Any]) -> bool:
 
 
 def end_on_sigterm() -> None:
-    """Leave by an exception when told to end, so that what was started ends, too, and nothing is left behind."""
+    """On SIGTERM, leave by an exception: processes that were started end, too, and nothing is left behind."""
 
     def leave(*_: Any) -> None:
         raise SystemExit(128 + signal.SIGTERM)
@@ -365,7 +362,7 @@ def call(command: list[str], *, alone: bool = False) -> None:
     try:
         code = process.wait()
     finally:
-        if process.poll() is None:  # this process was told to end: so is the one that it waits for
+        if process.poll() is None:  # SIGTERM came to this process: it is passed on to the one that it waits for
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(PATIENCE)

@@ -1,9 +1,9 @@
 """Fine-tuning: the network of a checkpoint learns a person's own data, by `zoo.finetune` or `zoo finetune`.
 
-The model says what it can learn from and how it is measured (`zoo.core.own_data`); nothing here knows a family. What is learnt is
-measured on held-out data from exactly the file that is written, beside the model as it came and beside the same architecture
-trained from scratch on the same data. The folder is one like any other: `zoo.load` reads it, `zoo.verify` checks it,
-`zoo publish` publishes it. A run that was cut goes on by the same command.
+The model states what it can learn from and how it is measured (`zoo.core.own_data`); nothing here knows a family. What is
+learnt is measured on held-out data from exactly the file that is written, beside the model as it came and beside the same
+architecture trained from scratch on the same data. The folder is one like any other: `zoo.load` reads it, `zoo.verify` checks
+it, `zoo publish` publishes it. A run that was cut goes on by the same command.
 """
 
 import contextlib
@@ -167,10 +167,10 @@ def finetune(
             )
         init = init_arguments(module)
         init.pop("root", None)  # what may be published names no path of ours
-        told = {"root": place} | {k: v for k, v in given.items() if k != "root"}
+        settings = {"root": place} | {k: v for k, v in given.items() if k != "root"}
         extra = {"freeze": list(freeze), "patience": patience, "scratch": scratch, "lora": lora}
         said = {key: value for key, value in (trainer or {}).items() if key != "callbacks"}  # objects aren't words
-        command = command_of(base, kind, knobs | {"seed": seed}, {"data": told, "trainer": said}, extra)
+        command = command_of(base, kind, knobs | {"seed": seed}, {"data": settings, "trainer": said}, extra)
         paired = {"name": kind, "init": init}
         with atomic.replacing(target, overwrite=overwrite) as staged:
             for file in staged.iterdir():

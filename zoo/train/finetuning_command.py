@@ -2,7 +2,6 @@
 
 import argparse
 import inspect
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,12 @@ import lightning as L
 import yaml
 
 from zoo.core.allocator import keep_freed_memory
-from zoo.errors import InputError, ZooError
+from zoo.errors import InputError, one_sentence
 from zoo.train.finetuning import FineTuned, finetune
 from zoo.train.fitting import MODES
 
 
+@one_sentence
 def main(argv: list[str]) -> int:
     """The command line of `zoo finetune` and scripts/finetune.py; returns the exit code."""
     parser = argparse.ArgumentParser(
@@ -54,11 +54,7 @@ def main(argv: list[str]) -> int:
     )
     options, rest = parser.parse_known_args(argv)
     keep_freed_memory()
-    try:
-        run(options, rest)
-    except ZooError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    run(options, rest)
     return 0
 
 

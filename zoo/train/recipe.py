@@ -148,8 +148,8 @@ def fit(recipe: Path, run: Path, overrides: list[str]) -> tuple[ZooModule, L.Lig
     run.mkdir(parents=True, exist_ok=True)
     history, resume = History(run / "history.csv"), Resume(run / "last.ckpt")
     cli = RecipeCLI(recipe, overrides, [history, resume])
-    told = any(override.startswith("--trainer.precision") for override in overrides)
-    if float32_is_quicker(cli.trainer) and not told:
+    given = any(override.startswith("--trainer.precision") for override in overrides)
+    if float32_is_quicker(cli.trainer) and not given:
         rank_zero_info("This processor is slower in bfloat16 than in float32: training in float32.")
         cli = RecipeCLI(recipe, [*overrides, "--trainer.precision=32-true"], [history, resume])
     state = run / "last.ckpt"
@@ -161,7 +161,8 @@ def fit(recipe: Path, run: Path, overrides: list[str]) -> tuple[ZooModule, L.Lig
     if not history.trained:
         # cut after its last epoch: Lightning has nothing left to do and calls no hook, yet the average or the best weights
         # are still to be put in place
-        for callback in cli.trainer.callbacks:  # type: ignore[attr-defined]
+        trainer: Any = cli.trainer  # Lightning sets its callbacks at run time
+        for callback in trainer.callbacks:
             if not isinstance(callback, ProgressBar):
                 callback.on_train_end(cli.trainer, cli.model)
         cli.model.on_train_end()

@@ -11,19 +11,19 @@ else may differ by two per cent; the output says which. Exit code 1 means outsid
 import argparse
 import json
 import math
-import sys
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import ZooError
+from zoo.errors import one_sentence
 from zoo.paths import CHECKPOINTS
 from zoo.train.experiment import run
 
 ROUNDING = 1e-6  # float32
-# A measure's size tells of the model or the data, not of the run's success: printed, but not compared.
+# These entries describe the model or the data, not the run's success: printed, but not compared.
 NOT_COMPARED = ("_floor", "_pca_gaussian", "_std")
 
 
+@one_sentence
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="reproduce.py",
@@ -35,11 +35,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--runs", type=Path, default=Path("runs/reproduce"))
     options, overrides = parser.parse_known_args(argv)
-    try:
-        folder = run(options.name, options.runs, overrides, options.seeds, options.runs / options.name / "published")
-    except ZooError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    folder = run(options.name, options.runs, overrides, options.seeds, options.runs / options.name / "published")
     published = _metrics(CHECKPOINTS / options.name)
     inside = True
     print(f"\n{'metric':32} {'published':>24} {'here':>10}")

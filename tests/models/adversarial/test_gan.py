@@ -148,7 +148,7 @@ class LinearCritic(torch.nn.Module):
         super().__init__()
         self.weight = torch.nn.Parameter(weight)
 
-    def forward(self, x: torch.Tensor, told: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, condition: torch.Tensor | None = None) -> torch.Tensor:
         return x.flatten(1) @ self.weight
 
 

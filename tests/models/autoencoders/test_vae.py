@@ -135,7 +135,7 @@ def test_labels_decide_what_a_conditional_model_draws():
     assert trained(small(CVAE, num_classes=2))["loss"] < 25
 
 
-def test_every_layer_of_a_conditional_decoder_is_told_the_class():
+def test_every_layer_of_a_conditional_decoder_takes_the_class():
     model, z = small(CVAE, num_classes=3, hidden=(8, 8)), torch.randn(4, 3)
     for told in range(3):
         other = small(CVAE, num_classes=3, hidden=(8, 8))

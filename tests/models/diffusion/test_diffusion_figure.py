@@ -6,7 +6,7 @@ from scripts.figures import diffusion
 from zoo.models.diffusion.ddpm import DDPM
 
 
-def test_reconstructions_are_drawn_and_told(tmp_path, monkeypatch):
+def test_reconstructions_are_drawn_and_described(tmp_path, monkeypatch):
     monkeypatch.setattr(diffusion, "ROUNDS", (2, 4))
     torch.manual_seed(0)
     model = DDPM((1, 28, 28), 8, timesteps=50).eval()

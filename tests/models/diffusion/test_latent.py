@@ -52,7 +52,7 @@ def test_k_means_finds_clusters_and_keeps_lonely_centres():
     assert k_means(torch.ones(5, 2), 3).isfinite().all()
 
 
-def test_a_sample_draws_a_cluster_by_its_share_and_the_network_is_told(monkeypatch):
+def test_a_sample_draws_a_cluster_by_its_share_and_the_network_takes_it(monkeypatch):
     model, middles = (
         LatentDiffusion((1, 8, 8), 8, autoencoder_width=8, latent_channels=2, clusters=3).eval(),
         [0, 4, -4],

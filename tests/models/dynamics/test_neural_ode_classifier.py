@@ -46,7 +46,7 @@ def test_more_steps_come_to_the_adaptive_answer():
     assert gaps[0] > 4 * gaps[1] > 16 * gaps[2] and calls > model.adaptive_logits(X, rtol=1e-1)[1]
 
 
-def test_an_image_is_told_the_same_alone_and_in_a_batch():
+def test_an_image_gets_the_same_answer_alone_and_in_a_batch():
     torch.testing.assert_close(net()(X)[:1], net()(X[:1]))
 
 

@@ -35,7 +35,7 @@ def trained(tmp_path) -> SOM:
     return som
 
 
-def test_a_uniform_square_stays_unfolded_and_classes_are_told_apart(tmp_path):
+def test_a_uniform_square_stays_unfolded_and_classes_are_separated(tmp_path):
     som, data = trained(tmp_path), Square()
     assert som.topographic_error(data.x) < 0.05 and som.quantisation_error(data.x) < 0.08
     assert (som.predict_proba(data.x).argmax(1) == data.y).double().mean() > 0.95

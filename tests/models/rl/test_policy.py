@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.tiny import rollout
+from tests.batches import rollout
 from zoo.models.rl.a2c import A2C
 from zoo.models.rl.policy import gae, normalised, returns_to_go
 from zoo.models.rl.ppo import PPO, clipped

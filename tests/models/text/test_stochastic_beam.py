@@ -70,7 +70,7 @@ def test_one_beam_draws_from_the_model_and_two_without_replacement():
         assert abs(sum(found[1][0] == tokens for found in pairs) / runs - second) < spread + 0.01
 
 
-def test_the_largest_of_a_row_becomes_what_it_is_told():
+def test_the_largest_of_a_row_becomes_the_value_that_is_given():
     values = torch.tensor([[1.0, -2.0, -math.inf], [700.0, 3.0, 2.0]], dtype=torch.float64)
     found = conditioned(values, torch.tensor([0.5, -3.0], dtype=torch.float64))
     assert found.max(1).values.tolist() == pytest.approx([0.5, -3.0])

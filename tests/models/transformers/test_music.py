@@ -55,7 +55,7 @@ def test_what_is_kept_gives_what_all_at_once_gives():
         torch.testing.assert_close(log_p[:, 0], whole[:, t], rtol=1e-4, atol=1e-5)
 
 
-def test_sets_and_events_are_the_same_thing_told_twice():
+def test_a_set_of_keys_is_one_sequence_of_events():
     for roll in [*sample(), torch.zeros(3, KEYS, dtype=torch.bool), torch.rand(20, KEYS) < 0.1]:
         assert torch.equal(roll_of(events_of(roll)), roll)
     roll = torch.zeros(2, KEYS)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 VARIABLE = "ZOO_LIGHTNING_ITSELF"  # of the environment; if it is set there is no stand-in
 
@@ -40,7 +40,8 @@ def install() -> bool:
     """Let `import lightning` find the stand-in; False where Lightning is loaded already, or asked for by the environment."""
     if "lightning" in sys.modules or os.environ.get(VARIABLE):
         return False
-    sys.meta_path.insert(0, _Finder)  # type: ignore[arg-type]  # any object with find_spec is a finder
+    finder: Any = _Finder  # any object with find_spec is one
+    sys.meta_path.insert(0, finder)
     return True
 
 

@@ -1,6 +1,6 @@
 """Adapters in a language model (Houlsby et al., 2019, arXiv:1902.00751): small bottlenecks learn, the model stays.
 
-After each half of every frozen block, before its sum, stands a bottleneck that may change what the half says:
+After each half of every frozen block, before its sum, stands a bottleneck that may change the output of the half:
 
     adapter(h) = h + W_up gelu(W_down h),      W_up = 0 at first
     x ← x + adapter(attention(norm(x))),       x ← x + adapter(mlp(norm(x))),       logits = W mean_t x_t

@@ -1,7 +1,7 @@
 """Domain-adversarial network (Ganin et al., 2016, arXiv:1505.07818).
 
-A discriminator D learns to tell from the features G(x) which domain an image is of. Between it and the features stands a layer
-that passes everything on and turns the gradient round, so that one backward pass trains D to tell the domains apart and G to
+A discriminator D learns to predict from the features G(x) which domain an image is of. Between it and the features stands a layer
+that passes everything on and turns the gradient round, so that one backward pass trains D to separate the domains and G to
 make them alike:
 
     min_{G, C} max_D  1/n_s Σ ℓ(C(G(x_i)), y_i)  -  λ [ 1/n_s Σ ℓ(D(G(x_i)), source) + 1/n_t Σ ℓ(D(G(x_j)), target) ]
@@ -47,7 +47,7 @@ def reversal_strength(progress: float) -> float:
 
 
 class DANN(TwoDomainClassifier):
-    """Classifier whose features a domain discriminator can't tell apart.
+    """Classifier with features by which a domain discriminator can't separate the domains.
 
     Args:
         num_classes, in_channels, image_size, width, embedding_dim, dropout: see `TwoDomainClassifier`.

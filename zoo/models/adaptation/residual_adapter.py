@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoo.blocks.layers import Layers
 from zoo.core.classifier import with_channels
 from zoo.core.verbs import verb
 from zoo.errors import InputError
@@ -61,11 +62,11 @@ class ResidualAdapter(BasedClassifier):
         self.base = base
         self.shared = CIFARResNet(base_classes, 3, depth=depth, option=option, width=width)
         channels = [conv.out_channels for conv in self.convolutions()]
-        self.adapters = nn.ModuleList(nn.Conv2d(c, c, 1, bias=False) for c in channels)
-        self.norms = nn.ModuleList(nn.BatchNorm2d(c) for c in channels)
+        self.adapters = Layers(nn.Conv2d(c, c, 1, bias=False) for c in channels)
+        self.norms = Layers(nn.BatchNorm2d(c) for c in channels)
         self.head = nn.Linear(channels[-1], num_classes)
         for adapter in self.adapters:
-            nn.init.zeros_(adapter.weight)  # type: ignore[arg-type]
+            nn.init.zeros_(adapter.weight)
         self.freeze("shared")
         if learn == "everything":
             for conv in self.convolutions():

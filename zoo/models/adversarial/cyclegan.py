@@ -25,6 +25,7 @@ from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.core.verbs import verb
 from zoo.errors import InputError
+from zoo.models.adversarial.games import decay, follow
 from zoo.models.adversarial.translators import PatchDiscriminator, Translator
 
 
@@ -112,7 +113,8 @@ class CycleGAN(ZooModule):
         x, _, y = batch
         optimizers: Any = self.optimizers()
         generators, critics = optimizers
-        self._decay(optimizers, batch_idx)
+        lr = self.lr or self.hparams["lr"]
+        decay(self.trainer, batch_idx, optimizers, (lr, lr))
         self.toggle_optimizer(generators)
         loss, fake_x, fake_y = self.generator_loss(x, y)
         generators.zero_grad()
@@ -125,15 +127,9 @@ class CycleGAN(ZooModule):
         self.manual_backward(critic)
         critics.step()
         self.untoggle_optimizer(critics)
-        self.update_average()
+        follow(self.average_there, self.there, self.ema, self.global_step)
+        follow(self.average_back, self.back, self.ema, self.global_step)
         self.log_train(generators=loss, critics=critic)
-
-    @verb
-    def update_average(self) -> None:
-        """Move the averages towards the generators; in the first steps faster, so that the random start is forgotten."""
-        share = 1 - min(self.ema, (1 + self.global_step) / (10 + self.global_step))
-        for mean, now in ((self.average_there, self.there), (self.average_back, self.back)):
-            torch._foreach_lerp_(list(mean.parameters()), list(now.parameters()), share)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         pairs = ((self.there, self.back), (self.of_target, self.of_source))
@@ -143,14 +139,6 @@ class CycleGAN(ZooModule):
             )
             for pair in pairs
         ]
-
-    def _decay(self, optimizers: Any, batch_idx: int) -> None:
-        trainer = self.trainer
-        if trainer.max_epochs and trainer.max_epochs > 0:
-            done = (trainer.current_epoch + batch_idx / max(1, int(trainer.num_training_batches))) / trainer.max_epochs
-            for optimizer in optimizers:
-                for group in optimizer.param_groups:
-                    group["lr"] = (self.lr or self.hparams["lr"]) * (1 - min(1.0, done))
 
     # Claims ----------------------------------------------------------------------------------------------------------
 

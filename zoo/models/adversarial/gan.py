@@ -1,12 +1,12 @@
 """Generative adversarial networks (Goodfellow et al., 2014, arXiv:1406.2661).
 
-A generator G turns noise into images, a discriminator D tells them from real ones; each learns from the other:
+A generator G turns noise into images, a discriminator D separates them from real ones; each learns from the other:
 
     min_G max_D  E_x[log D(x)] + E_z[log(1 − D(G(z)))],        D = σ(d) with logit d
 
-Against the best discriminator the generator minimises 2 JS(p ‖ p_G) − 2 log 2, which is lowest where both are equal and D says
+Against the best discriminator the generator minimises 2 JS(p ‖ p_G) − 2 log 2, which is lowest where both are equal and D is
 ½ everywhere. In practice the generator maximises log D(G(z)): log(1 − D) has no gradient while D is sure (both are here). With
-labels, both networks are told the class (Mirza and Osindero, 2014, arXiv:1411.1784).
+labels, both networks take the class as an input (Mirza and Osindero, 2014, arXiv:1411.1784).
 
 Departures from the papers: Adam; batch norm in the generator; real images' gradient penalty ½ γ E ‖∇d(x)‖² in some of the steps
 (Mescheder et al., 2018), without which the game of small networks circles; samples are drawn from a moving average of the
@@ -30,6 +30,7 @@ from zoo.core.module import ZooModule
 from zoo.core.progress import gathered, track
 from zoo.core.verbs import verb
 from zoo.errors import InputError
+from zoo.models.adversarial.games import decay, follow
 from zoo.models.adversarial.networks import MLPDiscriminator, MLPGenerator
 
 
@@ -40,7 +41,7 @@ class GAN(ZooModule):
         image_shape: (channels, height, width).
         latent_dim: length of the noise z ~ N(0, I).
         hidden: widths of the generator's hidden layers; the discriminator has them in reverse.
-        num_classes: classes that both networks are told, 0 for none.
+        num_classes: classes that both networks take as an input, 0 for none.
         generator_loss: "non-saturating", −log D(G(z)), or "saturating", log(1 − D(G(z))).
         dropout: in the discriminator.
         r1: γ, weight of the gradient penalty on real images, taken in every fourth step at four times its weight; 0 for none.
@@ -99,7 +100,7 @@ class GAN(ZooModule):
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images [N, C, H, W] in [-1, 1] of noise z [N, latent_dim], by the averaged generator."""
-        return self.average(z, self._told(labels))
+        return self.average(z, self._condition(labels))
 
     # Verbs -----------------------------------------------------------------------------------------------------------
 
@@ -140,9 +141,9 @@ class GAN(ZooModule):
 
     @verb
     def discriminate(self, x: Images, *, labels: Labels = None) -> Tensor:
-        """What the discriminator says of images x [N, C, H, W] in [0, 1], [N]: larger is more real."""
+        """The discriminator's outputs [N] for images x [N, C, H, W] in [0, 1]: larger is more real."""
         x = check_images(x, self.image_shape)
-        return self.discriminator(2 * x.to(self.device) - 1, self._told(self._checked(labels, len(x))))
+        return self.discriminator(2 * x.to(self.device) - 1, self._condition(self._checked(labels, len(x))))
 
     # The game: what a subclass changes -------------------------------------------------------------------------------
 
@@ -154,9 +155,9 @@ class GAN(ZooModule):
         """What the generator minimises, of the discriminator's outputs [N] for its images."""
         return -F.softplus(fake).mean() if self.saturating else F.softplus(-fake).mean()
 
-    def penalty(self, real: Tensor, fake: Tensor, told: Tensor | None) -> Tensor:
+    def penalty(self, real: Tensor, fake: Tensor, condition: Tensor | None) -> Tensor:
         """What keeps the discriminator smooth, of images in [-1, 1]."""
-        return 0.5 * self.r1 * self.slopes(real, told).square().mean()
+        return 0.5 * self.r1 * self.slopes(real, condition).square().mean()
 
     @property
     def penalises(self) -> bool:
@@ -165,18 +166,21 @@ class GAN(ZooModule):
     # Training --------------------------------------------------------------------------------------------------------
 
     def training_step(self, batch: Any, batch_idx: int) -> None:
-        real, told = 2 * images_of(batch) - 1, self._told(labelled(batch)[1] if self.num_classes else None)
+        real, condition = 2 * images_of(batch) - 1, self._condition(labelled(batch)[1] if self.num_classes else None)
         optimizers: Any = self.optimizers()
         generator, critic = optimizers
-        self._decay(optimizers, batch_idx)
-        fake = self.generator(torch.randn(len(real), self.latent_dim, device=self.device), told)
+        decay(self.trainer, batch_idx, optimizers, self.rates, self.final_lr)
+        fake = self.generator(torch.randn(len(real), self.latent_dim, device=self.device), condition)
 
         self.toggle_optimizer(critic)
-        of_real, of_fake = self.discriminator(real, told).float(), self.discriminator(fake.detach(), told).float()
+        of_real, of_fake = (
+            self.discriminator(real, condition).float(),
+            self.discriminator(fake.detach(), condition).float(),
+        )
         loss = self.critic_loss(of_real, of_fake)
         found = {"critic_loss": loss, "real": of_real.mean(), "fake": of_fake.mean()}
         if self.penalises and batch_idx % self.penalty_every == 0:
-            loss = loss + self.penalty_every * self.penalty(real, fake.detach(), told)
+            loss = loss + self.penalty_every * self.penalty(real, fake.detach(), condition)
         critic.zero_grad()
         self.manual_backward(loss)
         critic.step()
@@ -185,7 +189,7 @@ class GAN(ZooModule):
 
         if batch_idx % self.critic_steps == 0:
             self.toggle_optimizer(generator)
-            loss = found["generator_loss"] = self.generator_loss(self.discriminator(fake, told).float())
+            loss = found["generator_loss"] = self.generator_loss(self.discriminator(fake, condition).float())
             generator.zero_grad()
             self.manual_backward(loss)
             generator.step()
@@ -195,12 +199,12 @@ class GAN(ZooModule):
 
     @torch.no_grad()
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        """What the discriminator says of real images and of the averaged generator's; the noise is the same in every epoch."""
-        real, told = 2 * images_of(batch) - 1, self._told(labelled(batch)[1] if self.num_classes else None)
+        """The discriminator's outputs for real images and for the averaged generator's; the noise is the same in every epoch."""
+        real, condition = 2 * images_of(batch) - 1, self._condition(labelled(batch)[1] if self.num_classes else None)
         z = torch.randn(len(real), self.latent_dim, generator=torch.Generator().manual_seed(batch_idx)).to(self.device)
         of_real, of_fake = (
-            self.discriminator(real, told).float(),
-            self.discriminator(self.average(z, told), told).float(),
+            self.discriminator(real, condition).float(),
+            self.discriminator(self.average(z, condition), condition).float(),
         )
         found = {"critic_loss": self.critic_loss(of_real, of_fake), "real": of_real.mean(), "fake": of_fake.mean()}
         self.log_dict({f"val/{key}": value for key, value in found.items()}, batch_size=len(real))
@@ -208,22 +212,17 @@ class GAN(ZooModule):
     def after_critic_step(self) -> None:
         """What happens to the discriminator's weights after each of its steps."""
 
-    def slopes(self, x: Tensor, told: Tensor | None) -> Tensor:
+    def slopes(self, x: Tensor, condition: Tensor | None) -> Tensor:
         """‖∇_x d(x)‖ [N] of the discriminator at images x: one norm an image, over all its pixels."""
         x = x.detach().requires_grad_(True)
-        with torch.autocast(x.device.type, enabled=False):  # the gradient of a gradient wants its digits
-            out = self.discriminator(x, told)
+        with torch.autocast(x.device.type, enabled=False):  # the gradient of a gradient needs float32
+            out = self.discriminator(x, condition)
             (gradient,) = torch.autograd.grad(out.sum(), x, create_graph=True)
         return gradient.flatten(1).norm(dim=1)
 
-    @verb
     def update_average(self) -> None:
-        """Move the average towards the generator; in the first steps faster, so that the random start is forgotten."""
-        steps = self.global_step
-        share = 1 - min(self.ema, (1 + steps) / (10 + steps))
-        torch._foreach_lerp_(list(self.average.parameters()), list(self.generator.parameters()), share)
-        for mean, now in zip(self.average.buffers(), self.generator.buffers(), strict=True):
-            mean.copy_(mean.lerp(now, share) if mean.is_floating_point() else now)
+        """Move the average towards the generator."""
+        follow(self.average, self.generator, self.ema, self.global_step)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         betas = (self.beta1, 0.99)
@@ -231,15 +230,6 @@ class GAN(ZooModule):
             torch.optim.Adam(network.parameters(), lr=lr, betas=betas, fused=True)
             for network, lr in zip((self.generator, self.discriminator), self.rates, strict=True)
         ]
-
-    def _decay(self, optimizers: Any, batch_idx: int) -> None:
-        trainer = self.trainer
-        if not trainer.max_epochs or trainer.max_epochs < 0:
-            return  # a run without an end
-        done = (trainer.current_epoch + batch_idx / max(1, int(trainer.num_training_batches))) / trainer.max_epochs
-        for optimizer, lr in zip(optimizers, self.rates, strict=True):
-            for group in optimizer.param_groups:
-                group["lr"] = lr * (1 - (1 - self.final_lr) * min(1.0, done))
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
@@ -266,16 +256,16 @@ class GAN(ZooModule):
         return {"z": z} | ({"labels": torch.arange(3) % self.num_classes} if self.num_classes else {})
 
     def golden_outputs(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Images of the average and of the generator as it was last, and what the discriminator says of them."""
-        told = self._told(inputs.get("labels"))
-        image, last = self.average(inputs["z"], told), self.generator(inputs["z"], told)
-        return {"output": image, "last": last, "verdict": self.discriminator(image, told)}
+        """Images of the average and of the generator as it was last, and the discriminator's outputs for the last ones."""
+        condition = self._condition(inputs.get("labels"))
+        image, last = self.average(inputs["z"], condition), self.generator(inputs["z"], condition)
+        return {"output": image, "last": last, "verdict": self.discriminator(image, condition)}
 
     def preview(self, path: Path) -> Path:
         labels = torch.arange(64) % self.num_classes if self.num_classes else None
         return save_grid(self.sample(64, seed=0, labels=labels), path, columns=16)
 
-    def _told(self, labels: Tensor | None) -> Tensor | None:
+    def _condition(self, labels: Tensor | None) -> Tensor | None:
         if not self.num_classes:
             return None
         if labels is None:

@@ -23,8 +23,8 @@ class MLPGenerator(nn.Module):
             nn.Unflatten(1, image_shape),
         )
 
-    def forward(self, z: Tensor, told: Tensor | None = None) -> Tensor:
-        return self.net(z if told is None else torch.cat([z, told], 1))
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        return self.net(z if condition is None else torch.cat([z, condition], 1))
 
 
 class MLPDiscriminator(nn.Module):
@@ -34,9 +34,9 @@ class MLPDiscriminator(nn.Module):
         super().__init__()
         self.net = dense([math.prod(image_shape) + num_classes, *hidden, 1], "leaky_relu", dropout=dropout)
 
-    def forward(self, x: Tensor, told: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         h = x.flatten(1)
-        return self.net(h if told is None else torch.cat([h, told], 1)).flatten()
+        return self.net(h if condition is None else torch.cat([h, condition], 1)).flatten()
 
 
 class ConvGenerator(nn.Module):
@@ -63,8 +63,8 @@ class ConvGenerator(nn.Module):
         small_normal_weights(self)
         self.to(memory_format=torch.channels_last)  # faster on CPU and GPU, keys and values unchanged
 
-    def forward(self, z: Tensor, told: Tensor | None = None) -> Tensor:
-        return self.net(z if told is None else torch.cat([z, told], 1))
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        return self.net(z if condition is None else torch.cat([z, condition], 1))
 
 
 class ConvDiscriminator(nn.Module):
@@ -88,9 +88,9 @@ class ConvDiscriminator(nn.Module):
         small_normal_weights(self)
         self.to(memory_format=torch.channels_last)  # faster on CPU and GPU, keys and values unchanged
 
-    def forward(self, x: Tensor, told: Tensor | None = None) -> Tensor:
-        if told is not None:  # a constant plane for each class
-            x = torch.cat([x, told[:, :, None, None].expand(-1, -1, *x.shape[2:])], 1)
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        if condition is not None:  # a constant plane for each class
+            x = torch.cat([x, condition[:, :, None, None].expand(-1, -1, *x.shape[2:])], 1)
         return self.net(x).flatten()
 
 

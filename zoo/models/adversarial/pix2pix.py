@@ -1,6 +1,7 @@
 """pix2pix (Isola, Zhu, Zhou and Efros, 2017, arXiv:1611.07004): from a map to a picture, learnt from pairs.
 
-The generator sees the map c and draws the picture; the discriminator sees both and says of each patch if they belong together:
+The generator sees the map c and draws the picture; the discriminator sees both and classifies each patch, a true pair or a
+drawn one:
 
     L = E log D(c, x) + E log(1 − D(c, G(c))) + λ E ‖x − G(c)‖₁
 
@@ -28,6 +29,7 @@ from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.core.verbs import verb
 from zoo.errors import InputError
+from zoo.models.adversarial.games import decay, follow
 from zoo.models.adversarial.translators import PatchDiscriminator, Translator
 from zoo.models.diffusion.controlnet import edge_iou, edge_map
 
@@ -101,7 +103,8 @@ class Pix2Pix(ZooModule):
         x = images_of(batch)
         edges, real = edge_map(x), 2 * x - 1
         optimizers: Any = self.optimizers()
-        self._decay(optimizers, batch_idx)
+        lr = self.lr or self.hparams["lr"]
+        decay(self.trainer, batch_idx, optimizers, (lr, lr))
         of_generator, of_critic = optimizers
         fake = self.generator(edges)
         self.toggle_optimizer(of_critic)
@@ -118,14 +121,8 @@ class Pix2Pix(ZooModule):
         self.manual_backward(loss)
         of_generator.step()
         self.untoggle_optimizer(of_generator)
-        self.update_average()
+        follow(self.average, self.generator, self.ema, self.global_step)
         self.log_train(generator=loss, critic=critic, l1=off)
-
-    @verb
-    def update_average(self) -> None:
-        """Move the average towards the generator; in the first steps faster, so that the random start is forgotten."""
-        share = 1 - min(self.ema, (1 + self.global_step) / (10 + self.global_step))
-        torch._foreach_lerp_(list(self.average.parameters()), list(self.generator.parameters()), share)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         networks = (self.generator, self.discriminator)
@@ -133,14 +130,6 @@ class Pix2Pix(ZooModule):
             torch.optim.Adam(network.parameters(), lr=self.lr or self.hparams["lr"], betas=(0.5, 0.99))
             for network in networks
         ]
-
-    def _decay(self, optimizers: Any, batch_idx: int) -> None:
-        trainer = self.trainer
-        if trainer.max_epochs and trainer.max_epochs > 0:
-            done = (trainer.current_epoch + batch_idx / max(1, int(trainer.num_training_batches))) / trainer.max_epochs
-            for optimizer in optimizers:
-                for group in optimizer.param_groups:
-                    group["lr"] = (self.lr or self.hparams["lr"]) * (1 - min(1.0, done))
 
     # Claims ----------------------------------------------------------------------------------------------------------
 

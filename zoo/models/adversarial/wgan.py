@@ -91,9 +91,9 @@ class WGAN(GAN):
     def penalises(self) -> bool:
         return self.constraint == "penalty"
 
-    def penalty(self, real: Tensor, fake: Tensor, told: Tensor | None) -> Tensor:
+    def penalty(self, real: Tensor, fake: Tensor, condition: Tensor | None) -> Tensor:
         share = torch.rand(len(real), 1, 1, 1, device=real.device)
-        return self.penalty_weight * (self.slopes(real.lerp(fake.to(real), share), told) - 1).square().mean()
+        return self.penalty_weight * (self.slopes(real.lerp(fake.to(real), share), condition) - 1).square().mean()
 
     def after_critic_step(self) -> None:
         if self.constraint == "clip":

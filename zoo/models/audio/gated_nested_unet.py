@@ -5,8 +5,8 @@ fills the space between: node (i, j) stands at size i and sees all nodes before 
 
     x(i, 0) = f(half of x(i-1, 0)),      x(i, j) = f([x(i, 0), …, x(i, j-1), double of x(i+1, j-1)])
 
-The two arms of the U, its backbone, are gated: a convolution gives twice the channels, and one half says how much of the other
-passes, a · σ(b). One picture is painted for both voices: the second mask is what the first leaves,
+The two arms of the U, its backbone, are gated: a convolution gives twice the channels, and one half gates the other, a · σ(b).
+One picture is painted for both voices: the second mask is what the first leaves,
 
     M_1 = σ(u),    M_2 = 1 - M_1
 

@@ -2,7 +2,7 @@
 
     X = STFT(x),    S_i = M_i · X,    s_i = STFT⁻¹(S_i)
 
-Nobody says which voice is to come first, so the loss takes the order of the outputs that fits best (permutation-invariant
+Which voice comes first is arbitrary, so the loss takes the order of the outputs that fits best (permutation-invariant
 training; Yu et al., 2017, arXiv:1607.00325). It is the negative scale-invariant signal-to-distortion ratio in dB (Le Roux et al.,
 2019, arXiv:1811.02508): how much of an output lies along the voice, against all that doesn't.
 

@@ -1,11 +1,11 @@
 """Conditional variational autoencoder (Sohn, Lee and Yan, 2015, "Learning structured output representation").
 
-Both halves of a VAE are told the class y of the image, one number a class beside x and beside z:
+Both halves of a VAE take the class y of the image as an input, one number a class beside x and beside z:
 
     log p(x | y)  ≥  E_q(z|x,y)[log p(x | z, y)] − KL(q(z | x, y) ‖ N(0, I))
 
 The code then need not hold the class and keeps what the class leaves open, the handwriting: the same z under ten labels gives
-ten digits in one hand. That is so only as far as the decoder finds the class sooner in y than in z: every layer of it is told y,
+ten digits in one hand. That is so only as far as the decoder finds the class sooner in y than in z: every layer of it takes y,
 and a rate that is priced from the first step keeps the class out of z.
 
 Departures from the paper: the prior of z doesn't depend on y; the class enters all layers of the decoder.
@@ -72,8 +72,8 @@ class CVAE(VAE):
         return self._num_classes
 
     def condition(self, h: Tensor, labels: Tensor | None) -> Tensor:
-        told = F.one_hot(check_labels(labels, h.shape[-2], self._num_classes), self._num_classes).to(h)
-        return torch.cat([h, told.to(h.device).expand(*h.shape[:-1], -1)], -1)
+        one_hot = F.one_hot(check_labels(labels, h.shape[-2], self._num_classes), self._num_classes).to(h)
+        return torch.cat([h, one_hot.to(h.device).expand(*h.shape[:-1], -1)], -1)
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:  # type: ignore[override]  # two inputs
         return self._decoded(self.posterior(x, labels)[0], labels)
@@ -159,8 +159,8 @@ class ToldDecoder(nn.Module):
         self.activations = nn.ModuleList(activation_of(activation) for _ in widths[2:])
 
     def forward(self, h: Tensor) -> Tensor:
-        told = h[..., -self.num_classes :]
+        one_hot = h[..., -self.num_classes :]
         for layer, activation in zip(self.layers, self.activations, strict=False):
             h = activation(layer(h))
-            h = torch.cat([h, told.to(h)], -1)
+            h = torch.cat([h, one_hot.to(h)], -1)
         return self.layers[-1](h)

@@ -1,6 +1,7 @@
 """InfoVAE (Zhao, Song and Ermon, 2019, arXiv:1706.02262).
 
-The rate of a VAE splits into what the code tells of the image and how far all codes together are from the prior,
+The rate of a VAE splits into the information that the code holds about the image and how far all codes together are from the
+prior,
 
     E_x KL(q(z|x) ‖ p(z)) = I(x; z) + KL(q(z) ‖ p(z)),        q(z) = E_x q(z|x)
 

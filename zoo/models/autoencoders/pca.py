@@ -66,7 +66,7 @@ class PCA(Coder):
         if self.trainer.is_last_batch:  # not at the epoch's end: validation comes before that
             self.solve(*self.moments.mean_and_covariance())
 
-    @verb
+    @torch.no_grad()
     def solve(self, mean: Tensor, covariance: Tensor) -> None:
         """Set the plane from the mean [D] and covariance [D, D] of the data, both float64."""
         values, vectors = torch.linalg.eigh(covariance)  # in ascending order

@@ -131,7 +131,7 @@ class PPCA(Coder):
         if self.trainer.is_last_batch:  # not at the epoch's end: validation comes before that
             self.solve(*self.moments.mean_and_covariance())
 
-    @verb
+    @torch.no_grad()
     def solve(self, mean: Tensor, covariance: Tensor) -> None:
         """Set W, μ and σ² to the highest likelihood of data with this mean [D] and covariance [D, D], both float64."""
         if self.method == "closed":

@@ -48,7 +48,7 @@ class VAE(Coder):
         binarize: draw binary pixels in training; else grey values are the Bernoulli's targets, as textbooks do it.
         rate_warmup: steps in which the rate's weight rises from 0.
         free_nats: of each number of the code, so much of its mean rate costs nothing (Kingma et al., 2016, arXiv:1606.04934): a
-            number that says less is no cheaper, so that none is given up early. 0 is the bound.
+            number with less information is no cheaper, so that none is given up early. 0 is the bound.
 
     Shapes:
         images x: [N, C, H, W] in [0, 1]; codes z: [N, latent_dim].
@@ -93,11 +93,11 @@ class VAE(Coder):
 
     @property
     def condition_dim(self) -> int:
-        """Width of what both halves are told beside x and z; a conditional subclass has some."""
+        """Width of the condition that both halves take beside x and z; a conditional subclass has one."""
         return 0
 
     def condition(self, h: Tensor, labels: Tensor | None) -> Tensor:
-        """Append what both halves are told to inputs [..., N, D]."""
+        """Append the condition to the inputs [..., N, D] of either half."""
         return h
 
     def posterior(self, x: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -158,9 +158,9 @@ class VAE(Coder):
         bounds = []
         for start in track(range(0, len(x), 64), "measuring"):
             part = x[start : start + 64].to(self.device)
-            told = None if labels is None else labels[start : start + 64]
-            mean, log_var = self.posterior(part, told)
-            draw = partial(self.log_weights, part, told, mean, log_var, generator=generator)
+            classes = None if labels is None else labels[start : start + 64]
+            mean, log_var = self.posterior(part, classes)
+            draw = partial(self.log_weights, part, classes, mean, log_var, generator=generator)
             bounds.append(importance_weighted(draw, samples, max(1, 2048 // len(part))))
         return torch.cat(bounds) if bounds else x.new_zeros(0)
 
@@ -245,12 +245,12 @@ class VAE(Coder):
         """The k-sample bound, by k draws for every tenth image and a control variate: `few` draws for all of them."""
         x, labels = split_images(data, "test"), data.tensors("test")[1]
         x = self.binarize(x, seed=0)
-        told = {} if self.condition_dim == 0 else {"labels": labels}
-        tenth = {} if not told else {"labels": labels[::10]}
-        loose = self.log_prob(x, samples=few, seed=0, **told).double().cpu()
+        condition = {} if self.condition_dim == 0 else {"labels": labels}
+        tenth = {} if not condition else {"labels": labels[::10]}
+        loose = self.log_prob(x, samples=few, seed=0, **condition).double().cpu()
         tight = self.log_prob(x[::10], samples=k, seed=1, **tenth).double().cpu()
         gap = tight - loose[::10]
-        ll, kl = (term.double().mean().item() for term in self.elbo(x, seed=0, **told))
+        ll, kl = (term.double().mean().item() for term in self.elbo(x, seed=0, **condition))
         pixels = "pixels binarised at random by their grey value, seed 0"
         error = (loose.var() / len(loose)).sqrt().item()
         how = (

@@ -1,7 +1,7 @@
 """Deep variational information bottleneck (Alemi et al., 2017, arXiv:1612.00410).
 
-A code that tells of the image only what its class needs: max I(z; y) − β I(z; x). With an encoder q(z|x) = N(μ(x), σ²(x)), a
-linear classifier of z and the prior N(0, I), both terms have bounds that one step of training can compute,
+A code that keeps of the image only the information about its class: max I(z; y) − β I(z; x). With an encoder q(z|x) = N(μ(x),
+σ²(x)), a linear classifier of z and the prior N(0, I), both terms have bounds that one step of training can compute,
 
     min  E_q(z|x)[−log p(y | z)] + β KL(q(z|x) ‖ N(0, I))                                           in nats
 

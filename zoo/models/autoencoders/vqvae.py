@@ -56,7 +56,7 @@ class Codebook(nn.Module):
             z = z.float()
             return (self.vectors.square().sum(1) - 2 * z @ self.vectors.T).argmin(-1)
 
-    @verb
+    @torch.no_grad()
     def follow(self, z: Tensor, index: Tensor) -> None:
         """Move the entries towards the vectors [N, D] that chose them, and unused ones onto some of these."""
         z = z.float()

@@ -261,7 +261,7 @@ class MotifCNN(LearnsOwnSequences, ZooModule):
         return {"input": one_hot(codes)}
 
     def preview(self, path: Path) -> Path | None:
-        """For each factor the two motifs that tell its peaks from their shuffles best, as sequence logos."""
+        """For each factor the two motifs that separate its peaks from their shuffles best, as sequence logos."""
         if self.data is None or not self.classes:
             return None
         from zoo.api import datamodule

@@ -1,11 +1,11 @@
 """Densely connected network (Huang, Liu, van der Maaten and Weinberger, 2017, arXiv:1608.06993).
 
-A residual block adds what it finds to what it was given; a dense block puts it beside,
+A residual block adds its output to its input; a dense block concatenates the two,
 
     x_l = [x_0, x_1, …, x_(l-1), H_l([x_0, …, x_(l-1)])]
 
-so that every layer sees the words of all earlier ones unchanged, and gradients reach each of them directly. A layer need then
-say little: it adds only k channels (the growth rate, 12 here). H is BN, ReLU, 1×1 convolution to 4k channels (the bottleneck),
+so that every layer gets the outputs of all earlier ones unchanged, and gradients reach each of them directly. A layer then
+adds few channels, k of them (the growth rate, 12 here). H is BN, ReLU, 1×1 convolution to 4k channels (the bottleneck),
 BN, ReLU, 3×3 convolution to k. Between the blocks a transition halves both the image and the channels.
 
 Departures from the paper: recipes train in fewer epochs, with a one-cycle schedule.

@@ -6,7 +6,7 @@ by a factor α between 1 and 2, many times. Where the 2×2 windows lie follows a
     a_i = ⌊α (i + u)⌋ - ⌊α u⌋,    y[i, j] = max x[a_i : a_i + 2, a_j : a_j + 2]
 
 whose steps are 1 or 2, here mostly the one, there mostly the other. Each draw deforms the image a little, elastically; that
-regularises, and the mean over several draws tells more than one look.
+regularises, and the mean over several draws is more accurate than one.
 
 Departures from the paper: batch norm; fewer channels; padded 3×3 convolutions for 2×2 ones; one draw for a whole batch;
 outside training u = ½, so that one look at the same image gives the same answer.

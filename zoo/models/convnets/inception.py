@@ -1,6 +1,6 @@
 """GoogLeNet's Inception modules (Szegedy et al., 2015, "Going deeper with convolutions", arXiv:1409.4842), scaled down.
 
-Which size of filter is best here? The module takes them all side by side, and a pooling, and concatenates what they say:
+Which size of filter is best here? The module takes them all side by side, and a pooling, and concatenates their outputs:
 
     y = [conv1×1(x), conv3×3(r₃(x)), conv5×5(r₅(x)), conv1×1(maxpool3×3(x))]
 

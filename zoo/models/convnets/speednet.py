@@ -25,7 +25,6 @@ import torch
 from torch import Tensor, nn
 
 from zoo.core.classifier import VIEWS, ImageClassifier
-from zoo.core.verbs import verb
 from zoo.errors import InputError
 
 
@@ -98,12 +97,12 @@ class SpeedNet(ImageClassifier):
                 tensor.copy_(self.trainer.strategy.broadcast(tensor))
 
     def on_train_epoch_start(self) -> None:
-        if self._stem_is_done and self.trainer.world_size == 1:  # DDP wants a gradient of all that it has wrapped
+        if self._stem_is_done and self.trainer.world_size == 1:  # DDP expects a gradient of all that it has wrapped
             self.stem.requires_grad_(False)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         if self._stem_is_done:
-            self.whitening.bias.grad = None  # type: ignore[union-attr]  # and SGD leaves it alone
+            self.whitening.bias.grad = None  # and SGD leaves it alone
 
     @property
     def whitening(self) -> "WhiteningConv":
@@ -144,9 +143,10 @@ class WhiteningConv(nn.Conv2d):
         del self.weight
         self.register_buffer("weight", filters)
         self.register_buffer("whitened", torch.zeros((), dtype=torch.bool))  # travels with the weights
-        nn.init.zeros_(self.bias)  # type: ignore[arg-type]  # this one has a bias
+        self.bias: nn.Parameter  # this one has a bias
+        nn.init.zeros_(self.bias)
 
-    @verb
+    @torch.no_grad()
     def whiten(self, images: Tensor, eps: float = 5e-4) -> None:
         """Set the filters to ± the whitening directions of the images' patches, largest variance first.
 
@@ -167,7 +167,7 @@ class BiasNorm(nn.BatchNorm2d):
         super().__init__(channels, eps=1e-12, momentum=0.4, affine=False)
         self.bias = nn.Parameter(torch.zeros(channels))
         del self._parameters["weight"]
-        self.register_buffer("weight", torch.ones(channels), persistent=False)  # cuDNN wants one
+        self.register_buffer("weight", torch.ones(channels), persistent=False)  # cuDNN needs one
 
 
 class Scale(nn.Module):

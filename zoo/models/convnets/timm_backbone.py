@@ -66,9 +66,11 @@ def small_xception(width: int = 64, **options: Any) -> nn.Module:
 
 def small_nfnet(width: int = 64, **options: Any) -> nn.Module:
     """Three stages of NFNet's blocks, which have no normalisation but scaled weights; its stem keeps all pixels."""
+    depths: Any = (1, 2, 4)  # timm says four stages and takes three
+    channels: Any = (width, 2 * width, 4 * width)
     config = NfCfg(
-        depths=(1, 2, 4),  # type: ignore[arg-type]
-        channels=(width, 2 * width, 4 * width),  # type: ignore[arg-type]
+        depths=depths,
+        channels=channels,
         stem_chs=width // 2,
         group_size=16,
         extra_conv=True,
@@ -145,9 +147,10 @@ class TimmBackbone(ImageClassifier):
         except (TypeError, ValueError, AssertionError, RuntimeError) as error:
             raise InputError(f"timm's {backbone} can't be made with options {options}: {error}") from None
         self.backbone = network
-        for module in network.modules():
-            if hasattr(module, "inplace"):
-                module.inplace = False  # type: ignore[assignment]
+        layers: list[Any] = list(network.modules())
+        for layer in layers:
+            if hasattr(layer, "inplace"):
+                layer.inplace = False
         self.drop = nn.Dropout(dropout)
         self.head = nn.Linear(network.num_features, num_classes)
         self.to(memory_format=torch.channels_last)

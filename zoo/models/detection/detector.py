@@ -228,7 +228,7 @@ class Detector(ZooModule):
 
 
 def torchvision_targets(y: Tensor) -> list[dict[str, Tensor]]:
-    """Marked boxes y [N, M, 5] as torchvision's stages want them: class 0 is the background, boxes under a pixel don't count."""
+    """Marked boxes y [N, M, 5] as torchvision's stages take them: class 0 is the background, boxes under a pixel don't count."""
     marked = [row[(row[:, 0] >= 0) & (row[:, 3:] - row[:, 1:3] > 1).all(1)] for row in y]
     return [{"boxes": row[:, 1:], "labels": row[:, 0].long() + 1} for row in marked]
 

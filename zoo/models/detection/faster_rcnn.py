@@ -1,6 +1,6 @@
 """Faster R-CNN (Ren, He, Girshick and Sun, 2015, arXiv:1506.01497).
 
-A detector of two stages that share one backbone. The first, a region proposal network, says for anchors of every place, size
+A detector of two stages that share one backbone. The first, a region proposal network, predicts for anchors of every place, size
 and shape whether there is anything at all, and moves the good ones onto it. The second cuts each proposal's features out of the
 map (RoI align)
 and gives it a class and a better box:
@@ -27,7 +27,7 @@ from zoo.models.detection.detector import MOST, Detector, torchvision_targets
 
 
 class LastMap(nn.Module):
-    """A backbone whose last map alone is used, as torchvision wants it."""
+    """A backbone whose last map alone is used, as torchvision takes it."""
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()

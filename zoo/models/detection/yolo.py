@@ -18,6 +18,7 @@ when the network is used.
 """
 
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -167,8 +168,8 @@ class YOLO(Detector):
                     classes.movedim(2, -1).reshape(n, -1, self.num_classes),
                 )
             )
-        corners, confidence, classes = zip(*parts, strict=True)  # type: ignore[assignment]
-        return torch.cat(corners, 1), torch.cat(confidence, 1), torch.cat(classes, 1)  # type: ignore[arg-type]
+        corners, confidence, classes = (torch.cat(part, 1) for part in zip(*parts, strict=True))
+        return corners, confidence, classes
 
     # Training --------------------------------------------------------------------------------------------------------
 
@@ -238,12 +239,12 @@ class YOLO(Detector):
     def _expect_little(self, layer: nn.Module) -> None:
         """Begin with low confidences (most cells hold nothing), and without priors with boxes of a third of the picture."""
         with torch.no_grad():
-            bias = layer.bias
+            bias: Any = layer.bias
             if self.direct:
-                boxes = bias[: 5 * self.per_cell].view(self.per_cell, 5)  # type: ignore[index]
+                boxes = bias[: 5 * self.per_cell].view(self.per_cell, 5)
                 boxes[:, 2:4] = 0.5
             else:
-                boxes = bias.view(self.per_cell, -1)  # type: ignore[operator]
+                boxes = bias.view(self.per_cell, -1)
             boxes[:, 4] = -4.0
 
 

@@ -1,10 +1,10 @@
 """Consistency models that a discriminator sharpens (Kim et al., 2024, arXiv:2310.02279; Sauer et al., 2023, arXiv:2311.17042).
 
-Where a consistency model is unsure it says the mean of what might come, and a mean of strokes is a soft stroke: the distance to
-one target can't tell soft from wrong. A discriminator can, for it asks only whether an image looks real. It need not learn to
-see: it reads what a classifier sees of an image, at several depths i (Sauer et al., 2021, arXiv:2111.01007), and that one stays
-as it is. With G(z) the sample of noise z, d_i what the small network for depth i says, and L of consistency.py, which keeps every
-image at its noise,
+Where a consistency model is unsure its output is the mean of what might come, and a mean of strokes is a soft stroke: the
+distance to one target doesn't separate soft from wrong. A discriminator can, for it asks only whether an image looks real. It
+need not learn to see: it reads what a classifier sees of an image, at several depths i (Sauer et al., 2021, arXiv:2111.01007),
+and that one stays as it is. With G(z) the sample of noise z, d_i the output of the small network for depth i, and L of
+consistency.py, which keeps every image at its noise,
 
     network         λ L − E mean_i d_i(G(z))
     discriminator   E mean_i max(0, 1 − d_i(x)) + E mean_i max(0, 1 + d_i(G(z)))

@@ -1,7 +1,7 @@
 """Class-conditional diffusion with classifier-free guidance (Ho and Salimans, 2022, arXiv:2207.12598).
 
-The network of ddpm.py is told the class too, and in a tenth of the training images nothing. So one network knows the score of
-the images of a class and that of all images, and what the two differ in is what makes the class,
+The network of ddpm.py takes the class as a further input; for a tenth of the training images that input is "no class". So one
+network gives the score of the images of a class and that of all images, and their difference points towards the class,
 
     ε_w = ε(x_t) + w · (ε(x_t, y) − ε(x_t)),        ∇ log p_w(x_t | y) = (1 − w) ∇ log p(x_t) + w ∇ log p(x_t | y)
 
@@ -41,13 +41,13 @@ class ConditionalDDPM(DDPM):
 
     Args:
         num_classes: classes 0 … num_classes − 1.
-        label_drop: share of the training images whose class isn't told.
+        label_drop: share of the training images whose class is left out.
         base: a DDPM checkpoint with the same network, whose weights training starts from, so that classes alone are new; None
             starts afresh.
         image_shape, width, channel_mults, blocks, attention_levels, patch, dropout, timesteps, schedule, prediction: as in DDPM.
 
     Shapes:
-        images x: [N, C, H, W] in [0, 1]; labels: int64 [N]; num_classes itself stands for "not told".
+        images x: [N, C, H, W] in [0, 1]; labels: int64 [N]; num_classes itself stands for "no class".
     """
 
     use: ClassVar[str] = (
@@ -103,10 +103,10 @@ class ConditionalDDPM(DDPM):
 
     def forward(self, x_t: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
         """The network's guess of v (or ε) for noisy images at steps t [N]; without labels, for images of any class."""
-        return self.net(x_t, t, self.told(labels, len(x_t)))
+        return self.net(x_t, t, self.embed_labels(labels, len(x_t)))
 
-    def told(self, labels: Tensor | None, n: int) -> Tensor:
-        """What the network is told of the classes of n images, [n, 4 · width]."""
+    def embed_labels(self, labels: Tensor | None, n: int) -> Tensor:
+        """The embedding of the classes of n images that the network takes, [n, 4 · width]."""
         if labels is None:
             labels = torch.full((n,), self.num_classes, device=self.device)
         return GAIN * self.label(labels)
@@ -117,10 +117,10 @@ class ConditionalDDPM(DDPM):
             return self(x_t, t)
         if guidance == 1:
             return self(x_t, t, labels)
-        untold = torch.full_like(labels, self.num_classes)
-        both = self(torch.cat([x_t, x_t]), torch.cat([t, t]), torch.cat([untold, labels]))
-        free, told = both.float().chunk(2)
-        return free + guidance * (told - free)
+        no_class = torch.full_like(labels, self.num_classes)
+        both = self(torch.cat([x_t, x_t]), torch.cat([t, t]), torch.cat([no_class, labels]))
+        free, conditioned = both.float().chunk(2)
+        return free + guidance * (conditioned - free)
 
     def denoise(
         self,

@@ -91,7 +91,7 @@ class ControlNet(ConditionalDDPM):
     Args:
         base: a checkpoint of cfg-ddpm with the same network: its weights are taken over and frozen when training begins. None
             trains everything afresh.
-        label_drop: share of the training images whose class isn't told.
+        label_drop: share of the training images whose class is left out.
         image_shape, width, channel_mults, blocks, attention_levels, patch, dropout, timesteps, schedule, prediction, num_classes:
             as in ConditionalDDPM.
 
@@ -163,7 +163,7 @@ class ControlNet(ConditionalDDPM):
         """The guess of v (or ε); without a control, that of the base."""
         if control is None:
             return super().forward(x_t, t, labels)
-        extra = self.told(labels, len(x_t))
+        extra = self.embed_labels(labels, len(x_t))
         return self.net(x_t, t, extra, **self.branch(x_t, t, extra, control))
 
     # Verbs -----------------------------------------------------------------------------------------------------------
@@ -202,12 +202,12 @@ class ControlNet(ConditionalDDPM):
 
         def draw(start: int) -> Tensor:
             part = slice(start, start + batch_size)
-            hint, told = hints[part], None if wanted is None else wanted[part]
+            hint, classes = hints[part], None if wanted is None else wanted[part]
             x = torch.randn(len(hint), *self.image_shape, device=self.device, generator=generator)
 
             def denoise(x: Tensor, t: int) -> Tensor:
                 at = torch.full((len(x),), t, device=x.device)
-                return self.denoise_controlled(x, at, hint, told, weight)
+                return self.denoise_controlled(x, at, hint, classes, weight)
 
             with torch.no_grad():
                 states = named_sampler(sampler)(denoise, x, self.schedule, steps, eta, generator)
@@ -220,12 +220,12 @@ class ControlNet(ConditionalDDPM):
         self, x_t: Tensor, t: Tensor, control: Tensor, labels: Tensor | None = None, guidance: float = 1.0
     ) -> Tensor:
         """The guess of the clean image under a control, clipped to [-1, 1]."""
-        told = self(x_t, t, labels, control).float()
+        guess = self(x_t, t, labels, control).float()
         if labels is not None and guidance != 1:
             free = self(x_t, t, None, control).float()
-            told = free + guidance * (told - free)
+            guess = free + guidance * (guess - free)
         alpha, sigma = self.schedule.rates(t)
-        x_0 = alpha * x_t - sigma * told if self.prediction == "v" else (x_t - sigma * told) / alpha
+        x_0 = alpha * x_t - sigma * guess if self.prediction == "v" else (x_t - sigma * guess) / alpha
         return x_0.clamp(-1, 1)
 
     def check_control(self, control: Tensor, n: int) -> Tensor:

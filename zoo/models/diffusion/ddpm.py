@@ -98,7 +98,7 @@ class DDPM(ImageGenerator):
 
     @classmethod
     def other_libraries(cls, init: dict[str, Any]) -> list[tuple[str, str]]:
-        if cls is not DDPM:  # a network that is told more than the step
+        if cls is not DDPM:  # a network with more inputs than image and step
             return []
         said = (
             'The schedulers of diffusers draw from it, too; this is `model.trajectory(x, sampler="ddim", steps=10)[-1]`. '

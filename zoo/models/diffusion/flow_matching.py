@@ -8,11 +8,11 @@ Many lines pass through a point, so the network learns their mean velocity; the 
 data's distribution exactly. It is nearly straight, so an ODE solver needs few steps. No schedule, no weights, no posterior.
 
 A point of the line, shrunk to unit variance, is a point of ddpm.py's path: with s² = t² + (1 − t)², α = t/s, σ = (1 − t)/s it is
-x_t / s = α·x + σ·ε, and what ddpm.py regresses there, v = α·ε − σ·x, tells the velocity as well,
+x_t / s = α·x + σ·ε, and what ddpm.py regresses there, v = α·ε − σ·x, gives the velocity as well,
 
     x − ε = (α − σ)·x_t/s − (α + σ)·v.
 
-So the network sees x_t/s and says v: its input and output keep their scale at all times, and with the weights of a DDPM the
+So the network takes x_t/s and predicts v: its input and output keep their scale at all times, and with the weights of a DDPM the
 flow is that model's from the start.
 
 Departures from the papers: this form of the network's output, with the U-Net of ddpm.py; times are spread evenly over a batch;

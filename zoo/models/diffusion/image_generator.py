@@ -123,7 +123,7 @@ class ImageGenerator(ZooModule):
         return evaluate_images(images, str(data.name), how=f"{self.default_sampler()}, seed 0, {precision}")
 
     def default_sampler(self) -> str:
-        """What `sample` does unless told otherwise, in words of a claim."""
+        """The sampler, steps and guidance that `sample` takes by default, in words of a claim."""
         given = {name: p.default for name, p in inspect.signature(type(self).sample).parameters.items()}
         words = [f"{given[key]} sampler" for key in ("sampler", "method") if key in given]
         return ", ".join([*(words or ["default sampler"]), *([f"{given['steps']} steps"] if "steps" in given else [])])

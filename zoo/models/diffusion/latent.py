@@ -8,8 +8,8 @@ model learn the distribution of z, and decode what it draws,
 with s the standard deviation of the codes, so that the noise schedule fits them. The U-Net works on 7×7 positions in place of
 28×28 pixels: that, and not fewer steps, is the gain.
 
-What is hardest for a small network without a condition is to settle on a digit: between two of them it draws neither. So it may
-be told a cluster of codes, which is found without labels, and a sample begins with a draw of one,
+A small network without a condition often draws something between two digits, which is neither. So its condition may be a cluster
+of codes, which is found without labels, and a sample begins with a draw of one,
 
     p(z) = Σ_c p(c) p_θ(z | c),        c the nearest of K centres (k-means; Hu et al., 2023, arXiv:2210.06462).
 
@@ -45,7 +45,7 @@ class LatentDiffusion(ImageGenerator):
         autoencoder_width, latent_channels: as in KLAutoencoder.
         blocks, dropout: see UNet.
         timesteps: T, the length of the cosine schedule.
-        clusters: K, the number of clusters of codes that the network is told; 0 for none.
+        clusters: K, the number of clusters of codes, the network's condition; 0 for none.
 
     Shapes:
         images: [N, C, H, W] in [0, 1]; codes z: [N, latent_channels, H/4, W/4], of variance one; clusters: [N] in 0 … K − 1.
@@ -84,7 +84,7 @@ class LatentDiffusion(ImageGenerator):
         if clusters:
             self.register_buffer("centres", torch.zeros(clusters, math.prod(self.latent_shape)))
             self.register_buffer("shares", torch.full((clusters,), 1 / clusters))
-            self.told = nn.Embedding(clusters, 4 * width)
+            self.told = nn.Embedding(clusters, 4 * width)  # one vector a cluster; published weights have this key
         self.freeze("autoencoder")
 
     def setup(self, stage: str) -> None:
@@ -129,8 +129,8 @@ class LatentDiffusion(ImageGenerator):
     def denoise(self, z_t: Tensor, t: Tensor, cluster: Tensor | None = None) -> Tensor:
         """The guess of the clean code; codes have no bounds, so nothing is clipped."""
         alpha, sigma = self.schedule.rates(t)
-        told = () if cluster is None else (cluster,)
-        return alpha * z_t - sigma * self(z_t, t, *told).float()
+        condition = () if cluster is None else (cluster,)
+        return alpha * z_t - sigma * self(z_t, t, *condition).float()
 
     # Verbs -----------------------------------------------------------------------------------------------------------
 
@@ -182,16 +182,16 @@ class LatentDiffusion(ImageGenerator):
         t = self.schedule.draw(len(x), generator)
         eps = torch.randn(z_0.shape, device=x.device, generator=generator)
         alpha, sigma = self.schedule.rates(t)
-        told = (self.cluster_of(z_0),) if self.clusters else ()
-        return (self(alpha * z_0 + sigma * eps, t, *told).float() - (alpha * eps - sigma * z_0)).square().mean()
+        condition = (self.cluster_of(z_0),) if self.clusters else ()
+        return (self(alpha * z_0 + sigma * eps, t, *condition).float() - (alpha * eps - sigma * z_0)).square().mean()
 
     def golden_inputs(self) -> dict[str, Tensor]:
         z = torch.randn(2, *self.latent_shape, generator=torch.Generator().manual_seed(0))
         return {"z": z, "t": torch.tensor([len(self.schedule) // 4, len(self.schedule) - 1])}
 
     def golden_outputs(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        told = (torch.arange(2, device=self.device) % self.clusters,) if self.clusters else ()
-        return {"output": self(inputs["z"], inputs["t"], *told), "decoded": self.decode(inputs["z"])}
+        condition = (torch.arange(2, device=self.device) % self.clusters,) if self.clusters else ()
+        return {"output": self(inputs["z"], inputs["t"], *condition), "decoded": self.decode(inputs["z"])}
 
 
 def k_means(x: Tensor, k: int, rounds: int = 30) -> Tensor:

@@ -2,15 +2,16 @@
 
 Plain score matching fails three times: data on a thin sheet have no score off it; where there are no data nothing is learnt; and
 Langevin dynamics between far modes forgets their weights. One cure for all: learn the scores of the data at many noise levels,
-by denoising, with one network that is told the level,
+by denoising, with one network that takes the level as an input,
 
     L = Σ_i σ_i² E ‖ s_θ(x + σ_i ε, σ_i) + ε/σ_i ‖²  =  Σ_i E ‖ ε_θ(x + σ_i ε, i) − ε ‖²,       s_θ = −ε_θ / σ_i
 
 and sample by Langevin dynamics from the largest level to the smallest, each starting where the one before has ended.
 
-Departures from the papers: the network says ε and sees its input at unit variance, whatever the level; levels are drawn evenly
-over a batch; the last state is denoised once more (Jolicoeur-Martineau et al., 2021). For images the U-Net is that of ddpm.py; it
-says v, of which ε is made, and is told the angle of the noise, so that training may start from the weights of ddpm.py.
+Departures from the papers: the network predicts ε and takes its input at unit variance, whatever the level; levels are drawn
+evenly over a batch; the last state is denoised once more (Jolicoeur-Martineau et al., 2021). For images the U-Net is that of
+ddpm.py; it predicts v, of which ε is made, and takes the angle of the noise as its time, so that training may start from the
+weights of ddpm.py.
 """
 
 import itertools

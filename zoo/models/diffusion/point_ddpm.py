@@ -7,7 +7,7 @@ The method is that of ddpm.py; a perceptron stands for the U-Net. Small enough f
 
 However many the steps, some tenths of a nat are lost in the first of them, where the noise doubles from one to the next.
 
-The network may say ε, x_0 or v = α_t ε − σ_t x_0, and the loss may weigh the steps as the bound does ("elbo") or all alike
+The network may predict ε, x_0 or v = α_t ε − σ_t x_0, and the loss may weigh the steps as the bound does ("elbo") or all alike
 ("simple"). Where nearly all is noise, x̂_0 = (x_t − σ_t ε̂) / α_t divides the error of ε̂ by almost nothing; where nearly none is,
 ε̂ suffers so from x̂_0. x̂_0 = α_t x_t − σ_t v̂ is sound at both ends (Salimans & Ho, 2022, arXiv:2202.00512).
 
@@ -41,7 +41,7 @@ class PointDDPM(ZooModule):
         hidden_dim, depth: width and number of the hidden layers.
         timesteps: T.
         schedule: "cosine" or "linear".
-        prediction: what the network says, "eps", "x0" or "v".
+        prediction: what the network predicts, "eps", "x0" or "v".
         weighting: "simple", all steps alike, or "elbo", as the bound weighs them.
 
     Shapes:
@@ -76,7 +76,7 @@ class PointDDPM(ZooModule):
         self.net = PointScore(dim, check_count(hidden_dim, "hidden_dim"), check_count(depth, "depth"))
 
     def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
-        """What the network says, ε, x_0 or v, of noisy points at steps t [N]."""
+        """The network's prediction, ε, x_0 or v, for noisy points at steps t [N]."""
         return self.net(x_t, 1000 * t / len(self.schedule))
 
     def denoise(self, x_t: Tensor, t: Tensor) -> Tensor:

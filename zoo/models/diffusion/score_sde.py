@@ -144,7 +144,7 @@ class ScoreSDE(ContinuousModel):
                 s, z = self.score(x, after), torch.randn(x.shape, device=x.device, generator=generator)
                 ratio = snr * z.flatten(1).norm(dim=1) / s.flatten(1).norm(dim=1)
                 step = 2 * self.rates(torch.tensor(after))[0] * ratio**2
-                # no state varies by more; a network that says 0 asks for ∞
+                # no state varies by more; the step size of a network with the output 0 would be ∞
                 step = step.clamp(max=1).reshape(-1, 1, 1, 1)
                 x = x + step * s + (2 * step).sqrt() * z
             yield x
@@ -167,7 +167,7 @@ class ScoreSDE(ContinuousModel):
 
         Args:
             sampler: "ode" (the probability flow, by Heun's method), "pc" (predictor-corrector) or "sde" (the predictor alone),
-                which want fifty steps and more.
+                which need fifty steps and more.
             steps: of the solver; "pc" takes 1 + corrections network calls in each, "ode" two but for the last.
             corrections, snr: Langevin steps after each step of "pc", and their signal-to-noise ratio.
             labels: refused, the model is unconditional.

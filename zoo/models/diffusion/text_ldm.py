@@ -1,7 +1,7 @@
 """Text-to-image latent diffusion (Rombach et al., 2022, arXiv:2112.10752): "a thick slanted seven".
 
-A small Transformer reads the prompt, and the U-Net of latent.py listens to it in one of two ways. Every position of the image may
-ask every word (cross-attention),
+A small Transformer reads the prompt, and the U-Net of latent.py takes its output in one of two ways. Every position of the
+image may ask every word (cross-attention),
 
     h ← h + softmax(Q Kᵀ/√d) V,        Q = W_Q h,  K = W_K e(text),  V = W_V e(text)
 
@@ -127,8 +127,8 @@ class TextLatentDiffusion(LatentDiffusion):
             return self(z_t, t, tokens)
         empty = tokens_of("", len(z_t)).to(z_t.device)
         both = self(torch.cat([z_t, z_t]), torch.cat([t, t]), torch.cat([empty, tokens])).float()
-        free, told = both.chunk(2)
-        return free + guidance * (told - free)
+        free, conditioned = both.chunk(2)
+        return free + guidance * (conditioned - free)
 
     # Verbs -----------------------------------------------------------------------------------------------------------
 
@@ -150,7 +150,7 @@ class TextLatentDiffusion(LatentDiffusion):
         Args:
             prompt: such as "a thick slanted seven", one for each image or one for all; None draws anything.
             guidance: w, by default 1. It doubles the cost unless it is 0 or 1.
-            labels: refused: say it in words.
+            labels: refused; use a prompt.
             sampler, steps, eta: as in DDPM, on codes.
 
         Raises:

@@ -160,7 +160,7 @@ class NeuralODE(ZooModule):
                 better="lower",
             ),
         ]
-        pendulum: Any = data  # which can tell the truth beyond its test part
+        pendulum: Any = data  # which computes the true angles beyond its test part
         if data.name == "pendulum" and getattr(data, "system", "pendulum") == "pendulum":
             long = [data.step * i for i in range(2 * truth.shape[1] - 1)]
             for amplitude in (1.0, 2.5):

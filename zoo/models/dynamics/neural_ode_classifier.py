@@ -4,8 +4,8 @@ A residual block adds to its input, x ← x + f(x); many small ones in a row fol
 
     dx/dt = f_θ(x, t),    x(0) = stem(image),    p(class | image) = softmax(W mean(x(1)) + b)
 
-f is one pair of convolutions that is told the time, so the depth is a number of solver steps that can be chosen after training.
-Paper: arXiv:1806.07366, section 3.
+f is one pair of convolutions that takes the time as an input. The depth is the number of solver steps, which can be chosen after
+training. Paper: arXiv:1806.07366, section 3.
 
 Departures from the paper: the network is followed by a fixed number of fourth-order Runge-Kutta steps, in training and in use. A
 solver that chooses its own steps chooses them for a whole batch, so that the answer for one image would depend on the others.

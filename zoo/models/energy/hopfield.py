@@ -1,6 +1,6 @@
 """Hopfield network (Hopfield, 1982): patterns stored as minima of an energy, recalled from a part of them.
 
-Units s_i = ±1 are updated one after the other to the sign of what the others say, which never raises the energy:
+Units s_i = ±1 are updated one after the other to the sign of the weighted sum of the others, which never raises the energy:
 
     s_i ← sign(Σ_j w_ij s_j),     E(s) = −½ sᵀW s,     w_ij = (1/N) Σ_μ x_i^μ x_j^μ  (i ≠ j)              Hebb's rule
 

@@ -76,7 +76,7 @@ class PointEnergy(ZooModule):
         self.dim, self.box, self.bowl = check_count(dim, "dim"), tuple(box), bowl
         self.steps, self.step_size, self.fresh = check_count(steps, "steps"), step_size, fresh
         self.net = dense([dim, *hidden, 1], "silu")
-        self.automatic_optimization = False  # the loss is a difference that says nothing of its own
+        self.automatic_optimization = False  # the loss is a difference of energies, which has no meaning of its own
         self.register_buffer("chains", self._start(check_count(chains, "chains"), None), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:

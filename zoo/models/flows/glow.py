@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.flows.bijections import Bijection, Chain, Logit
 from zoo.models.flows.dequantisation import NormalEnds
@@ -41,7 +40,7 @@ class ActNorm(Bijection):
         self.register_buffer("ready", torch.tensor(False))
         self._seen_ready = False  # asking a GPU in every step would make it wait for the processor
 
-    @verb
+    @torch.no_grad()
     def prepare(self, x: Tensor) -> None:
         """Set scale and shift by a batch."""
         variance, mean = torch.var_mean(x, (0, 2, 3), keepdim=True, unbiased=False)

@@ -14,6 +14,7 @@ Departures from the paper: orders are only reversed, never random; α is bounded
 """
 
 import itertools
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -74,7 +75,7 @@ class MaskedAutoregressive(Bijection):
         return shift, self.bounded(log_scale)
 
     def bounded(self, log_scale: Tensor) -> Tensor:
-        """α from what the network says of it."""
+        """α from the network's raw output."""
         return self.BOUND * (log_scale / self.BOUND).tanh()
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -86,15 +87,16 @@ class MaskedAutoregressive(Bijection):
 
         A new value only adds its own column to the first layer's sums, and only two units of the last layer are asked for.
         """
-        first, *between, last = self.made
-        into, out = first.masked_weight(), last.masked_weight()  # type: ignore[operator]
-        sums, columns = first.bias.expand(len(z), -1), [z] * z.shape[1]  # type: ignore[operator]
+        layers: list[Any] = list(self.made)
+        first, *between, last = layers
+        into, out = first.masked_weight(), last.masked_weight()
+        sums, columns = first.bias.expand(len(z), -1), [z] * z.shape[1]
         for i in self.order:
             hidden = sums
             for layer in between:
                 hidden = layer(hidden)
             pair = [i, i + z.shape[1]]
-            shift, log_scale = F.linear(hidden, out[pair], last.bias[pair]).split(1, dim=1)  # type: ignore[index]
+            shift, log_scale = F.linear(hidden, out[pair], last.bias[pair]).split(1, dim=1)
             columns[i] = z[:, i : i + 1] * self.bounded(log_scale).exp() + shift
             sums = sums + columns[i] * into[:, i]
         return torch.cat(columns, dim=1)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoo.blocks.layers import Layers
 from zoo.models.flows.bijections import Bijection
 
 Size = tuple[int, int, int]
@@ -41,7 +42,7 @@ class MultiScale(Bijection):
 
     def __init__(self, scales: Sequence[Bijection], sizes: Sequence[Size]) -> None:
         super().__init__()
-        self.scales = nn.ModuleList(scales)
+        self.scales = Layers(scales)
         self.sizes = [(c // 2, h, w) for c, h, w in sizes[:-1]] + list(sizes[-1:])  # of what leaves at each scale
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -63,7 +64,7 @@ class MultiScale(Bijection):
         for i in reversed(range(len(self.scales))):
             if i < len(self.scales) - 1:
                 x = torch.cat([x, parts.pop()], dim=1)
-            x = self.scales[i].inverse(x)  # type: ignore[operator]
+            x = self.scales[i].inverse(x)
         return x
 
 
@@ -103,8 +104,8 @@ class ConvCoupling(Bijection):
         channels = len(mask)
         self.register_buffer("mask", mask, persistent=False)
         last = nn.Conv2d(width, 2 * channels * fold**2, 3, padding=1)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)  # type: ignore[arg-type]
+        for parameter in last.parameters():
+            nn.init.zeros_(parameter)
         self.net = nn.Sequential(
             nn.PixelUnshuffle(fold),
             nn.Conv2d(channels * fold**2, width, 3, padding=1),

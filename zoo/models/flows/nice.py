@@ -21,7 +21,7 @@ from zoo.models.flows.image_flow import ImageFlow
 
 
 class AdditiveCoupling(Bijection):
-    """Every second value is shifted by what a network reads off the others; `parity` says which ones stay.
+    """Every second value is shifted by a network's output for the others; `parity` says which ones stay.
 
     Shapes:
         x: [N, D] with even D.

@@ -1,7 +1,7 @@
 """Graph isomorphism network (Xu, Hu, Leskovec and Jegelka, 2019, arXiv:1810.00826).
 
-A mean or a maximum over neighbours can't count them; a sum can. With a perceptron after it, a layer tells apart whatever the
-Weisfeiler-Lehman test tells apart:
+A mean or a maximum over neighbours can't count them; a sum can. With a perceptron after it, a layer separates whatever the
+Weisfeiler-Lehman test separates:
 
     h'_i = MLP( (1 + ε) h_i + Σ_{j in N(i)} h_j ),      graph:  sum over nodes, all layers side by side
 

@@ -1,7 +1,7 @@
 """GRAND, graph random neural network (Feng et al., 2020, arXiv:2005.11079): consistency regularisation on a graph.
 
 With twenty labels a class, most of the graph is unlabelled. Each step draws S views of it, in which whole nodes are silent
-(DropNode), spreads what is left over K hops, and asks that the same perceptron says the same thing about a node in all of them:
+(DropNode), spreads what is left over K hops, and asks the same perceptron for the same prediction of a node in all of them:
 
     X_s = 1/(K+1) Σ_{k=0..K} Â^k · DropNode(X),     loss = mean_s CE(labelled) + λ mean_s Σ_i ‖ sharpen(mean_s' p_i) - p_i^s ‖²
 

@@ -1,6 +1,6 @@
 """GraphSAGE with mean aggregation (Hamilton, Ying and Leskovec, 2017, arXiv:1706.02216).
 
-A node keeps its own state apart from what its neighbours say: two linear maps, one for each,
+A node keeps its own state apart from the mean of its neighbours: two linear maps, one for each,
 
     h'_i = σ( W_1 h_i + W_2 · mean_{j in N(i)} h_j + b )
 

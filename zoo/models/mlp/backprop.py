@@ -8,7 +8,7 @@ back-propagating errors", in the steps of Fausett, 1994), with σ' = σ (1 - σ)
     δ̂ = (δ Wᵀ) σ'(z_in)                  the same, carried back through W     ΔV = α xᵀδ̂,  Δv₀ = α Σ δ̂
 
 Nothing here calls autograd: the update is handed to the optimiser as a gradient, and a test compares the two. An update is zero
-wherever one of its factors is: a hidden unit that saturates (σ' near 0) or that nobody listens to (W near 0) learns nothing. So
+wherever one of its factors is: a hidden unit that saturates (σ' near 0) or that has no effect (W near 0) learns nothing. So
 the first weights are small but not zero: from larger ones the 2-2-1 network more often ends in one of its local minima.
 
 Departures from the paper: none but the size; the four patterns make one batch, or single steps with a batch size of 1.
@@ -62,7 +62,7 @@ class BackpropMLP(ZooModule):
     def forward(self, x: Tensor) -> Tensor:
         return torch.sigmoid(self.head(self.hidden(x)))
 
-    @verb
+    @torch.no_grad()
     def backward_by_hand(self, x: Tensor, t: Tensor) -> Tensor:
         """Set every parameter's gradient of E for inputs x [N, in_channels] and targets t [N, 1]; returns E."""
         z = self.hidden(x)  # [N, hidden_dim]
@@ -106,7 +106,7 @@ class BackpropMLP(ZooModule):
         self.log("test/sse", (self(x)[:, 0] - t).square().sum(), batch_size=len(t))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Plain steps of α = 2, where no recipe says otherwise."""
+        """Plain steps of α = 2, where the recipe names none."""
         return torch.optim.SGD(self.parameters(), lr=2.0)
 
     # What a checkpoint needs to know ---------------------------------------------------------------------------------

@@ -155,7 +155,7 @@ class TestEveryEpoch(L.Callback):
 
     @torch.no_grad()
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        data = trainer.datamodule  # type: ignore[attr-defined]  # set at run time
+        data = getattr(trainer, "datamodule", None)  # set at run time
         if not isinstance(pl_module, ImageClassifier) or data is None:
             raise InputError("TestEveryEpoch needs an image classifier and a data module")
         data.setup("test")

@@ -130,7 +130,7 @@ class Perceptron(ZooModule):
         self.log("test/accuracy", right.float().mean(), batch_size=len(label))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """The published step of η = 0.1, where no recipe says otherwise."""
+        """The published step of η = 0.1, where the recipe names none."""
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
     # What a checkpoint needs to know ---------------------------------------------------------------------------------

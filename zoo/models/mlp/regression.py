@@ -141,7 +141,7 @@ class RegressionMLP(ZooModule):
             self.target_mean.copy_(y.mean(0))
             self.target_scale.copy_(y.std(0).clamp(min=1e-12))
 
-    @verb
+    @torch.no_grad()
     def solve(self, x: Tensor, y: Tensor) -> "RegressionMLP":
         """Set the weights of a linear model to those with the least squared error, without training.
 

@@ -9,7 +9,8 @@ such kernels has a blind spot, pixels above and to the right that no path reache
 
 each with the gate y = tanh(a) · σ(b), which multiplies as an LSTM does.
 
-What a pixel says is its brightness and, beside it, an embedding of its grey level, a vector for each of 256 as if it were a word:
+The input for a pixel is its brightness and, beside it, an embedding of its grey level, a vector for each of 256 as if it were a
+word:
 
     u = [2 x − 1, e(level) + place]
 
@@ -19,8 +20,8 @@ image is 253 in one and 254 in another. In brightness that is a difference of a 
 Departures from the papers: that embedding, with a learnt vector for every place added; fewer channels and layers; AdamW with a
 cosine schedule; no labels.
 
-Drawing takes a pass for every pixel, but not of all layers over the whole image: what the vertical stack says of a row is ready
-when the rows above are, and in the row itself what the layers have said of earlier pixels stays as it was.
+Drawing takes a pass for every pixel, but not of all layers over the whole image: the vertical stack's output for a row is ready
+when the rows above are, and in the row itself the layers' outputs for earlier pixels stay as they were.
 """
 
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoo.blocks.layers import Layers
 from zoo.core.checks import check_count
 from zoo.errors import InputError
 from zoo.models.pixel.pixel_model import PixelModel
@@ -98,7 +100,7 @@ class GatedLayer(nn.Module):
         return gate(above), self.along(h, self.across(above))
 
     def along(self, h: Tensor, above: Tensor) -> Tensor:
-        """The horizontal stack, told what the vertical one says [N, 2 · width, H, W]."""
+        """The horizontal stack; `above` is the output of the vertical one [N, 2 · width, H, W]."""
         out = self.out(gate(self.horizontal(h) + above))
         return out if self.first else h + out
 
@@ -139,7 +141,7 @@ class PixelCNN(PixelModel):
             raise InputError(f"dilations are {layers} numbers from 1 on, the first 1, not {dilations!r}")
         self.embedding = nn.Embedding(levels, embedding_dim)
         self.place = nn.Parameter(torch.zeros(1, embedding_dim, *image_shape[1:]))
-        self.layers = nn.ModuleList(
+        self.layers = Layers(
             GatedLayer(width if i else 1 + embedding_dim, width, kernel if i else 7, first=i == 0, dilation=step)
             for i, step in enumerate(steps)
         )
@@ -160,23 +162,23 @@ class PixelCNN(PixelModel):
         return torch.cat([2 * x - 1, level + self.place[:, :, rows, columns]], dim=1)
 
     def remember(self, x: Tensor, row: int, memory: Memory | None) -> Memory:
-        """Of every layer: the rows that its vertical stack reads again for the next row, what it says of this one, and the
+        """Of every layer: the rows that its vertical stack reads again for the next row, its output for this one, and the
         horizontal stack's row so far, which `pixel_logits` fills in."""
         v, result = self.see(x, slice(max(0, row - 3), row + 1)), []
         for i, layer in enumerate(self.layers):
             if i and memory:
                 v = torch.cat([memory[i][0], v], dim=2)
-            above = layer.vertical(v)[:, :, -1:]  # type: ignore[operator, union-attr]
+            above = layer.vertical(v)[:, :, -1:]
             own = torch.zeros_like(v[:, :, -1:])
-            result.append((v[:, :, -layer.reach :], layer.across(above), own))  # type: ignore[operator, union-attr]
+            result.append((v[:, :, -layer.reach :], layer.across(above), own))
             v = gate(above)
         return result
 
     def pixel_logits(self, x: Tensor, row: int, column: int, memory: Memory) -> Tensor:
-        # the first layer reads the image; later ones read what was said of earlier pixels, and of this one just now
+        # the first layer reads the image; later ones read the outputs for earlier pixels, and for this one just now
         h = self.see(x, slice(row, row + 1), slice(column + 1))
         for layer, (_, above, own) in zip(self.layers, memory, strict=True):
             own[..., column + 1 - h.shape[3] : column + 1] = h
-            near = slice(max(0, column - layer.reach), column + 1)  # type: ignore[operator]
-            h = layer.along(own[..., near], above[..., near])[..., -1:]  # type: ignore[operator, union-attr]
+            near = slice(max(0, column - layer.reach), column + 1)
+            h = layer.along(own[..., near], above[..., near])[..., -1:]
         return self.head(h)[:, :, 0, 0]

@@ -14,6 +14,7 @@ Departures from the paper: fewer layers; AdamW with a cosine schedule in place o
 import torch
 from torch import Tensor, nn
 
+from zoo.blocks.layers import Layers
 from zoo.models.pixel.pixel_model import PixelModel
 from zoo.models.pixel.pixelcnn import MaskedConv2d, horizontal_mask, vertical_mask
 
@@ -69,7 +70,7 @@ class PixelRNN(PixelModel):
         first = vertical_mask(7, own_row=False)
         first[3, :3] = 1  # mask A: the rows above, and the row before the pixel
         self.stem = MaskedConv2d(1, width, first)
-        self.rows = nn.ModuleList(RowLSTM(width) for _ in range(layers))
+        self.rows = Layers(RowLSTM(width) for _ in range(layers))
         self.head = nn.Sequential(nn.ReLU(), nn.Conv2d(width, 2 * width, 1), nn.ReLU(), nn.Conv2d(2 * width, levels, 1))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -91,7 +92,7 @@ class PixelRNN(PixelModel):
         h = self.stem(2 * x[:, :, max(0, row - 3) : row + 1] - 1)[:, :, -1:]  # the first kernel reaches three rows up
         states = []
         for i, layer in enumerate(self.rows):
-            state = layer.step(layer.inputs(h)[:, :, 0], memory[i] if memory else layer.start(h))  # type: ignore[operator]
+            state = layer.step(layer.inputs(h)[:, :, 0], memory[i] if memory else layer.start(h))
             states.append(state)
             h = h + state[0][:, :, None]
         return h, states

@@ -80,7 +80,7 @@ class GRUCell(Cell):
 
     Args:
         reset: "after" or "before" the product with U.
-        update: whether z says how much to "keep" of the old state or to "take" of the new one.
+        update: whether z is the share of the old state to "keep" or of the new one to "take".
     """
 
     gates = 3

@@ -151,7 +151,7 @@ class RecurrentClassifier(LearnsOwnTexts, ZooModule):
         rows = likeliest(self.predict_proba(x), self.classes, top)
         return rows[0] if isinstance(x, str) else rows
 
-    @verb
+    @torch.no_grad()
     def take_vectors(self, vectors: Word2Vec) -> int:
         """Begin with the vectors of all words that another model knows; returns their number.
 

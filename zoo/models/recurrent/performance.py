@@ -4,7 +4,7 @@
 
 An event is a key going down or up, some milliseconds passing, or a change of touch: 413 in all, see
 `datamodules.formats.performance`. Timing and loudness are part of the text, so what is learnt is a performance and no score. The
-condition c says which of the twelve pitch classes the next stretch will use; in half of the training windows it is left out, so
+condition c is the shares of the twelve pitch classes in the next stretch; in half of the training windows it is left out, so
 that the model plays without it too.
 
 Departures from the papers: an embedding for the one-hot input; no conditions that need labels of the recordings, such as composer
@@ -74,8 +74,8 @@ class PerformanceRNN(ZooModule):
         x = self.embedding(events)
         if conditions is None:
             conditions = x.new_zeros(len(events), 13)
-        told = conditions.to(x)[:, None].expand(-1, events.shape[1], -1)
-        hidden, state = self.rnn(torch.cat([x, told], 2), state)
+        condition = conditions.to(x)[:, None].expand(-1, events.shape[1], -1)
+        hidden, state = self.rnn(torch.cat([x, condition], 2), state)
         return self.head(self.dropout(hidden)), state
 
     # Verbs -----------------------------------------------------------------------------------------------------------
@@ -106,13 +106,13 @@ class PerformanceRNN(ZooModule):
         if not opening:
             raise InputError("the primer holds no note: give one, or None")
         heard = events_of(opening)
-        told = None if pitch_classes is None else _as_condition(pitch_classes)[None].to(self.device)
+        condition = None if pitch_classes is None else _as_condition(pitch_classes)[None].to(self.device)
         choice, generator = Choice(temperature, None, None, EVENTS), seeded_generator(torch.device("cpu"), seed)
         events: list[int] = []
         state, new, passed = None, heard[None].to(self.device), 0
         limit = math.ceil(seconds / UNIT)
         while passed < limit and len(events) < 400 * seconds + 100:  # a model that never waits is stopped
-            logits, state = self.step(new, told, state)
+            logits, state = self.step(new, condition, state)
             event = choice.draw(logits[0, -1], generator)
             events.append(event)
             passed += event - WAIT + 1 if WAIT <= event < WAIT + SHIFTS else 0
@@ -135,8 +135,8 @@ class PerformanceRNN(ZooModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         x, y = batch
-        told = pitch_class_shares(y) * (torch.rand(len(y), 1, device=y.device) < 0.5)
-        loss = F.cross_entropy(self(x, told).float().flatten(0, 1), y.flatten())
+        condition = pitch_class_shares(y) * (torch.rand(len(y), 1, device=y.device) < 0.5)
+        loss = F.cross_entropy(self(x, condition).float().flatten(0, 1), y.flatten())
         self.log_train(nats_per_event=loss)
         return loss
 
@@ -173,7 +173,7 @@ class PerformanceRNN(ZooModule):
 
     def golden_outputs(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Logits with and without the condition."""
-        return {"told": self(inputs["events"], inputs["conditions"]), "logits": self(inputs["events"])}
+        return {"conditioned": self(inputs["events"], inputs["conditions"]), "logits": self(inputs["events"])}
 
     def preview(self, path: Path) -> Path:
         """Twelve seconds as bars, a row a key, the harder struck the darker."""

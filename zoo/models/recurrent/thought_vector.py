@@ -1,7 +1,7 @@
 """Sequence to sequence through one vector (Sutskever et al., 2014, arXiv:1409.3215; Cho et al., 2014, arXiv:1406.1078).
 
-An LSTM reads the source and ends with a state v, the thought vector; whatever the sentence says has to be in it. Another LSTM
-starts from v, sees it before each token again, and writes the target:
+An LSTM reads the source and ends with a state v, the thought vector; the whole content of the sentence has to be in it. Another
+LSTM starts from v, sees it before each token again, and writes the target:
 
     h_t = LSTM(h_{t-1}, E y_t + P v),     p(y_{t+1} | y_1 … y_t, x) = softmax(E tanh(C [h_t ; v]))
 

@@ -203,7 +203,7 @@ print(model.play(2, against="random", path="game.gif"))  # results 1, 0 or -1; i
 
     @torch.no_grad()
     def behave(self, own: Bits, other: Bits, rng: np.random.Generator) -> tuple[Floats, Floats]:
-        """What the search says in the games against itself: policies [N, actions] and values [N], with noise at the roots."""
+        """Results of the search in the games against itself: policies [N, actions] and values [N], with noise at the roots."""
         noise = rng.dirichlet([self.hparams["concentration"]] * self.game.actions, len(own)).astype(np.float32)
         found = self._search(own, other, self.hparams["train_simulations"], noise)
         return found.policy, found.value

@@ -122,7 +122,7 @@ class Agent(ZooModule):
         Raises:
             InputError: for an agent that was trained in none yet.
         """
-        from datamodules.environment import make
+        from datamodules.simulators import make
 
         if self.data is None:
             raise InputError("this agent was trained in no environment yet: name one, such as env='CartPole-v1'")
@@ -160,7 +160,7 @@ class Agent(ZooModule):
         if not changed:
             return
         if self.name is not None:
-            raise InputError(f"{self.name} was trained for other shapes than {id} has: {_told(changed)}")
+            raise InputError(f"{self.name} was trained for other shapes than {id} has: {_listed(changed)}")
         if "observations" in changed and self.hparams.get("scale") is not None:
             changed["scale"] = None  # it was for other observations
         self.hparams.update(changed)
@@ -211,7 +211,7 @@ class Agent(ZooModule):
 
     def evaluate(self, data: EnvironmentData) -> list[dict[str, Any]]:
         """Mean, standard deviation and minimum of the returns of 100 greedy episodes on gymnasium's own environment."""
-        from datamodules.environment import make  # the only family whose measure is the environment itself
+        from datamodules.simulators import make  # the only family whose measure is the environment itself
 
         played = self.play(TEST_EPISODES, TEST_SEED, env=lambda: make(data.id, **data.kwargs))
         how = f"{TEST_EPISODES} greedy episodes of gymnasium's {data.id} from seeds {TEST_SEED:,} on, last weights"
@@ -230,7 +230,7 @@ class Agent(ZooModule):
         return {"obs": torch.randn(16, *self.shape, generator=torch.Generator().manual_seed(0))}
 
     def golden_outputs(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Everything that forward says of the fixed observations."""
+        """All outputs of forward for the fixed observations."""
         output = self(inputs["obs"])
         outputs = output if isinstance(output, tuple) else (output,)
         return {f"output{i}": value for i, value in enumerate(outputs)}
@@ -315,5 +315,5 @@ def network(
     return nn.Sequential(*layers)
 
 
-def _told(changed: dict[str, Any]) -> str:
+def _listed(changed: dict[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in changed.items())

@@ -137,7 +137,7 @@ def _target(path: str | Path | None) -> Path | None:
 
 def _maker(agent: "Agent", env: Any) -> Callable[[], Any]:
     """What makes the environments to play in."""
-    from datamodules.environment import make
+    from datamodules.simulators import make
 
     if isinstance(env, str):
         return lambda: make(env)
@@ -154,7 +154,7 @@ def _fits(agent: "Agent", env: Any) -> None:
     """Raises:
     InputError: if an agent can't see or act in an environment, or nothing ends its episodes.
     """
-    from datamodules.environment import require_time_limit, spaces_of
+    from datamodules.simulators import require_time_limit, spaces_of
 
     require_time_limit(env)
     spaces = spaces_of(env)

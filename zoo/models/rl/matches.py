@@ -1,4 +1,4 @@
-"""Games between players, side by side, and what they say about one of them.
+"""Games between players, side by side, and the strength of one of them that follows.
 
 A player is a function of positions: (own, other) int64 [N] → a legal move for each, int64 [N]. An agent, the classical search,
 the solver and chance all fit that.

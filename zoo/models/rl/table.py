@@ -1,6 +1,6 @@
 """What the agents with a table of values share: the table, its verbs, and how a rollout updates it.
 
-The table Q [states, actions] is a buffer; one class of tabular.py after another says what its target is.
+The table Q [states, actions] is a buffer; each class of tabular.py defines its target.
 """
 
 from typing import Any

@@ -24,10 +24,10 @@ def class_metrics(
     from torchmetrics.functional.classification import multiclass_accuracy, multiclass_jaccard_index
 
     size, target = f"{target.shape[2]} x {target.shape[1]}", target.long()
-    options = {"num_classes": len(classes), "ignore_index": void}
-    each = multiclass_jaccard_index(prediction, target, average="none", **options)  # type: ignore[arg-type]
-    mean = multiclass_jaccard_index(prediction, target, average="macro", **options)  # type: ignore[arg-type]
-    accuracy = multiclass_accuracy(prediction, target, average="micro", **options)  # type: ignore[arg-type]
+    options: dict[str, Any] = {"num_classes": len(classes), "ignore_index": void}
+    each = multiclass_jaccard_index(prediction, target, average="none", **options)
+    mean = multiclass_jaccard_index(prediction, target, average="macro", **options)
+    accuracy = multiclass_accuracy(prediction, target, average="micro", **options)
     where = f"all pixels of {len(target)} test images at {size}" + (
         "" if void is None else ", unlabelled ones left out"
     )

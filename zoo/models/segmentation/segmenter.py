@@ -176,8 +176,8 @@ class Segmenter(ZooModule):
         for top in range(0, height, TILE):
             for left in range(0, width, TILE):
                 bottom, right = min(height, top + TILE), min(width, left + TILE)
-                y, x = max(0, top - MARGIN), max(0, left - MARGIN)  # type: ignore[assignment]
-                seen = pixels[:, y : bottom + MARGIN, x : right + MARGIN]
+                y, beside = max(0, top - MARGIN), max(0, left - MARGIN)
+                seen = pixels[:, y : bottom + MARGIN, beside : right + MARGIN]
                 ready = replace(flat, size=seen.shape[-2:])(seen)[None].to(self.device)
                 logits = self.refine(self(ready).float(), ready)
                 logits = logits[0, :, top - y : bottom - y, left - x : right - x]

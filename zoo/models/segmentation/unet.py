@@ -55,7 +55,7 @@ class Upsample(nn.Module):
     def forward(self, x: Tensor, where: Tensor) -> Tensor:
         x = self.conv(x)
         if self.up == "unpool":
-            return F.max_unpool2d(x, where, 2)  # type: ignore[arg-type]
+            return F.max_unpool2d(x, where, [2, 2])
         return F.interpolate(x, scale_factor=2, mode="nearest") if self.up == "nearest" else x
 
 

@@ -1,16 +1,16 @@
 """Colorization: which colours did this grey picture have? (Zhang, Isola and Efros, 2016, arXiv:1603.08511).
 
-In the colour space Lab, L says how light a pixel is and (a, b) which colour it has. The network sees L alone and gives, for every
+In the colour space Lab, L is the lightness of a pixel and (a, b) its colour. The network sees L alone and gives, for every
 place of a grid of half the image's size, probabilities of 64 bins of (a, b),
 
     min  −Σ_places w(bin) log p(bin | L),    w ∝ 1 / ((1 − λ) p̃ + λ/64),  λ = ½
 
 with p̃ the share of each bin among all pixels: most pixels are nearly grey, and without the weights w all answers would be too.
-Whoever colours a frog green has seen that it is a frog, so the encoder learns to tell things apart.
+To colour a frog green takes features that show that it is a frog, so the encoder learns to separate things.
 
 A picture is coloured by the annealed mean of the bins, p^(1/T) with T = 0.38, between the likeliest bin and the mean of all.
 
-Departures from the paper: 64 bins, finer near grey, in place of 313; hard bins; the logits add up what each stage says.
+Departures from the paper: 64 bins, finer near grey, in place of 313; hard bins; the logits are the sum over the stages.
 """
 
 from pathlib import Path
@@ -73,7 +73,7 @@ class Colorization(SelfSupervised):
         return super().features(to_lab(x.expand(-1, 3, -1, -1))[:, :1] / 100)
 
     def bin_logits(self, x: Tensor) -> Tensor:
-        """Logits [N, 64, H/2, W/2] of the bins: the sum of what each stage says, resized."""
+        """Logits [N, 64, H/2, W/2] of the bins: the sum of each stage's logits, resized."""
         stages = self.features(x)
         size = stages["stem"].shape[2:]
         said = [say(stages[name]) for say, name in zip(self.say, ("stem", "stage1", "stage2", "stage3"), strict=True)]

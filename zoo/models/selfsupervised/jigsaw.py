@@ -24,7 +24,7 @@ ORDERS = torch.tensor(list(permutations(range(4))))  # [24, 4]
 
 
 class Jigsaw(SelfSupervised):
-    """Learns to tell in which order the four tiles of an image were laid.
+    """Learns to predict in which order the four tiles of an image were laid.
 
     Args:
         num_classes: None for the pretext task, or the classes of a head on the encoder.
@@ -80,6 +80,6 @@ def lay(tiles: Tensor, number: Tensor) -> Tensor:
 
 
 def standardise(tiles: Tensor) -> Tensor:
-    """Tiles [N, 4, C, S, S] with mean 0 and deviation 1 each: how light or colourful one is tells nothing of its place."""
+    """Tiles [N, 4, C, S, S] with mean 0 and deviation 1 each: how light or colourful one is doesn't show its place."""
     spread, mean = torch.std_mean(tiles, dim=(2, 3, 4), keepdim=True)
     return (tiles - mean) / (spread + 0.05)

@@ -1,6 +1,6 @@
 """RotNet: which way up is this picture? (Gidaris, Singh and Komodakis, 2018, arXiv:1803.07728).
 
-Each image is turned by 0, 90, 180 and 270 degrees, and the network has to say by which,
+Each image is turned by 0, 90, 180 and 270 degrees, and the network has to predict by which,
 
     min  −1/4 Σ_r log p(r | turn(x, r))                                                    r in 0, 1, 2, 3 quarter turns
 
@@ -18,7 +18,7 @@ from zoo.models.selfsupervised.views import crop
 
 
 class RotNet(SelfSupervised):
-    """Learns to tell by which of four right angles an image was turned.
+    """Learns to predict by which of four right angles an image was turned.
 
     Args:
         num_classes: None for the pretext task, or the classes of a head on the encoder.

@@ -59,7 +59,7 @@ def beam_searches(
     penalty: float = 1.0,
     reorder: Callable[[Any, Tensor], Any] = lambda state, rows: state[rows],
 ) -> list[list[Found]]:
-    """Several searches at once, each with a row of the state at first and a bound of its own: what `beam_search` says of each.
+    """Results of `beam_search` for several searches at once, each with a row of the state at first and a bound of its own.
 
     The rows of all searches that aren't finished go through the model together.
 

@@ -23,9 +23,9 @@ from zoo.core.data import CharacterData
 from zoo.core.drawing import draw_text
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
-from zoo.core.verbs import looking, verb
+from zoo.core.verbs import verb
 from zoo.errors import CheckpointError, InputError, ZooWarning
-from zoo.models.text.beam import beam_search
+from zoo.models.text import writing
 from zoo.models.text.sampling import Choice
 
 
@@ -146,12 +146,14 @@ class CausalLM(ZooModule):
             if (temperature, top_k, top_p) != (1.0, None, None):
                 raise InputError("beams look for the likeliest text: give them, or temperature, top_k and top_p")
             if isinstance(prompt, Sequence) and not isinstance(prompt, str):
-                return [self._likeliest(one, n, beams) for one in prompt]
-            return self._likeliest(prompt, n, beams)
+                return [writing.likeliest(self, one, n, beams) for one in prompt]
+            return writing.likeliest(self, prompt, n, beams)
         if isinstance(prompt, Sequence) and not isinstance(prompt, str):
             check_count(n)
             choice = Choice(temperature, top_k, top_p, self.vocab_size)
-            return self._together([self._prompt(one, self.context).tolist() for one in prompt], n, choice, seed)
+            return writing.together(
+                self, [self.prompt_tokens(one, self.context).tolist() for one in prompt], n, choice, seed
+            )
         return "".join(self.stream(prompt, n, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed))
 
     def stream(
@@ -167,10 +169,10 @@ class CausalLM(ZooModule):
         """The characters of `generate` one after another, each as soon as it is known."""
         check_count(n)
         choice = Choice(temperature, top_k, top_p, self.vocab_size)
-        tokens = self._prompt(prompt, self.context)
-        return self._stream(tokens.tolist(), n, choice, seeded_generator(torch.device("cpu"), seed))
+        tokens = self.prompt_tokens(prompt, self.context)
+        return writing.stream(self, tokens.tolist(), n, choice, seeded_generator(torch.device("cpu"), seed))
 
-    def _prompt(self, prompt: str, room: int | None) -> Tensor:
+    def prompt_tokens(self, prompt: str, room: int | None) -> Tensor:
         """Tokens of a prompt, cropped at its beginning to what there is room for."""
         tokens = self.tokens(prompt, "the prompt")
         if room and len(tokens) > room:
@@ -181,71 +183,6 @@ class CausalLM(ZooModule):
             )
             tokens = tokens[-room:]
         return tokens
-
-    @verb
-    def _likeliest(self, prompt: str, n: int, beams: int) -> str:
-        """What beam search finds; a model with a context holds prompt and text in it."""
-        if self.context and check_count(n) >= self.context:
-            raise InputError(
-                f"beams look at {self.context} characters at most, prompt and text together: n can't be {n}"
-            )
-        tokens = self._prompt(prompt, self.context - n if self.context else None).to(self.device)
-        state = self.step(tokens[None, :-1])[1] if len(tokens) > 1 else None
-
-        def step(newest: Tensor, state: Any) -> tuple[Tensor, Any]:
-            logits, state = self.step(newest[:, None].to(self.device), state)
-            return logits[:, -1].float().log_softmax(1), state
-
-        found = beam_search(
-            step, state, start=int(tokens[-1]), end=-1, beams=beams, length=n, penalty=0.0, reorder=self.rows
-        )
-        return decode(found[0][0], self.characters)
-
-    @verb
-    def _together(self, prompts: list[list[int]], n: int, choice: Choice, seed: int | None) -> list[str]:
-        """What `_stream` gives for each prompt, all of them read and written side by side.
-
-        All are read up to the end of the shortest; from there on a longer one goes on reading where a shorter one already writes.
-        """
-        if not prompts:
-            return []
-        generators = [seeded_generator(torch.device("cpu"), seed) for _ in prompts]
-        seen = [
-            list(prompt) for prompt in prompts
-        ]  # of each: what was read and written so far, and is still to be read
-        read = min(len(prompt) for prompt in prompts)
-        new, state = [tokens[:read] for tokens in seen], None
-        written: list[list[int]] = [[] for _ in prompts]
-        while True:
-            logits, state = self.step(torch.tensor(new, device=self.device), state)
-            for i, tokens in enumerate(seen):
-                if len(tokens) == read and len(written[i]) < n:
-                    written[i].append(choice.draw(logits[i, -1], generators[i]))
-                if len(tokens) == read:  # one that is finished repeats its last character until all are
-                    tokens.append(written[i][-1])
-            if all(len(tokens) == n for tokens in written):
-                return [decode(tokens, self.characters) for tokens in written]
-            read += 1
-            new = [tokens[read - 1 : read] for tokens in seen]
-            if self.context and read > self.context:  # as in `_stream`; what is still to be read stays
-                gone = read - (self.context - self.context // 4)
-                seen, read = [tokens[gone:] for tokens in seen], read - gone
-                state, new = None, [tokens[:read] for tokens in seen]
-
-    def _stream(self, seen: list[int], n: int, choice: Choice, generator: torch.Generator) -> Iterator[str]:
-        characters = self.characters
-        state, new = None, list(seen)
-        for _ in range(n):
-            with looking(self):
-                logits, state = self.step(torch.tensor([new], device=self.device), state)
-            token = choice.draw(logits[0, -1], generator)
-            yield characters[token]
-            new = [token]
-            seen.append(token)
-            if self.context and len(seen) > self.context:
-                # a full window starts again from its last three quarters: read once a quarter, not once a character
-                del seen[: len(seen) - (self.context - self.context // 4)]
-                state, new = None, list(seen)
 
     def perplexity(self, text: str) -> float:
         """exp of the mean nats a character, over all characters of a text but the first.

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from datamodules.formats.pieces import tokenizer_of
 from datamodules.formats.words import PADDING, UNKNOWN, pad
 from datamodules.gutenberg_pieces import MASK, SPECIAL
+from zoo.core.answers import likeliest, ranked
 from zoo.core.checks import check_count
 from zoo.core.data import PieceData
 from zoo.core.drawing import draw_text
@@ -138,11 +139,7 @@ class MaskedLM(ZooModule):
         if not len(at):
             raise InputError(f"the text {text[:40]!r} has no {SPECIAL[MASK]}: put one where a word is missing")
         logits = self(tokens[None].to(self.device), at=at[None].to(self.device))[0].float().cpu()
-        best = _finite(logits).softmax(1).topk(min(check_count(top, "top"), self.vocab_size))
-        rows = [
-            [(self.tokenizer.id_to_token(i), p) for i, p in zip(index, value, strict=True)]
-            for index, value in zip(best.indices.tolist(), best.values.tolist(), strict=True)
-        ]
+        rows = ranked(_finite(logits).softmax(1), self.tokenizer.id_to_token, top)
         return rows[0] if len(rows) == 1 else rows
 
     @verb
@@ -184,13 +181,7 @@ class MaskedLM(ZooModule):
         labels = torch.tensor([i for i, texts in enumerate(examples.values()) for _ in texts])
         known = self.embed([one for texts in examples.values() for one in texts])
         probe = LinearProbe(known, labels, len(examples))
-        rows = probe(self.embed([text] if isinstance(text, str) else list(text)))
-        best = rows.topk(min(check_count(top, "top"), len(examples)))
-        names = list(examples)
-        found = [
-            [(names[i], p) for i, p in zip(index, value, strict=True)]
-            for index, value in zip(best.indices.tolist(), best.values.tolist(), strict=True)
-        ]
+        found = likeliest(probe(self.embed([text] if isinstance(text, str) else list(text))), list(examples), top)
         return found[0] if isinstance(text, str) else found
 
     def perplexity(self, text: str) -> float:

@@ -1,4 +1,4 @@
-"""How much a text's vector tells: a linear read-out of few labelled texts, beside the same read-out of a bag of words.
+"""How much a text's vector holds: a linear read-out of few labelled texts, beside the same read-out of a bag of words.
 
     min_W Σ_i −log softmax(W z_i + b)_{y_i} + ‖W‖² / (2 C)
 
@@ -58,7 +58,7 @@ class LinearProbe:
                 value.backward()
                 return value
 
-            optimizer.step(loss)  # type: ignore[arg-type]  # a tensor is what it wants
+            optimizer.step(loss)
             self.weight, self.bias = weight.detach(), bias.detach()
 
     def __call__(self, z: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Translation: what networks share that read a sentence in one language and write it in another.
 
 All of them give p(y_{t+1} | y_1 … y_t, x) for every t at once, learn from the sum of its logarithms, and translate by looking
-for the likeliest y, token by token (`beam.py`). How y comes to know x is each architecture's own: a subclass says what is
+for the likeliest y, token by token (`beam.py`). How y comes to know x is each architecture's own: a subclass defines what is
 kept of the source (`begin`), how one token goes on from there (`step`), and, if it has attention, where it looked (`look`).
 """
 
@@ -116,10 +116,10 @@ class Translator(ZooModule):
             InputError: for an empty text, or numbers out of their range.
             Interrupted: a KeyboardInterrupt, with the translations that were made before it in `done`, None for the others.
         """
-        several = isinstance(text, Sequence) and not isinstance(text, str)
-        found = self._searches(list(text) if several else [text], beams, penalty)  # type: ignore[list-item]
-        texts = [self.tokenizer.decode(tokens).strip() for _, tokens in found]
-        return texts if several else texts[0]
+        if not isinstance(text, str) and isinstance(text, Sequence):
+            found = self._searches(list(text), beams, penalty)
+            return [self.tokenizer.decode(tokens).strip() for _, tokens in found]
+        return self.tokenizer.decode(self._search(text, beams, penalty)[1]).strip()
 
     def _search(self, text: str, beams: int, penalty: float) -> tuple[Tensor, list[int]]:
         """The tokens of a text and of its translation."""

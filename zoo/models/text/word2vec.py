@@ -1,7 +1,7 @@
 """Word vectors by skip-gram with negative sampling (Mikolov et al., 2013, arXiv:1310.4546).
 
 A word is known by the company it keeps. Each word has two vectors, u as a centre and v as a neighbour; for a pair (c, o) that was
-seen in a text and k words drawn at random, the loss tells the one from the others:
+seen in a text and k words drawn at random, the loss classifies the one against the others:
 
     −log σ(u_c · v_o) − Σ_{i=1..k} log σ(−u_c · v_i),        i ~ frequency^¾
 
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoo.core.answers import ranked
 from zoo.core.checks import check_count
 from zoo.core.data import WordData
 from zoo.core.drawing import draw_text
@@ -123,9 +124,8 @@ class Word2Vec(ZooModule):
     def _nearest(self, vector: Tensor, without: set[int], top: int) -> list[tuple[str, float]]:
         cosine = F.normalize(self.centre.weight, dim=1) @ F.normalize(vector, dim=0)
         cosine[list(without)] = -torch.inf
-        best = cosine.topk(min(check_count(top, "top"), len(cosine) - len(without)))
-        words = self.hparams["vocabulary"]
-        return [(words[i], p) for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)]
+        found = ranked(cosine[None], self.hparams["vocabulary"].__getitem__, top)[0]
+        return [(word, value) for word, value in found if value > -torch.inf]
 
     # Training --------------------------------------------------------------------------------------------------------
 

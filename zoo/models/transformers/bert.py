@@ -6,8 +6,8 @@ mask of the future:
 
     x ← x + attention(norm(x)),   x ← x + mlp(norm(x)),      attention(q, k, v)_t = Σ_s softmax_s(q_t·k_s / √d) v_s
 
-What the last layer holds at a token tells what it means where it stands; a mean of these stands for the text (`embed`), and a
-linear read-out of few examples tells texts apart (`classify`).
+The last layer's state at a token is its meaning in this context; a mean of these stands for the text (`embed`), and a
+linear read-out of few examples classifies texts (`classify`).
 
 Departures from the paper: no second sentence and so no task of telling whether it follows, no "[CLS]": windows of running text.
 By default the norm comes before each half of a block and positions are rotary (Su et al., 2021, arXiv:2104.09864), which both

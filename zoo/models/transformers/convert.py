@@ -66,7 +66,7 @@ def from_gpt2(tensors: Mapping[str, Tensor], *, heads: int, layout: Layout = "na
     """A model from tensors under nanoGPT's or Hugging Face's names; all sizes but one are read off their shapes.
 
     Args:
-        heads: of an attention, which no shape tells.
+        heads: of an attention, which doesn't follow from any shape.
 
     Raises:
         InputError: if the tensors aren't a GPT-2's.

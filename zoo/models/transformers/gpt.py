@@ -262,7 +262,7 @@ class GPT(CausalLM):
 
 
 def plain_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Causal attention [N, heads, T, d] as its equation says, with all weights in memory."""
+    """Causal attention [N, heads, T, d] by its equation, with all weights in memory."""
     length = q.shape[2]
     future = torch.full((length, length), -math.inf, device=q.device).triu(1)
     weights = (q @ k.transpose(2, 3) / math.sqrt(q.shape[3]) + future).softmax(3)  # [N, heads, T, T]

@@ -68,38 +68,38 @@ def _language(model: ZooModule) -> tuple[Any, Renaming, Renaming]:
         import transformers
     except ImportError:
         raise MissingExtraError("a network of transformers", "transformers", "test") from None
-    told = model.hparams
+    init = model.hparams
     if isinstance(model, GPT):
-        sizes = {"vocab_size": told["vocab_size"], "bos_token_id": None, "eos_token_id": None}
-        activation = ACTIVATIONS[told["activation"]]
-        if told["positions"] == "learned":
+        sizes = {"vocab_size": init["vocab_size"], "bos_token_id": None, "eos_token_id": None}
+        activation = ACTIVATIONS[init["activation"]]
+        if init["positions"] == "learned":
             _require(model, {"norm": "layer", "qk_norm": False}, "GPT-2")
             config = transformers.GPT2Config(
-                n_positions=told["context"], n_embd=told["width"], n_layer=told["layers"], n_head=told["heads"],
-                activation_function=activation, tie_word_embeddings=told["tied"], **sizes,
+                n_positions=init["context"], n_embd=init["width"], n_layer=init["layers"], n_head=init["heads"],
+                activation_function=activation, tie_word_embeddings=init["tied"], **sizes,
             )  # fmt: skip
             return transformers.GPT2LMHeadModel(config), *_gpt2(model)
         _require(model, {"norm": "rms", "qk_norm": True, "bias": False}, "Apertus")
         net: Any = transformers.ApertusForCausalLM(
             transformers.ApertusConfig(
-                hidden_size=told["width"], intermediate_size=4 * told["width"], num_hidden_layers=told["layers"],
-                num_attention_heads=told["heads"], max_position_embeddings=told["context"], hidden_act=activation,
-                tie_word_embeddings=told["tied"], pad_token_id=None,
+                hidden_size=init["width"], intermediate_size=4 * init["width"], num_hidden_layers=init["layers"],
+                num_attention_heads=init["heads"], max_position_embeddings=init["context"], hidden_act=activation,
+                tie_word_embeddings=init["tied"], pad_token_id=None,
                 rope_parameters={"rope_type": "default", "rope_theta": 10000.0}, **sizes,
             )
         )  # fmt: skip
-        return net, *_renaming(_apertus(told["layers"]), "self_attn.{}_proj", model, ("q_norm", "k_norm"))
+        return net, *_renaming(_apertus(init["layers"]), "self_attn.{}_proj", model, ("q_norm", "k_norm"))
     if not isinstance(model, BERT):
         raise InputError(f"{_called(model)} is neither a GPT nor a BERT: transformers has no such network")
     common: dict[str, Any] = {
-        "vocab_size": told["vocab_size"], "hidden_size": told["width"], "num_hidden_layers": told["layers"],
-        "num_attention_heads": told["heads"], "intermediate_size": 4 * told["width"], "layer_norm_eps": 1e-12,
-        "pad_token_id": 0, "max_position_embeddings": told["context"],
+        "vocab_size": init["vocab_size"], "hidden_size": init["width"], "num_hidden_layers": init["layers"],
+        "num_attention_heads": init["heads"], "intermediate_size": 4 * init["width"], "layer_norm_eps": 1e-12,
+        "pad_token_id": 0, "max_position_embeddings": init["context"],
     }  # fmt: skip
-    if told["positions"] == "learned":
+    if init["positions"] == "learned":
         _require(model, {"norm_first": False}, "BERT")
         net = transformers.BertForMaskedLM(transformers.BertConfig(**common, type_vocab_size=1))
-        there, back = _renaming(_bert(told["layers"]), "attention.self.{}", model)
+        there, back = _renaming(_bert(init["layers"]), "attention.self.{}", model)
         return net, lambda t: there(t) | _bert_only(model), lambda t: back(_with_sentence(t))
     _require(model, {"norm_first": True}, "ESM")
     options: dict[str, Any] = {
@@ -108,7 +108,7 @@ def _language(model: ZooModule) -> tuple[Any, Renaming, Renaming]:
         "token_dropout": False,
     }
     net = transformers.EsmForMaskedLM(transformers.EsmConfig(**common, **options, mask_token_id=2))
-    there, back = _renaming(_esm(told["layers"]), "attention.self.{}", model)
+    there, back = _renaming(_esm(init["layers"]), "attention.self.{}", model)
     ours, theirs = "lm_head.decoder.bias", "lm_head.bias"  # ESM's read-out keeps its bias beside it
     return net, lambda t: _moved(there(t), ours, theirs), lambda t: back(_moved(t, theirs, ours))
 

@@ -2,15 +2,15 @@
 
 A piece is a sequence of events: the keys of a step from the highest to the lowest, then "next step". Each event is predicted from
 all before it, so that one note of a chord speaks for or against another, which coins thrown for each key can't do. Attention
-adds to the likeness of two events what their distance says:
+adds to the likeness of two events a term for their distance:
 
     S_ij = (q_i · k_j + q_i · r_{i−j}) / √d,       r: a learned vector for each distance
 
 since in music it matters how long ago something was, not at which place of the piece. All q_i · r_{i−j} come from one product
 Q Rᵀ [T, T] whose rows are shifted into place (`skew`), in place of a table of vectors for each pair [T, T, d].
 
-Keys of a step that aren't below the last one have the probability 0. Sets of keys and their events are then the same thing told
-twice, −log p of a step is the sum over its events, and it compares nat by nat with that of models of piano rolls.
+Keys of a step that aren't below the last one have the probability 0. A set of keys then is one sequence of events: −log p of a
+step is the sum over its events, and it compares nat by nat with that of models of piano rolls.
 
 Departures from the paper: events of chorales, which have no dynamics and no time finer than a quarter note; no absolute
 positions; norms before each half of a block; AdamW; several continuations are drawn by stochastic beam search.

@@ -6,7 +6,7 @@ self-attention let every patch look at all others, from the first layer on:
     z₀ = [class; E x₁; …; E x_n] + positions
     z  ← z + MSA(LN(z)),   z ← z + MLP(LN(z)),    Attention(Q, K, V) = softmax(Q Kᵀ / √d) V
 
-Nothing says that neighbours belong together; positions and attention have to learn it, which takes many images or epochs.
+Nothing in the architecture favours neighbours; positions and attention have to learn it, which takes many images or epochs.
 
 The compact variant (Hassani et al., 2021, "Escaping the big data paradigm with compact transformers", arXiv:2104.05704) makes
 the words by strided convolutions, which know neighbours, and in place of a class token takes a learnt weighted mean of all words.
@@ -135,7 +135,7 @@ class ViT(ImageClassifier):
 
 
 class Embedding(nn.Module):
-    """From an image to words: patches, a class token before them, and what tells their positions."""
+    """From an image to words: patches, a class token before them, and the embeddings of their positions."""
 
     def __init__(
         self, patches: nn.Module, words: int, dim: int, class_token: bool, dropout: float, patch_dropout: float
