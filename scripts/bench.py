@@ -1,7 +1,7 @@
 """How fast the zoo is, each figure beside its alternative, measured side by side in this run.
 
     python scripts/bench.py             # print the table
-    python scripts/bench.py --write     # put it into README.md, between its markers
+    python scripts/bench.py --write     # put it into docs/speed.md, between its markers
 
 Every pair is measured alternately and the best of its repeats counts, so that a busy machine hurts both sides alike. Rows that
 say "CPU time" count the processor time of both sides, their child processes included.
@@ -35,7 +35,7 @@ from zoo.core.module import init_arguments
 from zoo.paths import CHECKPOINTS
 from zoo.train.callbacks import cpu_name
 
-README = CHECKPOINTS.parent / "README.md"
+PAGE = CHECKPOINTS.parent / "docs" / "speed.md"
 MARKERS = ("<!-- bench -->", "<!-- /bench -->")
 MNIST_SIZE = 60_000
 WHO, DOES, WHERE = (  # 32 sentences such as those that the translator knows
@@ -246,7 +246,7 @@ def steps_per_second(train: Callable[[], None], repeats: int = 3) -> float | Non
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--write", action="store_true", help="put the table into README.md")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/speed.md")
     write = parser.parse_args().write
     lines = ["| measured | zoo | beside it | ratio |", "|---|---|---|---|"]
     lines += [f"| {' | '.join(row)} |" for row in rows()]
@@ -258,9 +258,9 @@ def main() -> int:
     print(text)
     if write:
         start, end = MARKERS
-        old = README.read_text(encoding="utf-8")
+        old = PAGE.read_text(encoding="utf-8")
         new = re.sub(f"{start}.*{end}", lambda _: f"{start}\n{text}\n{end}", old, flags=re.DOTALL)
-        write_text(README, new)
+        write_text(PAGE, new)
     return 0
 
 

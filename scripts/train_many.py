@@ -85,9 +85,10 @@ def plan(names: list[str], *, everything: bool = False, again: bool = False) -> 
 
 def state(folder: Path) -> str:
     """Whether a checkpoint folder is "missing" its results, "stale" against its recipe, or "current"."""
-    from zoo.store.folder import FILES, read_config, read_recipe
+    from zoo.store.files import FINISHED
+    from zoo.store.folder import read_config, read_recipe
 
-    if not all((folder / file).is_file() for file in FILES):
+    if not all((folder / file).is_file() for file in FINISHED):
         return "missing"
     config, recipe = read_config(folder), read_recipe(folder / "recipe.yaml")
     for section, made in (("model", config["init"]), ("data", (config["data"] or {}).get("init", {}))):

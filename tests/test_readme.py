@@ -6,7 +6,7 @@ import shlex
 import pytest
 
 from tests.conftest import ROOT
-from zoo.cli.main import parser
+from zoo.cli.main import parser, verbs
 
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 SNIPPETS = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
@@ -28,5 +28,9 @@ def test_links_scripts_and_commands_exist():
 
 
 def test_zoo_commands_parse():
-    for line in re.findall(r"^zoo ([^#\n]+)", SHELL, flags=re.MULTILINE):
-        assert callable(parser().parse_args(shlex.split(line)).run), line
+    lines = [shlex.split(line) for line in re.findall(r"^zoo ([^#\n]+)", SHELL, flags=re.MULTILINE)]
+    assert len(lines) > 20
+    for words in lines:
+        verb = verbs()[words[0]]
+        if not hasattr(verb, "main"):  # one that reads its words itself, such as LightningCLI's overrides
+            assert callable(parser().parse_args(words).run), words

@@ -246,6 +246,6 @@ def fresh_environment(place: Path) -> Path:
 
 def test_the_wheel_and_the_checkout_agree_on_what_is_packaged():
     text = (ROOT / "setup.py").read_text()
-    from zoo.store.hub import FILES
+    from zoo.store.files import LOADED
 
-    assert all(f'"{file}"' in text for file in FILES) and os.path.exists(ROOT / "MANIFEST.in")
+    assert all(f'"{file}"' in text for file in LOADED) and os.path.exists(ROOT / "MANIFEST.in")

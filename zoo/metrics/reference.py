@@ -116,7 +116,8 @@ def freeze(dataset: str, source: str) -> Path:
         InputError: if there is an extractor already, or if the source classifies other images.
         CheckpointError: if the source's folder is unfinished.
     """
-    from zoo.store.cards import REQUIRED, Folder, write_card
+    from zoo.store.cards import Folder, write_card
+    from zoo.store.files import FINISHED
 
     target = CHECKPOINTS / extractor_of(dataset)
     if target.exists():
@@ -130,7 +131,7 @@ def freeze(dataset: str, source: str) -> Path:
     settings = (origin.path / "recipe.yaml").read_text(encoding="utf-8").partition("\ncard:")[0].partition("\n")[2]
     text = yaml.safe_dump({"card": card}, sort_keys=False, allow_unicode=True, width=120)
     with replacing(target) as staged:
-        for file in (*REQUIRED, "history.csv", "preview.png"):  # no figures of its own, no place on the Hub
+        for file in (*FINISHED, "history.csv", "preview.png"):  # no figures of its own, no place on the Hub
             if (origin.path / file).is_file():
                 shutil.copyfile(origin.path / file, staged / file)
         config = json.dumps(origin.config | {"name": target.name}, indent=2)

@@ -18,11 +18,8 @@ from pathlib import Path
 
 from zoo.core.files import UMASK, sync
 from zoo.errors import CheckpointError, InputError
+from zoo.store.files import OURS
 
-OURS = frozenset(
-    "config.json model.safetensors golden.safetensors tokenizer.json preview.png recipe.yaml metrics.json "  # noqa: SIM905
-    "provenance.json history.csv README.md extra.md hub.json confusion.png finetuning.json finetuning.png".split()
-)
 SMALL = 4 * 2**20  # bytes of a config.json; ours hold a few thousand
 STAGED = ".zoo-new"  # begins the name of a folder that is being filled
 COMMIT = ".zoo-commit"  # a filled one whose files are on their way into the folder that holds it

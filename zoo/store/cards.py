@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from huggingface_hub import EvalResult, ModelCardData
 
 from zoo import registry
 from zoo.core.files import parse_json, write_text
@@ -23,13 +22,14 @@ from zoo.errors import CheckpointError, ZooError
 from zoo.index import INDEX, digest_of
 from zoo.paths import CHECKPOINTS, names_in
 from zoo.store import costs, int8
-from zoo.store.folder import TOKENIZER, TOKENIZER_CONFIG, read_config, read_recipe, tokenizer_config
+from zoo.store.files import FINISHED, TOKENIZER, TOKENIZER_CONFIG
+from zoo.store.folder import read_config, read_recipe, tokenizer_config
+from zoo.store.front_matter import data_class, front_matter
 from zoo.store.hub import locate
 from zoo.store.pin import read_pin
 from zoo.store.stub import stub
 
 LICENCE = "apache-2.0"
-REQUIRED = ("config.json", "model.safetensors", "recipe.yaml", "metrics.json", "provenance.json", "golden.safetensors")
 
 
 @contextmanager
@@ -58,7 +58,7 @@ class Folder:
     """
 
     def __init__(self, path: Path) -> None:
-        missing = [name for name in REQUIRED if not (path / name).is_file()]
+        missing = [name for name in FINISHED if not (path / name).is_file()]
         if missing:
             raise CheckpointError(f"{path.name} is unfinished: {', '.join(missing)} missing")
         self.path = path
@@ -97,7 +97,7 @@ class Folder:
             "size": (self.path / "model.safetensors").stat().st_size,
             "sha256": self.config["weights"]["sha256"],
             "licence": weights_licence(self.dataset),
-            "data_licence": getattr(_data_class(self.dataset), "licence", ""),
+            "data_licence": getattr(data_class(self.dataset), "licence", ""),
             "flops": self.costs.get("flops"),
             "milliseconds": self.costs.get("milliseconds"),
             "minutes": round(self.provenance["seconds"] / 60, 2),
@@ -116,7 +116,7 @@ def folders() -> list[Folder]:
     return [
         Folder(CHECKPOINTS / name)
         for name in names_in(CHECKPOINTS)
-        if all((CHECKPOINTS / name / file).is_file() for file in REQUIRED)
+        if all((CHECKPOINTS / name / file).is_file() for file in FINISHED)
     ]
 
 
@@ -163,13 +163,13 @@ def _sections(text: str) -> dict[str, str]:
 def card(folder: Folder) -> str:
     """The text of a checkpoint's README.md, with the Hub's front matter."""
     config, facts = folder.config, folder.provenance
-    parts = [f"---\n{front_matter(folder)}\n---\n", f"# {folder.name}\n"]
+    parts = [f"---\n{head(folder)}\n---\n", f"# {folder.name}\n"]
     if (folder.path / "preview.png").exists():
         parts.append("![preview](preview.png)\n")
     parts.append(f"{plain(folder.words.get('summary', '')).strip()}\n")
     parts.append(f"## Use\n\n```python\n{snippet(folder)}\n```\n")
     if folder.config["task"] == "image-classification" and (
-        fit := getattr(_data_class(folder.dataset), "photographs", "")
+        fit := getattr(data_class(folder.dataset), "photographs", "")
     ):
         parts.append(f"{fit}\n")
     parts.append(f"## Measured\n\n{plain(metric_table(folder.metrics))}\n")
@@ -206,34 +206,17 @@ def plain(text: str) -> str:
     return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", text)
 
 
-def front_matter(folder: Folder) -> str:
-    """The YAML block the Hub reads."""
-    data_class = _data_class(folder.dataset)
-    hub_dataset = getattr(data_class, "hub_id", None)
-    results = [
-        EvalResult(
-            task_type=folder.config["task"],
-            dataset_type=getattr(_data_class(metric["dataset"]), "hub_id", metric["dataset"]),
-            dataset_name=metric["dataset"],
-            dataset_split=metric["split"],
-            metric_type=metric["metric"],
-            metric_value=metric["value"],
-        )
-        for metric in folder.metrics
-    ]
-    data = ModelCardData(
-        language=languages(data_class, folder.config["init"]),
-        license=weights_licence(folder.dataset),
-        library_name="lightning-model-zoo",
-        pipeline_tag=folder.config["task"],
-        datasets=[hub_dataset] if hub_dataset else None,
-        metrics=sorted({metric["metric"] for metric in folder.metrics}),
-        base_model=folder.config.get("base_model"),
-        tags=["pytorch-lightning", folder.config["architecture"]],
-        model_name=folder.name,
-        eval_results=results,
+def head(folder: Folder) -> str:
+    """The YAML block that the Hub reads."""
+    data = data_class(folder.dataset)
+    hub_id = getattr(data, "hub_id", None)
+    return front_matter(
+        folder.config,
+        folder.metrics,
+        weights_licence(folder.dataset),
+        language=languages(data, folder.config["init"]),
+        datasets=[hub_id] if hub_id else None,
     )
-    return data.to_yaml()
 
 
 def languages(data: Any, init: dict[str, Any]) -> list[str] | None:
@@ -247,7 +230,7 @@ def snippet(folder: Folder) -> str:
 
     They come from the class variable `use` of the data module where it has one, else of the architecture.
     """
-    data = _data_class(folder.dataset)
+    data = data_class(folder.dataset)
     architecture: Any = registry.architecture(folder.config["architecture"])
     use = getattr(data, "use", "") or architecture.use
     sentence = getattr(data, "sentences", {}).get(folder.config["init"].get("source"), "")
@@ -274,11 +257,6 @@ def other_libraries(folder: Folder) -> str:
             lines = "\n".join(["import zoo", *imports, "", f'model = zoo.load("{folder.name}")', rest])
         texts.append(f"{said}\n\n```python\n{lines}\n```" if lines else said)
     return "\n\n".join(texts)
-
-
-def _data_class(dataset: str) -> Any:
-    """The data module of a data set; None where weights were trained without one."""
-    return registry.datamodule_class(dataset) if dataset in registry.DATAMODULES else None
 
 
 def metric_table(metrics: list[dict[str, Any]]) -> str:
@@ -328,7 +306,7 @@ def departures(folder: Folder) -> str:
 
 def data_licence(dataset: str) -> str:
     """What the card says of licences: that of the code, of the weights, and of the data they come from."""
-    data = _data_class(dataset)
+    data = data_class(dataset)
     ours = "Code and weights: Apache-2.0."
     if data is None:
         return f"{ours} No data set was used."
@@ -340,7 +318,7 @@ def data_licence(dataset: str) -> str:
 
 def weights_licence(dataset: str) -> str:
     """The Hub's identifier of the licence of weights that were trained on a data set."""
-    return getattr(_data_class(dataset), "weights_licence", LICENCE)
+    return getattr(data_class(dataset), "weights_licence", LICENCE)
 
 
 def model_cards(found: list[Folder]) -> str:

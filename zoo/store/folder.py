@@ -35,11 +35,10 @@ from zoo.errors import CheckpointError, InputError, ZooError
 from zoo.index import digest_of, entries
 from zoo.store import int8
 from zoo.store.atomic import check_writable, replacing, settle
+from zoo.store.files import TOKENIZER, TOKENIZER_CONFIG
 from zoo.store.guard import bounded
 from zoo.store.migrations import FORMAT, migrated
 
-FILES = ("config.json", "model.safetensors", "recipe.yaml", "metrics.json", "provenance.json", "golden.safetensors")
-TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 SPECIAL = {
     "pad": "pad",
     "unk": "unk",

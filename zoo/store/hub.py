@@ -15,9 +15,9 @@ from zoo.core.files import is_plain, shown
 from zoo.errors import CheckpointError
 from zoo.index import entries, known_as, nearest
 from zoo.paths import CHECKPOINTS, in_wheels, names_in
+from zoo.store.files import LOADED
 
 SCHEME = "hf://"
-FILES = ("config.json", "model.safetensors", "golden.safetensors", "metrics.json")  # what loading and checking need
 WAITS = (1.0, 2.0, 4.0)  # seconds between attempts while the Hub has trouble; the client has retried before that
 
 
@@ -120,7 +120,7 @@ def _download(repo: str, revision: str, *, token: str | None, **options: Any) ->
                 repo,
                 revision=revision,
                 token=token,
-                allow_patterns=list(FILES),  # exact names: no path of a repository can lead elsewhere
+                allow_patterns=list(LOADED),  # exact names: no path of a repository can lead elsewhere
                 library_name="lightning-model-zoo",
                 library_version=__version__,
                 **options,

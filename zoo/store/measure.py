@@ -6,7 +6,6 @@ python scripts/evaluate.py gcn-cora gat-cora                                # se
 """
 
 import argparse
-import hashlib
 import inspect
 import sys
 from pathlib import Path
@@ -17,10 +16,10 @@ import lightning as L
 from zoo import registry
 from zoo.core.allocator import keep_freed_memory
 from zoo.core.checks import check_keywords
-from zoo.core.files import write_json
 from zoo.core.progress import quiet
 from zoo.errors import InputError, UnknownNameError, ZooError, one_sentence
 from zoo.store import folder as checkpoint
+from zoo.store.files import write_metrics
 from zoo.store.hub import locate
 
 
@@ -104,12 +103,10 @@ def measure(name: str, root: str | None, *, write: bool) -> None:
     """Print a checkpoint's metrics, and keep them as its metrics.json if asked to."""
     folder = locate(name)
     metrics = evaluate(name, datamodule(name, root=root) if root else None)
-    sha256 = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
     for entry in metrics:
-        entry["sha256"] = sha256
         print(f"{entry['dataset']}/{entry['split']}/{entry['metric']}: {entry['value']:.5g}   ({entry['how']})")
     if write:
-        write_json(folder / "metrics.json", metrics)
+        write_metrics(folder, metrics)
 
 
 if __name__ == "__main__":

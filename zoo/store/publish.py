@@ -14,9 +14,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo import registry
 from zoo.core.files import is_plain, parse_json
 from zoo.errors import PublishError, ZooError
+from zoo.store.files import PUBLISHED, SENT, write_metrics
+from zoo.store.front_matter import LIBRARY, front_matter
 from zoo.store.hub import WAITS, explain, passing, status_of
 from zoo.store.pin import Published
 from zoo.version import __version__
@@ -26,25 +27,7 @@ if TYPE_CHECKING:
 
     from zoo.core.module import ZooModule
 
-REQUIRED = {
-    "config.json": "configuration (config.json)",
-    "model.safetensors": "weights (model.safetensors)",
-    "recipe.yaml": "recipe (recipe.yaml)",
-    "metrics.json": "metrics (metrics.json)",
-    "golden.safetensors": "golden tensors (golden.safetensors)",
-    "README.md": "card (README.md)",
-}
-SENT = {
-    *REQUIRED,
-    "provenance.json",
-    "history.csv",
-    "preview.png",
-    "extra.md",
-    "tokenizer.json",
-    "tokenizer_config.json",
-}  # and what the card shows
 PICTURE = re.compile(r"!\[[^\]]*\]\(([^()/\\\s]+\.(?:png|gif|svg))\)")
-LIBRARY = "lightning-model-zoo"
 # The Hub's registry of tasks (@huggingface/tasks), as far as a zoo of networks can meet it.
 PLACES = {"root", "path"}  # arguments of data modules that a published config never has
 PIPELINE_TAGS = {
@@ -63,7 +46,7 @@ def problems(folder: Path) -> list[str]:
     """What keeps a folder from being published, one phrase each; nothing if it is fit."""
     from zoo.store.folder import read_config, read_recipe, verify
 
-    missing = [what for file, what in REQUIRED.items() if not (folder / file).is_file()]
+    missing = [f"{what} ({file})" for file, what in PUBLISHED.items() if not (folder / file).is_file()]
     if missing:
         return [f"it has no {what}" for what in missing]
     if links := [name for name in sorted(SENT) if (folder / name).is_symlink()]:
@@ -216,9 +199,7 @@ def _commit(
     head = api.model_info(repo_id, revision=branch).sha
     remote = {item.path: item for item in api.list_repo_tree(repo_id, revision=head) if hasattr(item, "blob_id")}
     changed = [path for path, raw in files.items() if path not in remote or not _same(remote[path], raw)]
-    gone = [
-        path for path in remote if path not in files and path in (*REQUIRED, "preview.png", "history.csv", "extra.md")
-    ]
+    gone = [path for path in remote if path not in files and path in SENT]
     if not changed and not gone:
         return head, ()
     operations = [CommitOperationAdd(path, files[path]) for path in changed] + [CommitOperationDelete(p) for p in gone]
@@ -267,57 +248,22 @@ def push(
         metrics: list[dict[str, Any]] = []
         if data is not None:
             metrics = read(folder).evaluate(data)
-            sha256 = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-            text = json.dumps([{**metric, "sha256": sha256} for metric in metrics], indent=2)
-            (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
+            write_metrics(folder, metrics)
         if recipe is not None:
             shutil.copyfile(recipe, folder / "recipe.yaml")
-        (folder / "README.md").write_text(
-            _card(folder, repo_id, metrics, licence, summary, base_model), encoding="utf-8"
-        )
+        (folder / "README.md").write_text(_card(folder, repo_id, metrics, licence, summary), encoding="utf-8")
         return publish(folder, repo_id, tag=None, **hub)
 
 
-def _hub_dataset(name: str) -> str:
-    """The Hub's id of a data set ("ylecun/mnist"), else our name for it."""
-    known = registry.datamodule_class(name) if name in registry.DATAMODULES else None
-    return getattr(known, "hub_id", name)
-
-
-def _card(
-    folder: Path, repo_id: str, metrics: list[dict[str, Any]], licence: str | None, summary: str, base_model: str | None
-) -> str:
-    from huggingface_hub import EvalResult, ModelCardData
-
+def _card(folder: Path, repo_id: str, metrics: list[dict[str, Any]], licence: str | None, summary: str) -> str:
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    results = [
-        EvalResult(
-            task_type=config["task"],
-            dataset_type=_hub_dataset(metric["dataset"]),
-            dataset_name=metric["dataset"],
-            dataset_split=metric["split"],
-            metric_type=metric["metric"],
-            metric_value=metric["value"],
-        )
-        for metric in metrics
-    ]
-    front = ModelCardData(
-        license=licence,
-        library_name=LIBRARY,
-        pipeline_tag=config["task"],
-        base_model=base_model,
-        metrics=sorted({metric["metric"] for metric in metrics}) or None,
-        tags=["pytorch-lightning", config["architecture"]],
-        model_name=config["name"],
-        eval_results=results,
-    )
     lines = [f"| {m['metric']} | {m['dataset']}, {m['split']} | {m['value']:.5g} | {m['how']} |" for m in metrics]
     parts = [
-        f"---\n{front.to_yaml()}\n---\n",
+        f"---\n{front_matter(config, metrics, licence)}\n---\n",
         f"# {config['name']}\n",
         "![preview](preview.png)\n" if (folder / "preview.png").exists() else "",
         f"{summary}\n" if summary else "",
-        f"Fine-tuned from `{base_model}`.\n" if base_model else "",
+        f"Fine-tuned from `{config['base_model']}`.\n" if config.get("base_model") else "",
         f'```python\nimport zoo\n\nmodel = zoo.load("hf://{repo_id}")\n```\n',
         "\n".join(["| metric | data, split | this file | how |", "|---|---|---|---|", *lines]) + "\n",
         f"Architecture `{config['architecture']}`, {config['weights']['parameters']:,} parameters, "

@@ -18,20 +18,11 @@ from pathlib import Path
 from zoo import registry
 from zoo.errors import InputError, one_sentence
 from zoo.paths import CHECKPOINTS, WEIGHTS, names_in
+from zoo.store.files import LOADED, SHOWN
 from zoo.version import __version__
 
 LIMIT = 95 * 10**6  # bytes; a package index takes 100 MB a file
 PREFIX = "lightning-model-zoo-weights"
-FILES = (
-    "config.json",
-    "model.safetensors",
-    "golden.safetensors",
-    "metrics.json",
-    "README.md",
-    "preview.png",
-    "tokenizer.json",
-    "tokenizer_config.json",
-)
 
 PYPROJECT = """[build-system]
 requires = ["setuptools>=77"]
@@ -107,7 +98,7 @@ def build(wheel: str, names: list[str], out: Path, checkpoints: Path = CHECKPOIN
 
 
 def _files(folder: Path) -> list[Path]:
-    return [folder / file for file in FILES if (folder / file).is_file()]
+    return [folder / file for file in (*LOADED, *SHOWN) if (folder / file).is_file()]
 
 
 @one_sentence

@@ -27,7 +27,8 @@ from zoo.core.allocator import keep_freed_memory
 from zoo.core.files import plain_name, write_json, write_text
 from zoo.errors import InputError, UnknownNameError, one_sentence
 from zoo.paths import CHECKPOINTS, ROOT, names_in
-from zoo.store.atomic import OURS, check_writable, owned, replacing
+from zoo.store.atomic import check_writable, owned, replacing
+from zoo.store.files import OURS
 
 
 @one_sentence

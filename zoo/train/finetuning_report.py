@@ -1,7 +1,6 @@
 """What a fine-tuning leaves beside its weights: measurements, comparison, pictures, the recipe and the command."""
 
 import csv
-import hashlib
 import json
 import math
 import shlex
@@ -21,6 +20,7 @@ from zoo.core.files import write_figure
 from zoo.core.module import ZooModule, init_arguments
 from zoo.errors import MissingExtraError
 from zoo.store import folder as checkpoint
+from zoo.store.files import write_metrics
 
 
 def measure(
@@ -29,10 +29,7 @@ def measure(
     """Metrics, comparison and, for images, confusions of exactly the file that was written, as files of its folder."""
     model = checkpoint.read(folder)
     entries = model.measure(data)
-    sha256 = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-    for entry in entries:
-        entry["sha256"] = sha256
-    (folder / "metrics.json").write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
+    write_metrics(folder, entries)
     values = {what: {e["metric"]: e["value"] for e in found} for what, found in ({"after": entries} | others).items()}
     (folder / "finetuning.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     draw_comparison(entries, others, curves, folder / "finetuning.png")
