@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from pathlib import Path
 
 import pytest
 import torch
@@ -142,5 +141,5 @@ class TestCheckpoint:
 
 
 def test_preview_pictures_are_small():
-    for path in CHECKPOINTS.glob("[!.]*/preview.png"):
-        assert Path(path).stat().st_size < MEBIBYTE
+    sizes = {path: path.stat().st_size for path in CHECKPOINTS.glob("[!.]*/preview.png")}
+    assert len(sizes) > 100 and not [path for path, size in sizes.items() if size >= 200_000]

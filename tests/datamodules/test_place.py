@@ -11,6 +11,8 @@ import zoo
 from datamodules.examples import EXAMPLES, write_example
 from datamodules.resumable import ResumableLoader
 from zoo.errors import InputError
+from zoo.paths import CHECKPOINTS
+from zoo.store.folder import read_config
 
 SMALL = {"text-file": {"context": 16, "batch_size": 4}, "text-folder": {"context": 16, "batch_size": 4}}
 
@@ -33,11 +35,14 @@ def batches(loader: Any) -> list[list[float]]:
     return [numbers(batch) for batch in loader]
 
 
-@pytest.fixture(params=[*EXAMPLES, "two-moons"])
+@pytest.fixture(params=[*EXAMPLES, "moons"])
 def data(request, tmp_path):
-    if request.param == "two-moons":
-        return zoo.datamodule("two-moons", batch_size=100)
+    if request.param == "moons":
+        return zoo.datamodule("moons", batch_size=100)
     options = SMALL.get(request.param, {"batch_size": 2})
+    if request.param == "pairs-tsv":
+        pieces = read_config(CHECKPOINTS / "attention-seq2seq-multi30k")["init"]["tokenizer"]
+        options = options | {"tokenizer": pieces, "source": "de", "target": "en"}
     return zoo.datamodule(request.param, root=str(write_example(request.param, tmp_path / "data")), **options)
 
 

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from zoo.errors import InputError
 
-INPUTS = ("input", "image", "images", "x", "pixel_values", "input_ids", "tokens")
-LABELS = ("label", "labels", "y", "target")
+INPUTS = ("input", "image", "images", "x", "pixel_values", "input_ids", "tokens", "obs")
+LABELS = ("label", "labels", "y", "target", "mask", "masks", "boxes")
 
 
 def inputs_of(batch: Any) -> Any:

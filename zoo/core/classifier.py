@@ -228,7 +228,7 @@ class ImageClassifier(ZooModule):
     # Training --------------------------------------------------------------------------------------------------------
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        x, y = batch  # y is class indices [N], or probabilities [N, num_classes] under mixup
+        x, y = labelled(batch)  # y is class indices [N], or probabilities [N, num_classes] under mixup
         loss = F.cross_entropy(self(x).float(), y, label_smoothing=self.label_smoothing)
         self.log_train(loss=loss)
         return loss

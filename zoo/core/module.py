@@ -25,7 +25,7 @@ from zoo.core.images import Transform
 from zoo.core.metric import entry
 from zoo.core.own_data import OwnData
 from zoo.core.progress import watched
-from zoo.core.protocols import protocols
+from zoo.core.protocols import protocols, verbs_of
 from zoo.core.verbs import public
 from zoo.errors import InputError
 from zoo.registry import ARCHITECTURES
@@ -146,7 +146,18 @@ class ZooModule(OwnData, L.LightningModule):
         return twin.eval()
 
     def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Any:
-        """What `trainer.predict` collects: forward of the batch's inputs, whatever else the batch holds."""
+        """What `trainer.predict` collects: forward of the batch's inputs, whatever else the batch holds.
+
+        Raises:
+            InputError: where forward takes more than the inputs: noise, times or what was written so far.
+        """
+        needed = [p.name for p in inspect.signature(self.forward).parameters.values() if p.default is p.empty]
+        if len(needed) > 1:
+            verbs = ", ".join(line.partition("(")[0] for line in verbs_of(type(self)))
+            raise InputError(
+                f"{type(self).__name__} predicts nothing of inputs alone, its forward takes {', '.join(needed)}: "
+                f"call one of its verbs ({verbs}) on them"
+            )
         return self(inputs_of(batch))
 
     def golden_inputs(self) -> dict[str, Tensor]:

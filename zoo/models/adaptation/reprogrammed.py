@@ -18,7 +18,7 @@ Departures from the papers: every place of an image sees those before it alone, 
 the first network has four layers, not twelve.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -58,7 +58,7 @@ class ReprogrammedGPT(BasedClassifier):
         layers: int = 4,
         heads: int = 4,
         width: int = 128,
-        activation: str = "relu2",
+        activation: Literal["gelu", "gelu_tanh", "relu", "relu2"] = "relu2",
         qk_norm: bool = True,
         base: str | None = None,
         label_smoothing: float = 0.0,
@@ -73,7 +73,7 @@ class ReprogrammedGPT(BasedClassifier):
         self.base = base
         self.stem = nn.Conv2d(in_channels, width, patch, stride=patch)
         self.places = nn.Parameter(torch.zeros(places, width))
-        self.gpt = GPT(1, context, layers=layers, heads=heads, width=width, activation=activation, qk_norm=qk_norm)  # type: ignore[arg-type]
+        self.gpt = GPT(1, context, layers=layers, heads=heads, width=width, activation=activation, qk_norm=qk_norm)
         del self.gpt.head, self.gpt.embedding  # of characters
         self.head = nn.Linear(width, num_classes)
         self.freeze("gpt")

@@ -77,17 +77,19 @@ class ResidualAdapter(BasedClassifier):
     def convolutions(self) -> list[nn.Conv2d]:
         """The 3×3 convolutions of the shared network from image to head."""
         blocks = [block for stage in self.stages() for block in stage]
-        return [self.shared.stem[0], *(conv for block in blocks for conv in (block.conv1, block.conv2))]  # type: ignore[list-item]
+        stem: Any = self.shared.stem[0]
+        return [stem, *(conv for block in blocks for conv in (block.conv1, block.conv2))]
 
     def stages(self) -> list[list[BasicBlock]]:
-        return [list(stage) for stage in (self.shared.stage1, self.shared.stage2, self.shared.stage3)]  # type: ignore[arg-type]
+        parts: Any = (self.shared.stage1, self.shared.stage2, self.shared.stage3)
+        return [list(stage) for stage in parts]
 
     def start_from(self, base: Any) -> None:
         """Make a trained network the shared one, and its norms this domain's first ones; InputError for another kind or size."""
         self.take_over(self.shared, base, CIFARResNet)
         norms = [self.shared.stem[1], *(n for s in self.stages() for block in s for n in (block.norm1, block.norm2))]
         for norm, mine in zip(norms, self.norms, strict=True):
-            mine.load_state_dict(norm.state_dict())  # type: ignore[union-attr]
+            mine.load_state_dict(norm.state_dict())
 
     def features(self, x: Tensor) -> dict[str, Tensor]:
         """stem, stage1, stage2, stage3 and the embedding [N, 4 · width], by way of the adapters."""

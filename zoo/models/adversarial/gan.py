@@ -209,6 +209,11 @@ class GAN(ZooModule):
         found = {"critic_loss": self.critic_loss(of_real, of_fake), "real": of_real.mean(), "fake": of_fake.mean()}
         self.log_dict({f"val/{key}": value for key, value in found.items()}, batch_size=len(real))
 
+    def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
+        """The discriminator's outputs for the batch's images."""
+        real = 2 * images_of(batch) - 1
+        return self.discriminator(real, self._condition(labelled(batch)[1] if self.num_classes else None))
+
     def after_critic_step(self) -> None:
         """What happens to the discriminator's weights after each of its steps."""
 

@@ -94,6 +94,9 @@ class PointGAN(GAN):
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         super().validation_step(self._as_images(inputs_of(batch)), batch_idx)
 
+    def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
+        return super().predict_step(self._as_images(inputs_of(batch)), batch_idx)
+
     def _as_images(self, x: Tensor) -> Tensor:
         return ((x + 1) / 2).reshape(-1, 1, 1, self.dim)
 

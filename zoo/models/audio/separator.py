@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio as si_sdr
 
 from zoo.core.audio import AudioLike, resample, to_waveform
+from zoo.core.batch import labelled
 from zoo.core.checks import check_count
 from zoo.core.files import write_figure
 from zoo.core.metric import Better, entry
@@ -132,7 +133,7 @@ class Separator(ZooModule):
     # Training --------------------------------------------------------------------------------------------------------
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        _, voices = batch
+        _, voices = labelled(batch)
         if (
             voices.shape[2] > 4 * self.hop
         ):  # a hop less, from a moving start: 8064 samples give 64 frames, which halve well
@@ -143,11 +144,11 @@ class Separator(ZooModule):
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        gain = self.improvement(*batch)
+        gain = self.improvement(*labelled(batch))
         self.log("val/si_sdr_improvement", gain.mean(), prog_bar=True, batch_size=len(gain))
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        gain = self.improvement(*batch)
+        gain = self.improvement(*labelled(batch))
         self.log("test/si_sdr_improvement", gain.mean(), batch_size=len(gain))
 
     def improvement(self, mixture: Tensor, voices: Tensor) -> Tensor:

@@ -12,13 +12,14 @@ Departures from the paper: the prior of z doesn't depend on y; the class enters 
 """
 
 from itertools import pairwise
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.blocks.dense import Activation, activation_of
+from zoo.core.batch import labelled
 from zoo.core.checks import check_count, seeded_generator
 from zoo.core.images import ImageLike, Images, Labels, check_ends, check_labels
 from zoo.core.protocols import REQUIRED
@@ -77,6 +78,9 @@ class CVAE(VAE):
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:  # type: ignore[override]  # two inputs
         return self._decoded(self.posterior(x, labels)[0], labels)
+
+    def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
+        return self(*labelled(batch))
 
     # Verbs: those of VAE, with labels --------------------------------------------------------------------------------
 

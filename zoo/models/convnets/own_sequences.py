@@ -16,7 +16,8 @@ class LearnsOwnSequences(ZooModule):
         if self.hparams["num_classes"] != len(data.classes):
             self.reset_head(len(data.classes))
         elif self.classes != list(data.classes):
-            self.head.reset_parameters()  # type: ignore[operator, union-attr]
+            head: Any = self.head
+            head.reset_parameters()
         self.classes = list(data.classes)
 
     def reset_head(self, num_classes: int) -> None:
@@ -29,9 +30,10 @@ class LearnsOwnSequences(ZooModule):
         """Area under the ROC curve on held-out sequences and their shuffles, mean over the factors, and the loss."""
         from sklearn.metrics import roc_auc_score
 
+        scores: Any = self.scores
         found = []
         for number in range(len(data.classes)):
             codes, label = data.labelled("test", number)
-            found.append(roc_auc_score(label, self.scores(codes, number)))  # type: ignore[operator]
+            found.append(roc_auc_score(label, scores(codes, number)))
         how = f"held-out sequences and as many shuffles, scikit-learn's roc_auc_score, mean over {len(found)} factors"
         return [entry(data, "test", "auc", fmean(found), how, better="higher"), *super().measure(data)]

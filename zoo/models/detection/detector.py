@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from zoo.core.batch import labelled
 from zoo.core.checks import check_count
 from zoo.core.data import DenseData
 from zoo.core.images import ImageLike, Transform, read_image, resize_input
@@ -92,7 +93,7 @@ class Detector(ZooModule):
         corners = (found["boxes"].float().cpu() * scale).clamp(min=0).minimum(limit)
         names = self.classes or [str(i) for i in range(self.num_classes)]
         rows = zip(found["labels"].tolist(), found["scores"].tolist(), corners.tolist(), strict=True)
-        return [(names[label], p, tuple(box)) for label, p, box in rows]  # type: ignore[misc]
+        return [(names[label], p, (x0, y0, x1, y1)) for label, p, (x0, y0, x1, y1) in rows]
 
     def _ready_transform(self) -> Transform:
         if self.transform is None:
@@ -153,7 +154,7 @@ class Detector(ZooModule):
         self._log_precision("test")
 
     def _measure(self, batch: tuple[Tensor, Tensor]) -> None:
-        x, y = batch
+        x, y = labelled(batch)
         for found, marked in zip(self.boxes(x, LOWEST), y, strict=True):
             there = marked[marked[:, 0] >= 0].cpu()
             truth = {"boxes": there[:, 1:], "labels": there[:, 0].long()}
@@ -183,7 +184,7 @@ class Detector(ZooModule):
         images = len(self._seen)
         self._seen = []
         how = f"torchmetrics MeanAveragePrecision with faster-coco-eval, 101 points, {images} test images"
-        dataset, classes = data.name, list(data.classes)  # type: ignore[attr-defined]
+        dataset, classes = data.name, list(data.classes)
         entries = [
             claim(dataset, "test", "ap50", found["map_50"], f"{how}, IoU 0.5, mean over classes"),
             claim(dataset, "test", "ap", found["map"], f"{how}, mean over IoU 0.50, 0.55 … 0.95 and classes"),

@@ -20,6 +20,7 @@ from torchvision.models.detection import FasterRCNN as TorchvisionFasterRCNN
 from torchvision.models.detection.rpn import AnchorGenerator
 from torchvision.ops import MultiScaleRoIAlign
 
+from zoo.core.batch import labelled
 from zoo.core.checks import check_count
 from zoo.errors import InputError
 from zoo.models.detection.backbones import Backbone
@@ -124,7 +125,7 @@ class FasterRCNN(Detector):
         return [one | {"labels": one["labels"] - 1} for one in found]  # class 0 inside is the background
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        x, y = batch
+        x, y = labelled(batch)
         _, losses = self._stages(x, torchvision_targets(y))
         loss = torch.stack(list(losses.values())).sum()
         self.log_train(loss=loss)

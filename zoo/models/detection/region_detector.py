@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
 from torchvision.models.detection.roi_heads import RoIHeads
 
+from zoo.core.batch import labelled
 from zoo.core.checks import check_count
 from zoo.errors import InputError
 from zoo.models.detection.detector import MOST, Detector, torchvision_targets
@@ -85,7 +86,7 @@ class RegionDetector(Detector):
         return [one | {"labels": one["labels"] - 1} for one in found]
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        x, y = batch
+        x, y = labelled(batch)
         _, losses = self._second_stage(x, torchvision_targets(y))
         loss = torch.stack(list(losses.values())).sum()
         self.log_train(loss=loss)

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision import ops
 
+from zoo.core.batch import labelled
 from zoo.core.checks import check_count
 from zoo.errors import InputError
 from zoo.models.detection.backbones import Backbone, Kind, ReversibleBlock, convolution
@@ -50,6 +51,8 @@ class YOLO(Detector):
         x: [N, in_channels, H, W] with H and W multiples of the coarsest cell; the result is a map for each scale, coarse to fine:
         [N, B (5 + C), H/s, W/s] with priors, [N, 5 B + C, H/s, W/s] without.
     """
+
+    priors: Tensor  # a buffer [scales, per_cell, 2]
 
     def __init__(
         self,
@@ -143,7 +146,7 @@ class YOLO(Detector):
     def decode(self, maps: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Corners [N, P, 4] in pixels, confidence logits [N, P] and class logits [N, P, C] of all P boxes of all cells."""
         parts = []
-        for raw, priors, stride in zip(maps, self.priors, self.strides, strict=True):  # type: ignore[arg-type]
+        for raw, priors, stride in zip(maps, self.priors, self.strides, strict=True):
             n, _, rows, columns = raw.shape
             raw = raw.float()
             if self.direct:
@@ -174,7 +177,7 @@ class YOLO(Detector):
     # Training --------------------------------------------------------------------------------------------------------
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        x, y = batch
+        x, y = labelled(batch)
         maps = self._maps(x)
         loss = self.loss(self._heads(maps), y)
         if self.auxiliary is not None:  # the coarsest grid alone
@@ -214,7 +217,7 @@ class YOLO(Detector):
         image, box = (y[..., 0] >= 0).nonzero(as_tuple=True)
         marked = y[image, box, 1:]
         middle, side = (marked[:, :2] + marked[:, 2:]) / 2, marked[:, 2:] - marked[:, :2]
-        priors = self.priors[: len(sizes)]  # type: ignore[index]
+        priors = self.priors[: len(sizes)]
         if self.direct:
             best = torch.zeros(len(image), dtype=torch.long, device=y.device)
         else:  # IoU of shapes laid on top of each other

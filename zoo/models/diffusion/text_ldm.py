@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from zoo.core.batch import labelled
 from zoo.core.checks import check_count, seeded_generator
 from zoo.core.data import ImageData
 from zoo.core.images import save_grid
@@ -208,13 +209,14 @@ class TextLatentDiffusion(LatentDiffusion):
         return (self(alpha * z_0 + sigma * eps, t, tokens).float() - (alpha * eps - sigma * z_0)).square().mean()
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        loss = self.captioned_loss(*batch)
+        loss = self.captioned_loss(*labelled(batch))
         self.log_train(loss=loss)
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        loss = self.captioned_loss(*batch, seeded_generator(batch[0].device, batch_idx))
-        self.log("val/loss", loss, prog_bar=True, batch_size=len(batch[0]))
+        x, labels = labelled(batch)
+        loss = self.captioned_loss(x, labels, seeded_generator(x.device, batch_idx))
+        self.log("val/loss", loss, prog_bar=True, batch_size=len(x))
 
     # Claims ----------------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from zoo.core.batch import labelled
 from zoo.core.checks import check_count
 from zoo.core.data import SeriesData
 from zoo.core.files import write_figure
@@ -151,7 +152,7 @@ class ESN(ZooModule):
 
     @torch.no_grad()
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self.solve(*batch)
+        self.solve(*labelled(batch))
 
     @torch.no_grad()
     def solve(self, u: Tensor, target: Tensor) -> None:
@@ -173,7 +174,7 @@ class ESN(ZooModule):
         self.readout.bias.copy_(_single(level - weight @ mean))
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        u, y = batch
+        u, y = labelled(batch)
         error = (self(u) - y.to(self.recurrent))[self.washout :].square().mean().sqrt()
         self.log("val/rmse", error.float(), prog_bar=True, batch_size=len(u))
 

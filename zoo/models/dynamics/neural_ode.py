@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.blocks.ode import integrate
+from zoo.core.batch import inputs_of, labelled
 from zoo.core.checks import check_count
 from zoo.core.data import SeriesData
 from zoo.core.files import write_figure
@@ -130,10 +131,10 @@ class NeuralODE(ZooModule):
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self.log("val/rmse", self._loss(batch).sqrt(), prog_bar=True, batch_size=len(batch[0]))
+        self.log("val/rmse", self._loss(batch).sqrt(), prog_bar=True, batch_size=len(inputs_of(batch)))
 
     def _loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
-        states, times = batch
+        states, times = labelled(batch)
         return (self.path(states[:, 0], times.tolist()) - states)[:, 1:].square().mean()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:

@@ -75,6 +75,10 @@ class Hopfield(ZooModule):
         """Inner products [N, patterns] of states with the stored patterns, as shares of the number of units."""
         return self.memory(x) / self.size
 
+    def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
+        """The patterns that those of the batch remind of."""
+        return self.recall(inputs_of(batch))
+
     def couplings(self) -> Tensor:
         """W [size, size] of Hebb's or the pseudo-inverse rule, without diagonal."""
         if self._weights is None or self._weights.device != self.device:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from zoo.core.batch import labelled
 from zoo.core.checks import check_count
 from zoo.errors import InputError
 from zoo.models.text.causal import CausalLM, cross_entropy
@@ -84,7 +85,7 @@ class CharRNN(CausalLM):
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self.log_nats(self._carry("val", batch, batch_idx), batch[1])
+        self.log_nats(self._carry("val", batch, batch_idx), labelled(batch)[1])
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.AdamW(self.parameters(), lr=2e-3)
@@ -100,7 +101,7 @@ class CharRNN(CausalLM):
             self._carried["train"] = state
 
     def _carry(self, split: str, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        x, y = batch
+        x, y = labelled(batch)
         if batch_idx == 0:  # a new epoch starts elsewhere in the text
             self._carried.pop(split, None)
         given = self._carried.get(split) if self._follows_on else None

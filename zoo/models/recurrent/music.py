@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from datamodules.formats.midi import KEYS
+from zoo.core.batch import labelled
 from zoo.core.checks import check_count, seeded_generator
 from zoo.core.verbs import verb
 from zoo.errors import InputError
@@ -119,7 +120,7 @@ class PianoRollRNN(RollModel):
 
     def nats(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Sum of −log p over all steps but the first of each roll, and their number."""
-        rolls, lengths = batch
+        rolls, lengths = labelled(batch)
         logits = self(rolls[:, :-1])
         each = F.binary_cross_entropy_with_logits(logits.float(), rolls[:, 1:], reduction="none").sum(2)  # [N, T − 1]
         counts = torch.arange(1, rolls.shape[1], device=rolls.device) < lengths.to(rolls.device)[:, None]

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from datamodules.formats.performance import EVENTS, PITCHES, SHIFTS, UNIT, UP, WAIT, Note, events_of, notes_of
+from zoo.core.batch import labelled
 from zoo.core.checks import check_count, seeded_generator
 from zoo.core.files import write_figure
 from zoo.core.metric import entry
@@ -134,14 +135,14 @@ class PerformanceRNN(ZooModule):
         self.classes = None  # events have numbers; their names are the data module's
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        x, y = batch
+        x, y = labelled(batch)
         condition = pitch_class_shares(y) * (torch.rand(len(y), 1, device=y.device) < 0.5)
         loss = F.cross_entropy(self(x, condition).float().flatten(0, 1), y.flatten())
         self.log_train(nats_per_event=loss)
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        x, y = batch
+        x, y = labelled(batch)
         loss = F.cross_entropy(self(x).float().flatten(0, 1), y.flatten())
         self.log("val/nats_per_event", loss, prog_bar=True, batch_size=len(x))
 

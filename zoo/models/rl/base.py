@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from zoo.core.batch import inputs_of
 from zoo.core.checks import seeded_generator
 from zoo.core.data import EnvironmentData
 from zoo.core.metric import Better, entry
@@ -115,6 +116,10 @@ class Agent(ZooModule):
             InputError: for an environment that doesn't fit the agent, or has no time limit.
         """
         return play_episodes(self, episodes, seed, path, env, greedy)
+
+    def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Any:
+        """Forward of a batch's observations, those of a rollout one after another."""
+        return self(inputs_of(batch).reshape(-1, *self.shape))
 
     def environment(self, **kwargs: Any) -> Any:
         """The gymnasium environment that the agent was trained in; `kwargs` go before its own.

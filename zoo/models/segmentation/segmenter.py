@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from zoo.core.batch import labelled
 from zoo.core.checks import check_count
 from zoo.core.data import DenseData
 from zoo.core.images import ImageLike, Transform, read_image, resize_input
@@ -230,7 +231,7 @@ class Segmenter(ZooModule):
     # Training --------------------------------------------------------------------------------------------------------
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        x, y = batch
+        x, y = labelled(batch)
         loss = self.loss_of(self(x), y)
         self.log_train(loss=loss)
         return loss
@@ -263,7 +264,7 @@ class Segmenter(ZooModule):
     def _measure(self, batch: tuple[Tensor, Tensor], split: str) -> None:
         from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-        x, y = batch
+        x, y = labelled(batch)
         logits = self(x)
         self.log(f"{split}/loss", self.loss_of(logits, y), batch_size=len(y))
         truth = (y > 0).long() if self.border else y.long()
@@ -300,8 +301,8 @@ class Segmenter(ZooModule):
             raise InputError(f"{getattr(data, 'name', 'the data')} has no test images to measure on")
         y, prediction = torch.cat(truth), torch.cat(given)
         if self.border:
-            return instance_metrics(objects, prediction, y, data.name)  # type: ignore[arg-type, attr-defined]
-        overlaps = class_metrics(prediction, y, list(data.classes), self.void, data.name)  # type: ignore[arg-type, attr-defined]
+            return instance_metrics(objects, prediction, y, data.name)
+        overlaps = class_metrics(prediction, y, list(data.classes), self.void, data.name)
         return overlaps if places is None else [*point_metrics(spots, places, data), *overlaps]
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -338,8 +339,8 @@ class Segmenter(ZooModule):
             return None
         names, rows = self.classes or [str(i) for i in range(self.num_classes)], []
         for picture in pictures[:4]:
-            found = self.instances(picture) if self.border else self.segment(picture)
-            painted = paint_instances(picture, found) if self.border else paint_classes(picture, found, names)  # type: ignore[arg-type]
+            found: Any = self.instances(picture) if self.border else self.segment(picture)
+            painted = paint_instances(picture, found) if self.border else paint_classes(picture, found, names)
             rows.append((picture, painted))
         return side_by_side(rows, path)
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoo.core.batch import images_of
 from zoo.core.checks import check_count
 from zoo.core.classifier import ImageClassifier
 from zoo.core.data import ClassData
@@ -138,16 +139,16 @@ class SelfSupervised(ImageClassifier):
 
     # Training --------------------------------------------------------------------------------------------------------
 
-    def training_step(self, batch: tuple[Tensor, Tensor] | Tensor, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         if self.head is not None:
-            return super().training_step(batch, batch_idx)  # type: ignore[arg-type]
+            return super().training_step(batch, batch_idx)
         loss, others = self.pretext_loss(images_of(batch))
         self.log_train(loss=loss, **others)
         return loss
 
-    def _measure(self, batch: tuple[Tensor, Tensor] | Tensor, split: str) -> None:
+    def _measure(self, batch: Any, split: str) -> None:
         if self.head is not None:
-            super()._measure(batch, split)  # type: ignore[arg-type]
+            super()._measure(batch, split)
             return
         x = images_of(batch)
         loss, others = self.pretext_loss(x)
@@ -203,8 +204,3 @@ def projector(in_dim: int, hidden_dim: int, out_dim: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Linear(in_dim, hidden_dim), nn.BatchNorm1d(hidden_dim), nn.ReLU(), nn.Linear(hidden_dim, out_dim)
     )
-
-
-def images_of(batch: tuple[Tensor, Tensor] | Tensor) -> Tensor:
-    """The images of a batch, with labels or without."""
-    return batch if isinstance(batch, Tensor) else batch[0]

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from datamodules import text as cuts
 from datamodules.formats.characters import decode, encode
+from zoo.core.batch import labelled
 from zoo.core.checks import check_count, seeded_generator
 from zoo.core.data import CharacterData
 from zoo.core.drawing import draw_text
@@ -290,13 +291,13 @@ class CausalLM(ZooModule):
     # Training --------------------------------------------------------------------------------------------------------
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        x, y = batch
+        x, y = labelled(batch)
         loss = cross_entropy(self(x), y)
         self.log_train(nats_per_char=loss)
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        x, y = batch
+        x, y = labelled(batch)
         self.log_nats(cross_entropy(self(x), y), y)
 
     def log_nats(self, loss: Tensor, y: Tensor) -> None:

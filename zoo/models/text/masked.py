@@ -22,6 +22,7 @@ from datamodules.formats.pieces import tokenizer_of
 from datamodules.formats.words import PADDING, UNKNOWN, pad
 from datamodules.gutenberg_pieces import MASK, SPECIAL
 from zoo.core.answers import likeliest, ranked
+from zoo.core.batch import inputs_of
 from zoo.core.checks import check_count
 from zoo.core.data import PieceData
 from zoo.core.drawing import draw_text
@@ -271,13 +272,13 @@ class MaskedLM(ZooModule):
         return tokens.scatter(1, places, shown), places, held
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        seen, places, held = self.hide(batch[0], self.mask_share)
+        seen, places, held = self.hide(inputs_of(batch), self.mask_share)
         loss = F.cross_entropy(self(seen, at=places).float().flatten(0, 1), held.flatten())
         self.log_train(nats=loss)
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        nats, right = self.restore(batch[0], seed=batch_idx)
+        nats, right = self.restore(inputs_of(batch), seed=batch_idx)
         self.log_dict({"val/nats": nats.mean(), "val/accuracy": right.float().mean()}, prog_bar=True)
 
     def restore(self, tokens: Tensor, *, seed: int) -> tuple[Tensor, Tensor]:

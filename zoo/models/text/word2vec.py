@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.core.answers import ranked
+from zoo.core.batch import labelled
 from zoo.core.checks import check_count
 from zoo.core.data import WordData
 from zoo.core.drawing import draw_text
@@ -164,7 +165,7 @@ class Word2Vec(ZooModule):
         return torch.multinomial(self.noise.to(self.device), n * k, replacement=True).reshape(n, k)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        centres, contexts = batch
+        centres, contexts = labelled(batch)
         loss = self.loss(centres, contexts, self.draw(len(centres), self.hparams["negatives"]))
         self.log_train(loss=loss)
         return loss

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from datamodules.formats.midi import KEYS
+from zoo.core.batch import labelled
 from zoo.core.checks import check_count, seeded_generator
 from zoo.core.verbs import verb
 from zoo.errors import InputError
@@ -135,6 +136,12 @@ class MusicTransformer(RollModel):
         """Log-probabilities of the event after each one."""
         return self.step(events)[0]
 
+    def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> list[Tensor]:
+        """Of each roll of a batch the log-probabilities of the event after each one."""
+        rolls, lengths = labelled(batch)
+        pieces = (events_of(roll[:length]) for roll, length in zip(rolls, lengths.tolist(), strict=True))
+        return [self(F.pad(events, (1, 0), value=NEXT)[None])[0] for events in pieces]
+
     def step(self, events: Tensor, state: Cache | None = None) -> tuple[Tensor, Cache]:
         """Log-probabilities of the event after each one, and the keys and values of all so far."""
         x, kept = self.dropout(self.embedding(events)), []
@@ -239,8 +246,8 @@ class MusicTransformer(RollModel):
 
     def nats(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Sum of −log p over all steps but the first of each roll, and their number."""
-        pieces = []
-        for roll, length in zip(batch[0], batch[1].tolist(), strict=True):
+        pieces, (rolls, lengths) = [], labelled(batch)
+        for roll, length in zip(rolls, lengths.tolist(), strict=True):
             start, crop = 0, self.hparams["crop"]
             if self.training and 0 < crop < length:
                 start = int(torch.randint(length - crop + 1, ()))
