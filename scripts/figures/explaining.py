@@ -90,13 +90,15 @@ def section(
     robust: dict[float, float],
     many: int,
 ) -> str:
-    chosen = sorted({0, len(parts) // 2, len(parts) - 1})
+    chosen = sorted({0, len(parts) // 2, len(parts) - 1}) if parts else []
     lines = [
         "## Explained\n",
         f"Packaged test images with the model's answer, and maps of {', '.join(methods)} for that answer: red speaks for the "
         f"class, blue against it. `zoo explain {name} photo.png --method {methods[2]} -o map.png` draws one.\n",
         "![explained](explained.png)\n",
         f"Integrated gradients add up to the rise of the logit from a black image within {max(gaps):.2%}.\n",
+    ]
+    cascade = [
         "Rank correlation of a map with that of the network whose parts are random from the head down. A method that "
         "explains the network ends near 0."
         + (
@@ -108,7 +110,8 @@ def section(
         "|---|" + "---|" * len(cascades),
     ]
     for k in chosen:
-        lines.append(f"| {parts[k]} | " + " | ".join(f"{values[k]:.2f}" for values in cascades.values()) + " |")
+        cascade.append(f"| {parts[k]} | " + " | ".join(f"{values[k]:.2f}" for values in cascades.values()) + " |")
+    lines += cascade if parts else []  # an extreme learning machine has no part that could be made random: it is random
     lines += [
         f"\nMean probability of the class while the segments of kernel-shap are blurred, the largest value first, over {few} "
         f"images: {areas['deletion']:.2f} ({areas['random_deletion']:.2f} in random order; lower is better). While they come "
