@@ -181,7 +181,7 @@ class Segmenter(ZooModule):
                 seen = pixels[:, y : bottom + MARGIN, beside : right + MARGIN]
                 ready = replace(flat, size=seen.shape[-2:])(seen)[None].to(self.device)
                 logits = self.refine(self(ready).float(), ready)
-                logits = logits[0, :, top - y : bottom - y, left - x : right - x]
+                logits = logits[0, :, top - y : bottom - y, left - beside : right - beside]
                 yield slice(top, bottom), slice(left, right), logits.cpu()
 
     def _ready_transform(self) -> Transform:
