@@ -19,8 +19,12 @@ def add(command: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
+    from zoo.core.files import check_output
     from zoo.core.protocols import Attends, Translates, meets
+    from zoo.models.text.translation import MAPS
 
+    if options.map:
+        check_output(options.map, MAPS)
     model: Any = zoo.load(options.name)
     if not meets(model, Translates):
         raise InputError(f"{options.name} is made for {model.task}: it doesn't translate")

@@ -46,6 +46,8 @@ SHOWN = {  # captions of the test part: those of the training part may be known 
     ),
 }
 
+MAPS = (".png", ".jpg", ".webp", ".svg", ".pdf")  # what a map of attention can be drawn into
+
 
 class Translator(ZooModule):
     """Base of the translators. A subclass has the arguments `vocab_size`, `label_smoothing`, and these three:
@@ -269,7 +271,7 @@ class AttentiveTranslator(Translator):
 
     def attention_map(self, text: str, path: str | Path) -> Path:
         """Draw `attend`: a row for each piece of the translation."""
-        check_output(path, (".png", ".jpg", ".webp", ".svg", ".pdf"))
+        check_output(path, MAPS)
         import matplotlib
 
         matplotlib.use("Agg")
