@@ -19,7 +19,6 @@ from typing import TypeVar
 
 import numpy as np
 
-from zoo.core.drawing import verbatim
 from zoo.core.files import write_figure
 from zoo.errors import InputError
 
@@ -176,6 +175,8 @@ def waterfall(
 
     matplotlib.use("Agg", force=False)
     from matplotlib.figure import Figure
+
+    from zoo.core.drawing import verbatim
 
     order = sorted(range(len(values)), key=lambda i: abs(values[i]))
     rest = order[: max(0, len(order) - most)]

@@ -10,8 +10,7 @@ D + β R walks along the rate–distortion curve (β-VAE, Higgins et al., 2017).
 E log (1/k) Σ w_i is tighter and lets q be broader (IWAE, Burda et al., 2016, arXiv:1509.00519); the same bound with thousands
 of draws is how a trained model is measured.
 
-Departures from the papers: AdamW, GELU, and pixels binarised afresh in every epoch (a coin with the grey value's probability),
-which removes the overfitting of a fixed binarisation; the rate's weight may rise from 0, which keeps more of the code in use.
+Departures: AdamW, GELU, pixels binarised afresh every epoch (no overfitting of fixed ones), and a rate that may warm up.
 """
 
 from functools import partial

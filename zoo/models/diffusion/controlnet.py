@@ -7,8 +7,7 @@ through convolutions Z whose weights and biases start at zero,
 
 so at first nothing changes at all. Half of the classes are withheld in training, for the hint to learn to speak for itself.
 
-Departures from the paper: the base is the class-conditional model of cfg.py, the "prompt" a class; the hint is folded like the
-image and not encoded by strided convolutions; the skips of every block take part.
+Departures: the base is the class-conditional model of cfg.py, the "prompt" a class; skips of every block; a folded hint.
 """
 
 import copy

@@ -295,7 +295,6 @@ def log_partition(
         h = coins((beta * up).sigmoid(), generator)
         v = coins(((1 - beta) * b0 + beta * (h @ w.T + b)).sigmoid(), generator)
     base = F.softplus(b0).sum() + w.shape[1] * torch.log(torch.tensor(2.0, dtype=torch.float64))
-    weights = (log_w - log_w.max()).exp()
-    mean = weights.mean()
+    mean = (weights := (log_w - log_w.max()).exp()).mean()
     error = weights.std() / mean / runs**0.5 if runs > 1 else torch.tensor(torch.inf)
     return float(base + log_w.max() + mean.log()), float(error)
