@@ -15,7 +15,7 @@ from zoo.paths import CHECKPOINTS
 from zoo.store.folder import read_config
 
 SMALL = {"text-file": {"context": 16, "batch_size": 4}, "text-folder": {"context": 16, "batch_size": 4}}
-SMALL["graph-csv"] = {}  # one graph is one batch
+SMALL |= {"graph-csv": {}, "wav-folder": {"batch_size": 2, "train_size": 24, "val_size": 4, "test_size": 4}}
 
 
 def placed(data: Any, rank: int = 0, world_size: int = 1, overfit: int = 0) -> Any:

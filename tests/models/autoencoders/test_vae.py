@@ -70,7 +70,7 @@ def test_log_prob_doesnt_depend_on_how_images_are_batched():
 def trained(model: VAE, steps: int = 400) -> dict[str, float]:
     """Train on a few binary images with labels; the last values of what it logs, and the bound."""
     logged: dict[str, float] = {}
-    model.train().log_train = lambda **v: logged.update({k: float(t) for k, t in v.items()})  # type: ignore[method-assign]
+    model.train().log_train = lambda **v: logged.update({k: float(torch.as_tensor(t).detach()) for k, t in v.items()})  # type: ignore[method-assign]
     x, y = binary(8), torch.arange(8) % 2
     optimizer = torch.optim.Adam(model.parameters(), 1e-2)
     for step in range(steps):
