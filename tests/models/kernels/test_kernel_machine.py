@@ -59,3 +59,16 @@ def test_bad_input():
         machine.fit(x[:0], y[:0])
     with pytest.raises(InputError, match="singular"):
         machine.fit(torch.cat([x, x]), torch.cat([y, y]))
+
+
+def test_softening_is_a_gaussian_filter():
+    from scipy.ndimage import gaussian_filter
+
+    x, y = images()
+    machine = KernelMachine(3, image_size=(5, 5), blur=1.0).fit(x, y)
+    soft = gaussian_filter(x.double().numpy(), 1.0, mode="mirror", truncate=3, axes=(2, 3)).reshape(len(x), -1)
+    np.testing.assert_allclose(machine.mean, soft.mean(0), atol=1e-6)
+    rows = soft - soft.mean(0)
+    np.testing.assert_allclose(machine.directions(x), rows / np.linalg.norm(rows, axis=1, keepdims=True), atol=1e-5)
+    with pytest.raises(InputError, match="blur"):
+        KernelMachine(3, image_size=(5, 5), blur=5.0)

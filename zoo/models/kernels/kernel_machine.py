@@ -8,13 +8,16 @@ al., 2018, arXiv:1711.00165), with `ntk` that of one whose layers are all traine
 arXiv:1806.07572), with `rbf` the Gaussian kernel of support vector machines, with `linear` ridge regression. See
 `zoo/blocks/kernels.py`.
 
-Departures from the papers: images are centred by the mean of the stored ones and scaled to unit norm.
+Departures from the papers: images are centred by the mean of the stored ones and scaled to unit norm. `blur` softens them
+before that: a kernel of pixels takes two strokes that lie a pixel apart for different ones, and a soft edge makes them alike.
 """
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torchvision.transforms.functional import gaussian_blur
 
 from zoo.blocks.kernels import KERNELS, kernel
 from zoo.core.batch import labelled
@@ -38,6 +41,7 @@ class KernelMachine(ImageClassifier):
         layers: hidden layers of the infinitely wide network ("nngp" and "ntk").
         scale: s of the Gaussian kernel exp(−|x − y|² / 2s²).
         ridge: r as a share of the kernel's mean diagonal.
+        blur: standard deviation in pixels of a Gaussian that softens images first; 0 for none.
 
     Shapes:
         x: [N, in_channels, *image_size] in [0, 1]; logits: [N, num_classes]; embedding: k(x), [N, examples].
@@ -57,6 +61,7 @@ class KernelMachine(ImageClassifier):
         layers: int = 3,
         scale: float = 0.5,
         ridge: float = 1e-4,
+        blur: float = 0.0,
     ) -> None:
         super().__init__(num_classes, in_channels)
         self.save_hyperparameters()
@@ -64,9 +69,12 @@ class KernelMachine(ImageClassifier):
             raise UnknownNameError("kernel", kernel, KERNELS)
         if not is_whole(layers) or layers < 0:
             raise InputError(f"layers must be a whole number of at least 0, not {layers!r}")
-        if not scale > 0 or not ridge >= 0:
-            raise InputError(f"scale must be above 0 and ridge at least 0, not {scale!r} and {ridge!r}")
+        if not scale > 0 or not ridge >= 0 or not 0 <= blur < min(image_size):
+            raise InputError(
+                f"scale must be above 0, ridge at least 0 and blur less than the image, not {scale!r}, {ridge!r} and {blur!r}"
+            )
         self.kernel, self.layers_, self.scale, self.ridge = kernel, layers, scale, ridge
+        self.blur, self.shape = blur, (in_channels, *image_size)
         self.automatic_optimization = False  # there is a solution in closed form
         pixels = in_channels * image_size[0] * image_size[1]
         count = check_count(examples, "examples")
@@ -77,8 +85,14 @@ class KernelMachine(ImageClassifier):
 
     def directions(self, x: Tensor) -> Tensor:
         """Images as centred rows of unit norm, [N, pixels]."""
-        centred = x.flatten(1) - self.mean
+        centred = self._soften(x.flatten(1)) - self.mean
         return centred / centred.norm(dim=1, keepdim=True).clamp(min=1e-12)
+
+    def _soften(self, rows: Tensor) -> Tensor:
+        if not self.blur:
+            return rows
+        size = 2 * min(math.ceil(3 * self.blur), min(self.shape[1:]) - 1) + 1  # what is reflected must lie in the image
+        return gaussian_blur(rows.unflatten(1, self.shape), size, self.blur).flatten(1)
 
     def features(self, x: Tensor) -> dict[str, Tensor]:
         """As embedding the kernel k(x) [N, examples] of images with the stored ones."""
@@ -114,7 +128,7 @@ class KernelMachine(ImageClassifier):
         if y.min() < 0 or y.max() >= classes:
             raise InputError(f"classes run from 0 to {classes - 1}, not from {y.min()} to {y.max()}")
         self.stored = (255 * x.flatten(1)).round().to(torch.uint8).to(self.device)
-        pixels = self.stored.double() / 255
+        pixels = self._soften(self.stored.double() / 255)
         self.mean = pixels.mean(0).float()
         rows = pixels - self.mean
         rows /= rows.norm(dim=1, keepdim=True).clamp(min=1e-12)
