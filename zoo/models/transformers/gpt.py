@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoo.blocks.cache import LayerCache
 from zoo.core.checks import check_count
 from zoo.errors import InputError
 from zoo.models.text.causal import CausalLM
@@ -49,31 +50,6 @@ NORMS: dict[str, Callable[[int], nn.Module]] = {
     "layer": lambda width: nn.LayerNorm(width, eps=1e-5),
     "rms": lambda width: RMSNorm(width, eps=1e-5),
 }
-
-
-class LayerCache:
-    """Keys and values [N, heads, length, d] of one layer, in tensors that have room for the whole context."""
-
-    def __init__(self, context: int) -> None:
-        self.context, self.length = context, 0
-        self.k: Tensor | None = None
-        self.v: Tensor | None = None
-
-    def extend(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """All keys and values, these new ones included."""
-        if self.k is None or self.v is None:
-            self.k, self.v = (k.new_empty(*k.shape[:2], self.context, k.shape[3]) for _ in range(2))
-        end = self.length + k.shape[2]
-        self.k[:, :, self.length : end], self.v[:, :, self.length : end] = k, v
-        self.length = end
-        return self.k[:, :, :end], self.v[:, :, :end]
-
-    def rows(self, index: Tensor) -> "LayerCache":
-        """A cache of the rows [B']."""
-        assert self.k is not None and self.v is not None
-        chosen = LayerCache(self.context)
-        chosen.length, chosen.k, chosen.v = self.length, self.k[index], self.v[index]
-        return chosen
 
 
 class Attention(nn.Module):
@@ -251,7 +227,7 @@ class GPT(CausalLM):
     @torch.no_grad()
     def step(self, tokens: Tensor, state: list[LayerCache] | None = None) -> tuple[Tensor, list[LayerCache]]:
         assert self.context is not None
-        state = state or [LayerCache(self.context) for _ in self.blocks]
+        state = state or [LayerCache() for _ in self.blocks]
         return self.head(self.hidden(tokens, state)), state
 
     def rows(self, state: list[LayerCache], index: Tensor) -> list[LayerCache]:

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from datamodules.formats.midi import KEYS
+from zoo.blocks.cache import LayerCache
 from zoo.core.batch import labelled
 from zoo.core.checks import check_count, seeded_generator
 from zoo.core.verbs import verb
@@ -33,7 +34,6 @@ from zoo.models.recurrent.rolls import RollModel, check_temperature
 from zoo.models.text.stochastic_beam import stochastic_beam_search
 
 NEXT, PADDING, EVENTS = KEYS, KEYS + 1, KEYS + 1  # event e < 88 is the key 87 − e
-Cache = list[tuple[Tensor, Tensor]]  # each layer's keys and values [N, heads, T, d]
 
 
 def events_of(roll: Tensor) -> Tensor:
@@ -74,19 +74,22 @@ class Block(nn.Module):
         self.up, self.activation, self.down = nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
         self.dropout1, self.dropout2 = nn.Dropout(dropout), nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, past: tuple[Tensor, Tensor] | None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def forward(self, x: Tensor, cache: LayerCache | None = None) -> Tensor:
         q, k, v = self.qkv(self.norm1(x)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # [N, heads, T, d]
-        if past is not None:
-            k, v = torch.cat([past[0], k], 2), torch.cat([past[1], v], 2)
+        if cache is not None:
+            k, v = cache.extend(k, v)
         weight = self.scores(q, k).softmax(3).to(v.dtype)
         x = x + self.dropout1(self.out((weight @ v).transpose(1, 2).flatten(2)))
-        return x + self.dropout2(self.down(self.activation(self.up(self.norm2(x))))), (k, v)
+        return x + self.dropout2(self.down(self.activation(self.up(self.norm2(x)))))
 
     def scores(self, q: Tensor, k: Tensor) -> Tensor:
         """What the softmax is taken of, [N, heads, new, every]."""
         new, every = q.shape[2], k.shape[2]
         falling = torch.arange(every - 1, -1, -1, device=q.device).clamp(max=self.reach - 1)
-        relative = skew(q @ self.distance[:, falling].to(q.dtype).transpose(1, 2))
+        if new == 1:  # the few distances that have a vector, not one for each event
+            relative = (q @ self.distance.to(q.dtype).mT)[..., falling]
+        else:
+            relative = skew(q @ self.distance[:, falling].to(q.dtype).mT)
         future = torch.ones(new, every, dtype=torch.bool, device=q.device).triu(every - new + 1)
         return ((q @ k.transpose(2, 3) + relative) / math.sqrt(q.shape[3])).masked_fill(future, -math.inf)
 
@@ -134,7 +137,7 @@ class MusicTransformer(RollModel):
 
     def forward(self, events: Tensor) -> Tensor:
         """Log-probabilities of the event after each one."""
-        return self.step(events)[0]
+        return self._log_p(events, None)
 
     def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> list[Tensor]:
         """Of each roll of a batch the log-probabilities of the event after each one."""
@@ -142,16 +145,20 @@ class MusicTransformer(RollModel):
         pieces = (events_of(roll[:length]) for roll, length in zip(rolls, lengths.tolist(), strict=True))
         return [self(F.pad(events, (1, 0), value=NEXT)[None])[0] for events in pieces]
 
-    def step(self, events: Tensor, state: Cache | None = None) -> tuple[Tensor, Cache]:
-        """Log-probabilities of the event after each one, and the keys and values of all so far."""
-        x, kept = self.dropout(self.embedding(events)), []
+    @torch.no_grad()
+    def step(self, events: Tensor, state: list[LayerCache] | None = None) -> tuple[Tensor, list[LayerCache]]:
+        """Log-probabilities of the event after each one, and the keys and values of all so far, kept in `state`."""
+        state = state or [LayerCache() for _ in self.blocks]
+        return self._log_p(events, state), state
+
+    def _log_p(self, events: Tensor, state: list[LayerCache] | None) -> Tensor:
+        x = self.dropout(self.embedding(events))
         for i, block in enumerate(self.blocks):
-            x, past = block(x, state[i] if state else None)
-            kept.append(past)
+            x = block(x, state[i] if state else None)
         logits = self.head(self.norm(x)).float()
         notes = torch.arange(EVENTS, device=events.device)
         above = (notes <= events[:, :, None]) & (events[:, :, None] < NEXT)  # keys that would have come before
-        return logits.masked_fill(above, -math.inf).log_softmax(2), kept
+        return logits.masked_fill(above, -math.inf).log_softmax(2)
 
     # Verbs -----------------------------------------------------------------------------------------------------------
 
@@ -183,12 +190,11 @@ class MusicTransformer(RollModel):
         generator = seeded_generator(torch.device("cpu"), seed)
         new, state = self._start(primer)[None], None
         events: list[int] = []
-        with torch.no_grad():
-            while events.count(NEXT) < n:
-                log_p, state = self.step(new, state)
-                event = draw(_finite(log_p[0, -1]), temperature, generator)
-                events.append(event)
-                new = torch.tensor([[event]], device=self.device)
+        while n:
+            log_p, state = self.step(new, state)
+            events.append(draw(_finite(log_p[0, -1]), temperature, generator))
+            n -= events[-1] == NEXT
+            new = torch.tensor([[events[-1]]], device=self.device)
         return roll_of(torch.tensor(events))
 
     @verb
@@ -213,7 +219,7 @@ class MusicTransformer(RollModel):
         if check_temperature(temperature) == 0:
             raise InputError("temperature must be above 0: at 0 there is one continuation, which compose gives")
 
-        def step(newest: Tensor, state: Cache | None) -> tuple[Tensor, Cache]:
+        def step(newest: Tensor, state: list[LayerCache] | None) -> tuple[Tensor, list[LayerCache]]:
             log_p, state = self.step(newest.to(self.device), state)
             return (_finite(log_p[:, -1]) / temperature).log_softmax(1), state
 
@@ -225,7 +231,7 @@ class MusicTransformer(RollModel):
             beams=count,
             length=n * EVENTS,
             generator=seeded_generator(torch.device("cpu"), seed),
-            reorder=lambda state, rows: [(k[rows], v[rows]) for k, v in state],
+            reorder=lambda state, rows: [cache.rows(rows) for cache in state],
         )
         return [(roll_of(torch.tensor(events)), value) for events, value in found]
 
