@@ -191,7 +191,7 @@ def distances(model: Any, rolls: list[Tensor], path: Path, *, reach: int = 40) -
         for block in model.blocks:
             q = block.qkv(block.norm1(x)).unflatten(2, (3, block.heads, -1))[:, :, 0].transpose(1, 2)
             terms.append((q @ block.distance[:, :reach].transpose(1, 2)).mean((0, 2)) / math.sqrt(q.shape[3]))
-            x, _ = block(x, None)
+            x = block(x)
         rows.append(torch.cat(terms))
     found = torch.stack(rows).mean(0)
     found = found - found.mean(1, keepdim=True)
