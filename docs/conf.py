@@ -6,7 +6,7 @@ from docutils import nodes
 from latex2mathml.converter import convert
 
 from zoo.index import entries
-from zoo.registry import ARCHITECTURES
+from zoo.registry import family
 from zoo.version import __version__
 
 project = "Lightning model zoo"
@@ -40,8 +40,8 @@ def setup(app):
         """A link to a card leads to the model's part of its family's page."""
 
         def page(match):
-            family = ARCHITECTURES[entries()[match[1]].architecture].split(".")[2]
-            return f"](generated/families/{family}.md#model-{match[1].replace('.', '-')})"
+            home = family(entries()[match[1]].architecture)
+            return f"](generated/families/{home}.md#model-{match[1].replace('.', '-')})"
 
         source[0] = re.sub(r"\]\(\.\./checkpoints/([^/)]+)/README\.md[^)]*\)", page, source[0])
 

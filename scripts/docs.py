@@ -71,7 +71,7 @@ def write_pages() -> None:
     found = cards.folders()
     families: dict[str, list[cards.Folder]] = defaultdict(list)
     for folder in found:
-        families[family_of(folder.config["architecture"])].append(folder)
+        families[registry.family(folder.config["architecture"])].append(folder)
     for family, members in sorted(families.items()):
         (GENERATED / "families" / f"{family}.md").write_text(family_page(family, members), encoding="utf-8")
     (GENERATED / "choose.md").write_text(choose_page(found), encoding="utf-8")
@@ -80,11 +80,6 @@ def write_pages() -> None:
     (GENERATED / "sources.md").write_text(sources_page(families), encoding="utf-8")
     (GENERATED / "generators.md").write_text(generators_page(found), encoding="utf-8")
     gallery(found)
-
-
-def family_of(architecture: str) -> str:
-    """The family of an architecture: the folder of zoo/models that holds its file."""
-    return registry.ARCHITECTURES[architecture].split(".")[2]
 
 
 def picture(folder: cards.Folder) -> str:
@@ -188,7 +183,7 @@ def measures(folder: cards.Folder) -> str:
 
 def page_of(folder: cards.Folder) -> str:
     """The address of a checkpoint's part of its family's page, from the pages beside the families."""
-    return f"families/{family_of(folder.config['architecture'])}.md#{anchor(folder.name)}"
+    return f"families/{registry.family(folder.config['architecture'])}.md#{anchor(folder.name)}"
 
 
 def choose_page(found: list[cards.Folder]) -> str:
@@ -200,7 +195,7 @@ def choose_page(found: list[cards.Folder]) -> str:
         first = first.replace(f"`{folder.name}`", f"[`{folder.name}`]({page_of(folder)})")
     parts = [
         "# Choose a model\n",
-        first.replace("](docs/", "](../") + "\n",
+        re.sub(r"\[docs/(\S+)\.md\]\(docs/", lambda match: f"[{title_of(match[1])}](../", first) + "\n",
         "## All of them, by task\n",
         "Within a task and a data set the best comes first, by the first metric of its card, which says how it was measured. "
         "Milliseconds are processor time of one core for one input. The pictures show the best of each data set.\n",
@@ -213,7 +208,7 @@ def choose_page(found: list[cards.Folder]) -> str:
         members.sort(key=lambda f: (f.dataset, f.metrics[0]["metric"], leaderboards.rank(f.metrics[0])))
         best = list({folder.dataset: folder for folder in reversed(members)}.values())[::-1]
         shown = [f"[![what {f.name} gives](pictures/{name})]({page_of(f)})" for f in best[:4] if (name := picture(f))]
-        parts += [f"### {task.replace('-', ' ').capitalize()}\n", f"{{.shown}}\n{' '.join(shown)}\n" if shown else ""]
+        parts += [f"### {leaderboards.titled(task)}\n", f"{{.shown}}\n{' '.join(shown)}\n" if shown else ""]
         parts += ["| data | model | metric | MiB | ms | trained |", "|---|---|---|---|---|---|"]
         for folder in members:
             first, entry = folder.metrics[0], folder.entry
@@ -228,6 +223,11 @@ def choose_page(found: list[cards.Folder]) -> str:
             parts.append(f"| {' | '.join(cells)} |")
         parts.append("")
     return "\n".join(parts)
+
+
+def title_of(page: str) -> str:
+    """The title of a page under docs/, by its name without the suffix."""
+    return (DOCS / f"{page}.md").read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
 
 
 def write_notebooks() -> None:

@@ -25,7 +25,7 @@ from zoo.core.files import write_json, write_text
 from zoo.core.module import ZooModule
 from zoo.errors import ZooError
 from zoo.paths import ROOT
-from zoo.registry import ARCHITECTURES
+from zoo.registry import ARCHITECTURES, family
 from zoo.store.export import SUFFIXES, export
 
 START, END = "<!-- measured -->", "<!-- end -->"
@@ -94,11 +94,10 @@ def markdown(table: dict[str, dict[str, Any]]) -> str:
         "| family | architecture | model | ONNX | program | safetensors | IG | DeepLIFT |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    rows = [(ARCHITECTURES[key].split(".")[2], key) for key in table if key in ARCHITECTURES]
-    for family, key in sorted(rows):
+    for home, key in sorted((family(key), key) for key in table if key in ARCHITECTURES):
         found = table[key]
         cells = [cell(found.get(to)) for to in ("onnx", "pt2", "safetensors", "ig", "deeplift")]
-        lines.append(f"| {family} | {key} | {found['model']} | {' | '.join(cells)} |")
+        lines.append(f"| {home} | {key} | {found['model']} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

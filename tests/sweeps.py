@@ -16,13 +16,6 @@ def some(names: Iterable[str], kind: Callable[[str], str], few: int = 2) -> list
     return parameters
 
 
-def family(architecture: str) -> str:
-    """The folder of zoo/models that holds an architecture."""
-    from zoo import registry
-
-    return registry.ARCHITECTURES[architecture].split(".")[2]
-
-
 def large(checkpoint: str) -> str:
     """One kind for all networks of over 20 million operations an image, whose integrated gradients take seconds each."""
     import zoo

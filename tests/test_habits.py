@@ -18,11 +18,12 @@ from torch.nn.utils import parameters_to_vector
 from torch.utils.data import DataLoader
 
 import zoo
-from tests.sweeps import family, some
+from tests.sweeps import some
 from tests.test_registry import ARCHITECTURES, build, with_transform
 from tests.tiny import TINY
 from zoo.core import protocols
 from zoo.core.module import ZooModule
+from zoo.registry import family
 
 each = pytest.mark.parametrize("name", some(ARCHITECTURES, family))
 QUIET: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}

@@ -217,6 +217,11 @@ def architecture(name: str) -> type:
     return _resolve("architecture", name, ARCHITECTURES)
 
 
+def family(architecture: str) -> str:
+    """The family of an architecture: the folder of zoo/models that holds its file."""
+    return ARCHITECTURES[architecture].split(".")[2]
+
+
 def datamodule_class(name: str) -> type:
     """The LightningDataModule class of a data set name; LookupError with the nearest names if there is none."""
     return _resolve("data module", name, DATAMODULES)

@@ -37,6 +37,11 @@ def boards(found: list[cards.Folder]) -> dict[tuple[str, str, str], list[Row]]:
     }
 
 
+def titled(task: str) -> str:
+    """A task in a heading: "graph-ml" is "Graph ML"."""
+    return task.replace("-", " ").capitalize().replace(" ml", " ML")
+
+
 def write(found: list[cards.Folder], place: Path, link: Any) -> str:
     """Write the CSV files and pictures into a folder; returns the page. `link(folder)` is where a model is described."""
     place.mkdir(parents=True)
@@ -46,7 +51,7 @@ def write(found: list[cards.Folder], place: Path, link: Any) -> str:
         _write_csv(place / f"{name}.csv", metric, rows)
         _draw(place / f"{name}.svg", metric, rows)
         parts += [
-            f"## {task.replace('-', ' ').capitalize()}: {dataset}, {metric}\n",
+            f"## {titled(task)}: {dataset}, {metric}\n",
             f'<p><img src="../leaderboards/{name}.svg" alt="{metric} over parameters, {len(rows)} models"></p>\n',
             f'As <a href="../leaderboards/{name}.csv">CSV</a>.\n',
             f"| model | {metric} | parameters | operations | ms | minutes | front |",

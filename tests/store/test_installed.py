@@ -108,7 +108,7 @@ def test_the_first_example_of_the_readme(site, tmp_path):
         [sys.executable, "-m", "zoo", "verify", "resnet18-cifar10"],
         env={**os.environ, "PYTHONPATH": str(site)}, cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert missing.returncode == 2 and "isn't published on the Hub yet: install its wheel" in missing.stderr
+    assert missing.returncode == 2 and "its wheel of weights, lightning-model-zoo-weights-convnets" in missing.stderr
 
 
 @pytest.mark.slow

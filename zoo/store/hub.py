@@ -15,6 +15,7 @@ from zoo.core.files import is_plain, shown
 from zoo.errors import CheckpointError
 from zoo.index import entries, known_as, nearest
 from zoo.paths import CHECKPOINTS, in_wheels, names_in
+from zoo.registry import family
 from zoo.store.files import LOADED
 
 SCHEME = "hf://"
@@ -79,7 +80,8 @@ def locate(
         return packaged
     if entry.repo is None:
         raise CheckpointError(
-            f"{text} isn't published on the Hub yet: install its wheel of weights, or use a checkout of the repository; "
+            f"{text} isn't published on the Hub yet: install its wheel of weights, lightning-model-zoo-weights-"
+            f"{family(entry.architecture)}, or use a checkout of the repository; "
             f"here are {', '.join(names_in(CHECKPOINTS)) or 'no models'}"
         )
     folder = _download(entry.repo, revision or entry.revision or "main", **options)

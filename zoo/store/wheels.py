@@ -53,8 +53,7 @@ def plan(checkpoints: Path = CHECKPOINTS, limit: int = LIMIT) -> dict[str, list[
     families: dict[str, list[str]] = {}
     for name in names_in(checkpoints, "model.safetensors"):
         config = json.loads((checkpoints / name / "config.json").read_text(encoding="utf-8"))
-        family = registry.ARCHITECTURES[config["architecture"]].split(".")[2]
-        families.setdefault(family, []).append(name)
+        families.setdefault(registry.family(config["architecture"]), []).append(name)
     wheels: dict[str, list[str]] = {}
     for family, names in sorted(families.items()):
         part, total = 1, 0

@@ -264,7 +264,7 @@ class Prior(nn.Module):
         self.register_buffer("mask", torch.ones(length, length, dtype=torch.bool).triu(1), persistent=False)
 
     def forward(self, words: Tensor) -> Tensor:
-        start = words.new_full((len(words), 1), self.embedding.num_embeddings - 1)
+        start = words.new_full((words.shape[0], 1), self.embedding.num_embeddings - 1)
         h = self.embedding(torch.cat([start, words[:, :-1]], 1)) + self.places
         with sdpa_kernel(SDPBackend.MATH):  # for sixteen words the fused kernels take twice as long on a CPU
             return self.head(self.body(h, mask=self.mask))

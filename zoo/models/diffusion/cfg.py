@@ -103,7 +103,7 @@ class ConditionalDDPM(DDPM):
 
     def forward(self, x_t: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
         """The network's guess of v (or ε) for noisy images at steps t [N]; without labels, for images of any class."""
-        return self.net(x_t, t, self.embed_labels(labels, len(x_t)))
+        return self.net(x_t, t, self.embed_labels(labels, x_t.shape[0]))
 
     def embed_labels(self, labels: Tensor | None, n: int) -> Tensor:
         """The embedding of the classes of n images that the network takes, [n, 4 · width]."""

@@ -162,7 +162,7 @@ class ControlNet(ConditionalDDPM):
         """The guess of v (or ε); without a control, that of the base."""
         if control is None:
             return super().forward(x_t, t, labels)
-        extra = self.embed_labels(labels, len(x_t))
+        extra = self.embed_labels(labels, x_t.shape[0])
         return self.net(x_t, t, extra, **self.branch(x_t, t, extra, control))
 
     # Verbs -----------------------------------------------------------------------------------------------------------

@@ -113,7 +113,7 @@ class TextLatentDiffusion(LatentDiffusion):
     def forward(self, z_t: Tensor, t: Tensor, tokens: Tensor | None = None) -> Tensor:
         """The guess of v for noisy codes at steps t [N]; without a prompt, for an empty one."""
         if tokens is None:
-            tokens = tokens_of("", len(z_t)).to(z_t.device)
+            tokens = tokens_of("").to(z_t.device).expand(z_t.shape[0], -1)
         words, pads = self.text(tokens)
         if self.condition == "film":
             kept = (~pads)[..., None].to(words.dtype)

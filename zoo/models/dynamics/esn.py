@@ -111,7 +111,7 @@ class ESN(ZooModule):
         """
         u = self._series(u)
         rows = u[None] if u.ndim == 1 else u
-        x = rows.new_zeros(len(rows), self.units) if start is None else start.to(rows).expand(len(rows), -1)
+        x = rows.new_zeros(rows.shape[0], self.units) if start is None else start.to(rows).expand(rows.shape[0], -1)
         found = []
         for t in range(rows.shape[1]):
             x = self.step(x, rows[:, t])

@@ -38,7 +38,7 @@ class Chain(Bijection):
         self.steps = Layers(steps)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        total = x.new_zeros(len(x))
+        total = x.new_zeros(x.shape[0])
         for step in self.steps:
             x, log_det = step(x)
             total = total + log_det
@@ -79,7 +79,7 @@ class BatchNorm(Bijection):
                 self.variance.lerp_(variance.float(), self.momentum)
         z = (x - mean) * (self.log_gamma.exp() / (variance + self.eps).sqrt()) + self.beta
         log_det = (self.log_gamma - 0.5 * (variance + self.eps).log()).sum()
-        return z, log_det.expand(len(x))
+        return z, log_det.expand(x.shape[0])
 
     def inverse(self, z: Tensor) -> Tensor:
         return (z - self.beta) * (self.variance + self.eps).sqrt() * (-self.log_gamma).exp() + self.mean
@@ -112,7 +112,7 @@ class Flatten(Bijection):
         self.shape = tuple(shape)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return x.flatten(1), x.new_zeros(len(x))
+        return x.flatten(1), x.new_zeros(x.shape[0])
 
     def inverse(self, z: Tensor) -> Tensor:
         return z.reshape(len(z), *self.shape)

@@ -25,7 +25,7 @@ class Uniform:
 
     def __call__(self, k: Tensor, quantile: Tensor) -> tuple[Tensor, Tensor]:
         """u at a quantile of its distribution, in the shape of the levels k [N, …], and log q(u) [N]."""
-        return quantile, quantile.new_zeros(len(k))
+        return quantile, quantile.new_zeros(k.shape[0])
 
 
 class NormalEnds:

@@ -57,7 +57,7 @@ class ActNorm(Bijection):
                 self.prepare(x)
             self._seen_ready = True
         log_det = self.log_scale.sum() * x.shape[2] * x.shape[3]
-        return x * self.log_scale.exp() + self.shift, log_det.expand(len(x))
+        return x * self.log_scale.exp() + self.shift, log_det.expand(x.shape[0])
 
     def inverse(self, z: Tensor) -> Tensor:
         return (z - self.shift) * (-self.log_scale).exp()
@@ -91,7 +91,7 @@ class InvertibleConv(Bijection):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         with torch.autocast(x.device.type, enabled=False):  # the mixing itself must not be rounded
             z = F.conv2d(x, self.weight()[:, :, None, None])
-        return z, (self.log_s.sum() * x.shape[2] * x.shape[3]).expand(len(x))
+        return z, (self.log_s.sum() * x.shape[2] * x.shape[3]).expand(x.shape[0])
 
     def inverse(self, z: Tensor) -> Tensor:
         with torch.autocast(z.device.type, enabled=False):

@@ -23,7 +23,7 @@ class Squeeze(Bijection):
     """[N, C, H, W] to [N, 4C, H/2, W/2]."""
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return F.pixel_unshuffle(x, 2), x.new_zeros(len(x))
+        return F.pixel_unshuffle(x, 2), x.new_zeros(x.shape[0])
 
     def inverse(self, z: Tensor) -> Tensor:
         return F.pixel_shuffle(z, 2)
@@ -46,7 +46,7 @@ class MultiScale(Bijection):
         self.sizes = [(c // 2, h, w) for c, h, w in sizes[:-1]] + list(sizes[-1:])  # of what leaves at each scale
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        total, done = x.new_zeros(len(x)), []
+        total, done = x.new_zeros(x.shape[0]), []
         for i, scale in enumerate(self.scales):
             x, log_det = scale(x)
             total = total + log_det

@@ -33,7 +33,7 @@ class AdditiveCoupling(Bijection):
         self.net = perceptron(dim // 2, hidden_dim, depth, dim // 2)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return self._shifted(x, 1), x.new_zeros(len(x))
+        return self._shifted(x, 1), x.new_zeros(x.shape[0])
 
     def inverse(self, z: Tensor) -> Tensor:
         return self._shifted(z, -1)
@@ -53,7 +53,7 @@ class Diagonal(Bijection):
         self.log_scale = nn.Parameter(torch.zeros(dim))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return x * self.log_scale.exp(), self.log_scale.sum().expand(len(x))
+        return x * self.log_scale.exp(), self.log_scale.sum().expand(x.shape[0])
 
     def inverse(self, z: Tensor) -> Tensor:
         return z * (-self.log_scale).exp()

@@ -38,7 +38,7 @@ class RowLSTM(nn.Module):
 
     def start(self, x: Tensor) -> State:
         """The state above the first row."""
-        zeros = x.new_zeros(len(x), x.shape[1], x.shape[3])
+        zeros = x.new_zeros(x.shape[0], x.shape[1], x.shape[3])
         return zeros, zeros
 
     def step(self, inputs: Tensor, state: State) -> State:

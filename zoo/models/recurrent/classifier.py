@@ -96,7 +96,7 @@ class RecurrentClassifier(LearnsOwnTexts, ZooModule):
     def forward(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Class logits; without lengths every token counts."""
         if lengths is None:
-            lengths = torch.full((len(tokens),), tokens.shape[1])
+            lengths = torch.full((tokens.shape[0],), tokens.shape[1])
         return self.head(self.dropout2(self.states(tokens, lengths)))
 
     def states(self, tokens: Tensor, lengths: Tensor) -> Tensor:

@@ -74,7 +74,7 @@ class PerformanceRNN(ZooModule):
         """Logits of the event after each one, and the state after the last; without conditions they are zeros."""
         x = self.embedding(events)
         if conditions is None:
-            conditions = x.new_zeros(len(events), 13)
+            conditions = x.new_zeros(events.shape[0], 13)
         condition = conditions.to(x)[:, None].expand(-1, events.shape[1], -1)
         hidden, state = self.rnn(torch.cat([x, condition], 2), state)
         return self.head(self.dropout(hidden)), state
