@@ -1,5 +1,6 @@
 """The documentation site: Sphinx with MyST, built offline by `make docs` into site/, warnings as errors."""
 
+import functools
 import re
 
 from docutils import nodes
@@ -45,6 +46,12 @@ def setup(app):
 
         source[0] = re.sub(r"\]\(\.\./checkpoints/([^/)]+)/README\.md[^)]*\)", page, source[0])
 
+    def breakable(app, page, template, context, doctree):
+        """Long names of files and options may be broken where they are joined."""
+        pre = r'<span class="pre">([^<]*)</span>'
+        joints = functools.partial(re.sub, r"(?<=[/_.,=])(?=\w)", "<wbr>")
+        context["body"] = re.sub(pre, lambda m: f'<span class="pre">{joints(m[1])}</span>', context.get("body", ""))
+
     def inline(translator, node):
         translator.body.append(convert(node.astext()))
         raise nodes.SkipNode
@@ -56,3 +63,4 @@ def setup(app):
     app.add_html_math_renderer("mathml", (inline, None), (block, None))
     app.connect("autodoc-process-docstring", plain, priority=900)
     app.connect("source-read", cards_to_pages)
+    app.connect("html-page-context", breakable)

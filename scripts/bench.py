@@ -143,9 +143,14 @@ def rows() -> list[tuple[str, str, str, str]]:
     return table
 
 
+def said(value: float) -> str:
+    """A number with three digits, in full from a thousand on."""
+    return f"{float(f'{value:.3g}'):,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
 def _row(what: str, ours: float, other: float, unit: str) -> tuple[str, str, str, str]:
     scale = 1e3 if unit == "ms" else 1
-    return what, f"{ours * scale:.3g} {unit}", f"{other * scale:.3g} {unit}", f"{ours / other:.2f}×"
+    return what, f"{said(ours * scale)} {unit}", f"{said(other * scale)} {unit}", f"{ours / other:.2f}×"
 
 
 def predict_row(digit: Path, weights: Path) -> tuple[str, str, str, str]:

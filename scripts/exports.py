@@ -85,7 +85,7 @@ def attributions(model: ZooModule) -> dict[str, float]:
 
 
 def cell(value: Any) -> str:
-    return "" if value is None else value if isinstance(value, str) else "0" if value == 0 else f"{value:.0e}"
+    return "" if value is None else value if isinstance(value, str) else "0" if value == 0 else f"{value:.1g}"
 
 
 def markdown(table: dict[str, dict[str, Any]]) -> str:

@@ -112,7 +112,10 @@ def _classify(gr: Any) -> None:
             gr.Examples(examples(), field, label="Test photographs")
             button = gr.Button("Classify", variant="primary")
             board = gr.Sketchpad(
-                label="… or draw a digit", type="numpy", canvas_size=(280, 280), brush=gr.Brush(default_size=20)
+                label="… or draw a digit: take the pencil first",
+                type="numpy",
+                canvas_size=(280, 280),
+                brush=gr.Brush(default_size=20),
             )
             read = gr.Button("Read the digit")
         found = gr.Label(label="Answer")
