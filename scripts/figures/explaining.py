@@ -7,9 +7,10 @@ A card takes some 5 CPU seconds: image counts are cut to what the network allows
 """
 
 import argparse
+import functools
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ import zoo
 from zoo.core.files import write_picture
 from zoo.core.samples import sample_split
 from zoo.errors import InputError, one_sentence
-from zoo.explain import attacks, checks
+from zoo.explain import attacks, checks, gradients
 from zoo.explain.sheet import map_of, sheet, shown
+from zoo.explain.subject import at_rest
 from zoo.paths import CHECKPOINTS
 from zoo.store.cards import write_section
 
@@ -45,7 +47,10 @@ def methods_for(model: Any, image: Tensor) -> list[str]:
 def measure(name: str, folder: Path, *, images: Sequence[int] = IMAGES, most: int = 256, seconds: float = 2.0) -> str:
     """Draw explained.png into a folder; returns the section's text."""
     model: Any = zoo.load(name)
-    x, y = sample_split(model.data["name"])
+    examples = model._examples(most)
+    if examples is None:
+        raise InputError(f"no images of {model.data} are packaged")
+    x, y = examples
     methods = methods_for(model, x[0])
     rows, gaps = [], []
     for i in images:
@@ -76,11 +81,58 @@ def measure(name: str, folder: Path, *, images: Sequence[int] = IMAGES, most: in
             continue  # no ReLU for guided backprop
         parts = [part for part, _ in runs[0]]
         cascades[method] = [sum(run[k][1] for run in runs) / len(runs) for k in range(len(parts))]
-    return section(name, methods, gaps, parts, cascades, mean, few, robust, many)
+    used = [k for k in range(len(parts)) if any(values[k] < 0.9999 for values in cascades.values())]
+    parts = [parts[k] for k in used]  # a discriminator of domains, say, is no part of the answer
+    cascades = {method: [values[k] for k in used] for method, values in cascades.items()}
+    text = section(name, whose(model, x), methods, gaps, parts, cascades, mean, few, robust, many)
+    return text + steadiness(model, x[list(images[:2])])
+
+
+def whose(model: Any, x: Tensor) -> str:
+    """The packaged images in words; where a data set's own can't be packaged, MNIST's stand in for them."""
+    seen = model.data["init"]["target"] if model.data["name"] == "domains" else model.data["name"]
+    try:
+        sample_split(seen)
+    except InputError:
+        cut = ", cut to their middle" if x.shape[-1] < 28 else ""
+        return f"Packaged test images of MNIST{cut} (none of {seen} are packaged)"
+    return "Packaged test images"
+
+
+def steadiness(model: Any, x: Tensor, *, noise: float = 0.1, radius: float = 0.02) -> str:
+    """What the gradient misses of the logit's changes under noise, and how much maps change with the image, in two sentences."""
+    missed, changes = [], {"saliency": 0.0, "integrated-gradients": 0.0}
+    for image in x:
+        point, black = model.transform(image[None]), model.transform(torch.zeros_like(image[None]))
+        with at_rest(model, 0):
+            target = int(model(point).argmax())
+            f: Callable[[Tensor], Tensor] = lambda points, target=target: model(points)[:, target]  # noqa: E731
+            slope = gradients.saliency(f, point)
+        found = []
+        for values in (slope, torch.zeros_like(slope)):
+            with at_rest(model, 0):  # the same noise for both
+                found.append(checks.infidelity(f, point, values, noise=noise))
+        missed.append(found[0] / found[1])
+        for method in changes:
+            way = functools.partial(_map, f, black if method == "integrated-gradients" else None)
+            with at_rest(model, 0):
+                changes[method] = max(changes[method], checks.sensitivity(way, point, radius=radius, samples=4))
+    shares = " and ".join(f"{value:.0%} for {method}" for method, value in changes.items())
+    return (
+        f"\nUnder noise of {noise:g} on each number of the network's input, the gradient misses {sum(missed) / len(missed):.0%} "
+        f"of the logit's squared change (infidelity, over that of an empty map). When no number of the input moves by more than "
+        f"{radius:g}, a map changes by up to {shares} (sensitivity).\n"
+    )
+
+
+def _map(f: Callable[[Tensor], Tensor], black: Tensor | None, points: Tensor) -> Tensor:
+    """The gradient at points, or integrated gradients of eight steps from a black image."""
+    return gradients.saliency(f, points) if black is None else gradients.integrated_gradients(f, points, black, 8)
 
 
 def section(
     name: str,
+    images: str,
     methods: Sequence[str],
     gaps: Sequence[float],
     parts: Sequence[str],
@@ -93,7 +145,7 @@ def section(
     chosen = sorted({0, len(parts) // 2, len(parts) - 1}) if parts else []
     lines = [
         "## Explained\n",
-        f"Packaged test images with the model's answer, and maps of {', '.join(methods)} for that answer: red speaks for the "
+        f"{images} with the model's answer, and maps of {', '.join(methods)} for that answer: red speaks for the "
         f"class, blue against it. `zoo explain {name} photo.png --method {methods[2]} -o map.png` draws one.\n",
         "![explained](explained.png)\n",
         f"Integrated gradients add up to the rise of the logit from a black image within {max(gaps):.2%}.\n",

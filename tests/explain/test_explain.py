@@ -23,14 +23,7 @@ IMAGE_CLASSIFIERS = zoo.list_models(task="image-classification")
 
 
 def image_of(model) -> torch.Tensor:
-    return sample_split(model.data["name"])[0][0]
-
-
-def packaged(model) -> bool:
-    try:
-        return bool(len(sample_split((model.data or {}).get("name", ""))[0]))
-    except InputError:
-        return False
+    return model.golden_inputs()["image"][0]
 
 
 def test_the_package_is_callable_and_importing_it_is_cheap():
@@ -47,8 +40,6 @@ def test_the_package_is_callable_and_importing_it_is_cheap():
 @pytest.mark.parametrize("name", some(IMAGE_CLASSIFIERS, large))
 def test_integrated_gradients_are_complete_on_every_image_classifier(name):
     model = zoo.load(name)
-    if not packaged(model):
-        pytest.skip(f"no image of {model.data} is packaged")
     found = zoo.explain(model, image_of(model))
     rise = found.output - found.base
     assert abs(float(found.values.double().sum()) - rise) <= 0.01 * abs(rise) and found.gap <= 0.01
@@ -123,6 +114,13 @@ def test_infidelity_and_sensitivity_of_a_linear_model():
     w = model.weight.detach()[None]
     assert checks.infidelity(f, x, w) == pytest.approx(0, abs=1e-8)
     assert checks.infidelity(f, x, -w) > 0.01
+    for memory in (
+        torch.contiguous_format,
+        torch.channels_last,
+    ):  # the maps of networks on photographs are channels-last
+        assert (
+            checks.sensitivity(lambda points, m=memory: points.expand(-1, 3, -1, -1).contiguous(memory_format=m), x) > 0
+        )
     assert checks.sensitivity(lambda points: w.expand_as(points), x) == 0
 
 

@@ -188,7 +188,7 @@ def sensitivity(explainer: Callable[[Tensor], Tensor], x: Tensor, *, radius: flo
     with quietly():
         return float(
             captum("metrics").sensitivity_max(
-                lambda inputs: (explainer(inputs[0] if isinstance(inputs, tuple) else inputs).detach(),),
+                lambda inputs: (explainer(inputs[0] if isinstance(inputs, tuple) else inputs).detach().contiguous(),),
                 x,
                 perturb_radius=radius,
                 n_perturb_samples=samples,

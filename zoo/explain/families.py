@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.core.checks import as_numbers
+from zoo.core.classifier import ImageClassifier
 from zoo.core.images import Transform
 from zoo.core.module import ZooModule
 from zoo.errors import InputError
@@ -55,6 +56,9 @@ def image_subject(model: Any, x: Any) -> Subject:
     def background() -> Tensor | None:
         from zoo.core.samples import sample_split
 
+        if isinstance(model, ImageClassifier):
+            examples = model._examples(256)
+            return None if examples is None else transform(examples[0])
         try:
             return transform(sample_split((model.data or {}).get("name", ""))[0])
         except InputError:

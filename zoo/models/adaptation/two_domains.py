@@ -122,11 +122,13 @@ class TwoDomainClassifier(ImageClassifier):
         return loss + apart
 
     def _examples(self, n: int) -> tuple[Tensor, Tensor] | None:
-        """Packaged images of the target, else of the source; None where neither has any."""
+        """Packaged images of the target, else of the source, padded or cut as in training; None where neither has any."""
+        about = (self.data or {}).get("init", {})
         for domain in ("target", "source"):
             with contextlib.suppress(InputError):
-                x, y = sample_split((self.data or {}).get("init", {}).get(domain, ""))
-                return x[:n], y[:n]
+                x, y = sample_split(about.get(domain, ""))
+                edge = about.get("source_pad", 0) if domain == "source" else 0
+                return F.pad(x[:n], (edge,) * 4), y[:n]
         return None
 
     def evaluate(self, data: ClassData) -> list[dict[str, Any]]:
