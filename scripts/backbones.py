@@ -2,11 +2,12 @@
 
     python scripts/backbones.py                                        # the self-supervised ones, random and from scratch
     python scripts/backbones.py simclr-cifar10 resnet20-cifar10        # some of them
+    python scripts/backbones.py simclr-cifar10 --shots                 # one and five shots alone, half a minute each
 
-A linear probe with all labels and with 1 % of them, the nearest neighbours, and the network fine-tuned at 1 %, on CIFAR-10; three
-draws of the labels, the same for every backbone. Beside them the first one's architecture with random weights, and trained from
-scratch on the same 1 % by the same steps and augmentation. Writes docs/backbones.json, after every number so that a run that was
-cut goes on, docs/backbones.md with the table, and a section of the card of each name.
+A linear probe with all labels and with 1 % of them, the nearest neighbours, one and five shots, and the network fine-tuned at
+1 %, on CIFAR-10; the draws of the labels are the same for every backbone. Beside them the first one's architecture with random
+weights, and trained from scratch on the same 1 % by the same steps and augmentation. Writes docs/backbones.json, after every
+number so that a run that was cut goes on, docs/backbones.md with the table, and a section of the card of each name.
 """
 
 import argparse
@@ -26,7 +27,8 @@ from zoo.core.classifier import ImageClassifier
 from zoo.core.files import write_json, write_text
 from zoo.core.module import init_arguments
 from zoo.errors import InputError, one_sentence
-from zoo.metrics.transfer import DRAWS, all_labels, few_labels, fine_tuned, probe_entries
+from zoo.metrics.features import embed
+from zoo.metrics.transfer import DRAWS, all_labels, few_labels, few_shot, fine_tuned, probe_entries
 from zoo.paths import ROOT
 from zoo.store.cards import write_section
 from zoo.store.hub import locate
@@ -36,6 +38,8 @@ COLUMNS = {
     "probe_accuracy": "linear probe, all labels",
     "probe_accuracy_1pct": "linear probe, 1 %",
     "knn_accuracy": "20 nearest neighbours",
+    "one_shot": "one shot",
+    "five_shots": "five shots",
     "finetuned_1pct": "fine-tuned, 1 %",
     "scratch_1pct": "from scratch, 1 %",
 }
@@ -61,7 +65,17 @@ def measured(name: str, data: Any) -> dict[str, float]:
     found = {entry["metric"]: entry["value"] for entry in json.loads(path.read_text(encoding="utf-8"))}
     if "probe_accuracy" not in found:
         found = {entry["metric"]: entry["value"] for entry in probe_entries(backbone(name), data)}
-    return {key: found[key] for key in list(COLUMNS)[:3]}
+    return {key: found[key] for key in ("probe_accuracy", "probe_accuracy_1pct", "knn_accuracy")}
+
+
+def shots(model: ImageClassifier, parts: dict[str, tuple[Tensor, Tensor]]) -> dict[str, float]:
+    """The nearest mean of one and of five embeddings a class: drawn among 1,000 training images, asked of 2,000 test images."""
+    (x, y), (test_x, test_y) = (
+        (images[:most], labels[:most])
+        for (images, labels), most in zip((parts["all"], parts["test"]), (1000, 2000), strict=True)
+    )
+    z, test_z = embed(model, x), embed(model, test_x)
+    return {key: few_shot(z, y, test_z, test_y, count) for key, count in (("one_shot", 1), ("five_shots", 5))}
 
 
 def few(model: ImageClassifier, parts: dict[str, tuple[Tensor, Tensor]], steps: int, *, scratch: bool) -> list[float]:
@@ -75,7 +89,9 @@ def few(model: ImageClassifier, parts: dict[str, tuple[Tensor, Tensor]], steps: 
     return values
 
 
-def fill(table: dict[str, Any], names: list[str], data: Any, steps: int, into: Path) -> None:
+def fill(
+    table: dict[str, Any], names: list[str], data: Any, steps: int, into: Path, *, shots_alone: bool = False
+) -> None:
     """Every number that the table lacks, the cheap and telling ones first; kept after each."""
     parts = {"all": all_labels(data), "test": data.tensors("test")}
 
@@ -90,11 +106,15 @@ def fill(table: dict[str, Any], names: list[str], data: Any, steps: int, into: P
     for name in names:
         if "probe_accuracy" not in table.get(name, {}):
             keep(name, measured(name, data))
-        if "finetuned_1pct" not in table[name]:
+        for row, random in ((name, False), (kinds[name], True)):
+            if "one_shot" not in table.get(row, {}):
+                keep(row, shots(backbone(name, random=random), parts))
+    for name in [] if shots_alone else names:
+        if "finetuned_1pct" not in table.get(name, {}):
             keep(name, {"finetuned_1pct": few(backbone(name), parts, steps, scratch=False)})
         if "scratch_1pct" not in table.get(kinds[name], {}):
             keep(kinds[name], {"scratch_1pct": few(backbone(name, random=True), parts, steps, scratch=True)})
-    for name in names:
+    for name in [] if shots_alone else names:
         if "probe_accuracy" not in table[kinds[name]]:
             entries = probe_entries(backbone(name, random=True), data)
             keep(kinds[name], {entry["metric"]: entry["value"] for entry in entries})
@@ -127,7 +147,8 @@ def markdown(table: dict[str, Any], steps: int) -> str:
     lines.append(
         f"\nTest split of CIFAR-10. 1 % are fifty labels a class, mean ± standard deviation of {DRAWS} draws; fine-tuned and "
         f"from scratch by the same {steps} steps of 64 images, AdamW with a cosine, mirrored and moved by up to four pixels. The "
-        "probe is a logistic regression on standardised embeddings. `python scripts/backbones.py`"
+        "probe is a logistic regression on standardised embeddings. With one or five shots, an image is of the class whose mean "
+        "embedding is nearest by cosine: mean of 200 draws, 2,000 test images. `python scripts/backbones.py`"
     )
     return "\n".join(lines) + "\n"
 
@@ -137,12 +158,15 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", default=list(NAMES))
     parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--shots", action="store_true", help="one and five shots alone")
     parser.add_argument("--into", type=Path, default=ROOT / "docs", help="folder of the table (default: docs)")
     options = parser.parse_args(argv)
     path = options.into / "backbones.json"
     table = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     names = [name for name in options.names if (locate(name) / "config.json").is_file()]
-    fill(table, names, zoo.datamodule("cifar10", normalize=False), options.steps, options.into)
+    fill(
+        table, names, zoo.datamodule("cifar10", normalize=False), options.steps, options.into, shots_alone=options.shots
+    )
     for name in names:
         own = {row: values for row, values in table.items() if row == name or row.startswith("random")}
         write_section(locate(name), "## Beside other backbones\n\n" + markdown(own, options.steps), measured_on=[name])

@@ -7,6 +7,7 @@ A card takes some 5 CPU seconds: image counts are cut to what the network allows
 """
 
 import argparse
+import copy
 import functools
 import sys
 import time
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor
 
 import zoo
-from zoo.core.files import write_picture
+from zoo.core.files import write_figure, write_picture
 from zoo.core.samples import sample_split
 from zoo.errors import InputError, one_sentence
 from zoo.explain import attacks, checks, gradients
@@ -195,16 +196,18 @@ def cards(names: Sequence[str]) -> int:
 # ROAR ----------------------------------------------------------------------------------------------------------------
 
 
+FRACTIONS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
+WAYS = ("random", "saliency", "integrated-gradients")
+
+
 def roar(
-    data: Any, methods: Sequence[str] = ("random", "saliency", "integrated-gradients"), *,
-    fractions: Sequence[float] = (0.1, 0.3, 0.5, 0.7, 0.9), images: int = 4000, epochs: int = 3, name: str = "simplecnn-mnist",
+    data: Any, methods: Sequence[str] = WAYS, *, fractions: Sequence[float] = FRACTIONS, images: int = 3000, epochs: int = 4,
+    seeds: int = 2, name: str = "simplecnn-mnist",
 ) -> dict[str, list[float]]:  # fmt: skip
     """Remove and retrain (Hooker et al., 2019): test accuracy of fresh networks trained on images without their largest values.
 
     The faster the accuracy falls beside that of random pixels, the more of what a network can learn from the method found.
     """
-    import copy
-
     model: Any = zoo.load(name)
     parts = [(x[:images], y[:images]) for x, y in (data.tensors("train"), data.tensors("test"))]
     result: dict[str, list[float]] = {}
@@ -216,22 +219,45 @@ def roar(
                 (torch.where(rank < fraction, torch.zeros(()), x.float() / 255), label)
                 for (x, label), rank in zip(parts, ranks, strict=True)
             )
-            torch.manual_seed(0)
-            network = copy.deepcopy(model)
-            for part in checks.parts_from_head(model):
-                checks.randomise(network.get_submodule(part), torch.Generator().manual_seed(0))
-            network.train()
-            optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
-            for _ in range(epochs):
-                for batch in torch.randperm(len(train)).split(128):
-                    optimizer.zero_grad()
-                    torch.nn.functional.cross_entropy(network(train[batch]), y[batch]).backward()
-                    optimizer.step()
-            network.eval()
-            with torch.no_grad():
-                result[method].append(float((network(test).argmax(1) == t).float().mean()))
-        print(method, result[method], flush=True)
+            right = []
+            for seed in range(seeds):
+                network = retrained(model, train, y, epochs, seed)
+                with torch.no_grad():
+                    right.append(float((network(test).argmax(1) == t).float().mean()))
+            result[method].append(sum(right) / seeds)
+        print(method, [round(value, 4) for value in result[method]], flush=True)
     return result
+
+
+def retrained(model: Any, x: Tensor, y: Tensor, epochs: int, seed: int) -> Any:
+    """A network like this one with fresh weights, trained on images x."""
+    torch.manual_seed(seed)
+    network, generator = copy.deepcopy(model), torch.Generator().manual_seed(seed)
+    for part in checks.parts_from_head(model):
+        checks.randomise(network.get_submodule(part), generator)
+    network.train()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
+    for _ in range(epochs):
+        for batch in torch.randperm(len(x)).split(128):
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(network(x[batch]), y[batch]).backward()
+            optimizer.step()
+    return network.eval()
+
+
+def draw_roar(found: dict[str, list[float]], path: Path, fractions: Sequence[float] = FRACTIONS) -> None:
+    """Accuracy after retraining against the share of pixels removed, one line a method."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 2.8), layout="constrained")
+    axis = figure.subplots()
+    for method, values in found.items():
+        axis.plot(fractions, values, "o-", ms=3, label=method)
+    axis.set(
+        xlabel="share of pixels made black, the largest values first", ylabel="test accuracy, retrained", ylim=(0, 1.02)
+    )
+    axis.legend(frameon=False, fontsize=8)
+    write_figure(path, figure, dpi=80)
 
 
 def _ranks(model: Any, x: Tensor, method: str) -> Tensor:
@@ -262,7 +288,7 @@ def main() -> int:
     if options.what == "cards":
         cards(options.names)
     else:
-        roar(zoo.datamodule("mnist"))
+        draw_roar(roar(zoo.datamodule("mnist")), Path(__file__).resolve().parents[2] / "docs" / "explain" / "roar.png")
     return 0
 
 

@@ -1,6 +1,6 @@
 """The pictures of docs/explain.md.
 
-python scripts/figures/explaining_page.py
+python scripts/figures/explaining_page.py                 # all of them, or those named
 """
 
 import argparse
@@ -208,28 +208,22 @@ def tabular(folder: Path, name: str = "mlp-regression-concrete") -> None:
     write_figure(folder / "dependence.png", figure, dpi=80)
 
 
-def docs(folder: Path = DOCS) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for draw in (
-        games,
-        tabular,
-        lime_steps,
-        saturation,
-        cascade_strip,
-        baseline_strip,
-        contested,
-        attack_strip,
-        dreams,
-    ):
-        draw(folder)
-        print(draw.__name__, flush=True)
+DRAWN = (games, tabular, lime_steps, saturation, cascade_strip, baseline_strip, contested, attack_strip, dreams)
 
 
 @one_sentence
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.parse_args()
-    docs()
+    known = [draw.__name__ for draw in DRAWN]
+    parser.add_argument("names", nargs="*", help=f"some of {', '.join(known)}; all by default")
+    wanted = parser.parse_args().names
+    if unknown := sorted(set(wanted) - set(known)):
+        parser.error(f"no picture {', '.join(unknown)}; there are {', '.join(known)}")
+    DOCS.mkdir(parents=True, exist_ok=True)
+    for draw in DRAWN:
+        if not wanted or draw.__name__ in wanted:
+            draw(DOCS)
+            print(draw.__name__, flush=True)
     return 0
 
 

@@ -16,6 +16,7 @@ from zoo.core.samples import sample_split
 from zoo.errors import InputError
 from zoo.explain import checks
 from zoo.explain.baselines import NAMES, baselines
+from zoo.explain.catalogue import METHODS
 from zoo.explain.finding import subject
 
 pytest.importorskip("captum")
@@ -58,24 +59,38 @@ def test_a_hundred_steps_on_resnet20_within_a_second():
     assert seconds <= 1 and found.gap < 0.05
 
 
-@pytest.mark.parametrize(
-    "method",
-    [
-        "saliency",
-        "gradient-x-input",
-        "smoothgrad",
-        "integrated-gradients",
-        "expected-gradients",
-        "occlusion",
-        "lime",
-        "kernel-shap",
-    ],
-)
+CHANGING: dict[str, tuple[str, dict]] = {  # a network that the method serves, and options that make it quick
+    "saliency": ("lenet5-mnist", {}),
+    "gradient-x-input": ("lenet5-mnist", {}),
+    "smoothgrad": ("lenet5-mnist", {}),
+    "integrated-gradients": ("lenet5-mnist", {"samples": 50}),
+    "expected-gradients": ("lenet5-mnist", {"samples": 50}),
+    "deeplift": ("simplecnn-mnist", {}),
+    "deep-shap": ("mlp-mnist", {"samples": 8}),
+    "cam": ("resnet20-cifar10", {}),
+    "grad-cam": ("simplecnn-mnist", {}),
+    "score-cam": ("simplecnn-mnist", {}),
+    "occlusion": ("lenet5-mnist", {}),
+    "lime": ("lenet5-mnist", {"samples": 200}),
+    "shapley": ("lenet5-mnist", {}),
+    "sampled-shapley": ("lenet5-mnist", {"samples": 3, "segments": 16}),
+    "kernel-shap": ("lenet5-mnist", {}),
+    "counterfactual": ("mlp-mnist", {"samples": 4}),
+}
+
+
+@pytest.mark.parametrize("method", CHANGING)
 def test_maps_of_random_weights_are_others(method):
-    model = zoo.load("lenet5-mnist")
-    x = sample_split("mnist")[0][[0, 3, 5]]
-    options = {"samples": 50} if method in ("integrated-gradients", "expected-gradients") else {}
+    name, options = CHANGING[method]
+    model = zoo.load(name)
+    x = model.golden_inputs()["image"][[0, 3]]
     assert abs(checks.randomisation(model, x, method, seeds=(0, 1), **options)) < 0.3
+
+
+def test_every_method_for_images_is_checked_by_random_weights():
+    """But guided backprop, the counter-example below, and adaptive occlusion, which explains a network's own answer alone."""
+    for_images = {name for name, method in METHODS.items() if not method.kinds or "image" in method.kinds}
+    assert for_images == set(CHANGING) | {"guided-backprop", "adaptive-occlusion"}
 
 
 def test_guided_backprop_hardly_sees_the_weights():

@@ -7,7 +7,7 @@ import torch
 import zoo
 from zoo.core.images import Transform
 from zoo.errors import InputError
-from zoo.metrics.transfer import few_labels, fine_tuned, knn, linear_probe
+from zoo.metrics.transfer import few_labels, few_shot, fine_tuned, knn, linear_probe
 
 
 def clusters(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -36,6 +36,19 @@ def test_knn_is_the_loop_over_weighted_votes():
         votes = [float(sum((10 * cosine[i]).exp() for i in nearest if y[i] == label)) for label in range(3)]
         expected.append(votes.index(max(votes)))
     assert knn(z, y, test_z, expected, k=7) == 1
+
+
+def test_shots_are_the_nearest_mean_and_more_of_them_are_better():
+    (z, y), (test_z, test_y) = clusters(60, 0), clusters(30, 1)
+    assert few_shot(z, y, test_z, test_y, 1) == 1
+    assert few_shot(z[:3], 7 * y[:3], test_z, 7 * test_y, 1, draws=1) == 1  # classes of any number
+    far = z + 3 * torch.randn(60, 4, generator=torch.Generator().manual_seed(5))
+    one, all_of_them = few_shot(far, y, test_z, test_y, 1), few_shot(far, y, test_z, test_y, 20, draws=2)
+    means = torch.stack([torch.nn.functional.normalize(far, dim=1)[y == label].mean(0) for label in range(3)])
+    cosine = torch.nn.functional.cosine_similarity(test_z[:, None], means[None], dim=2)
+    assert one < all_of_them == pytest.approx(float((cosine.argmax(1) == test_y).float().mean()))
+    with pytest.raises(InputError, match="smallest class's 20"):
+        few_shot(z, y, test_z, test_y, 21)
 
 
 def test_few_labels_are_as_many_of_each_class_and_others_in_each_draw():

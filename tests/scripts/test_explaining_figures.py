@@ -31,5 +31,8 @@ def test_remove_and_retrain(tmp_path):
             digits = Digits()
             return (255 * digits.x.clamp(0, 1)).to(torch.uint8), digits.y
 
-    found = script("explaining").roar(Data(), ("random", "saliency"), fractions=(0.1, 0.9), images=60, epochs=1)
+    figure, few = script("explaining"), {"fractions": (0.1, 0.9), "images": 60, "epochs": 1, "seeds": 1}
+    found = figure.roar(Data(), ("random", "saliency"), **few)
     assert set(found) == {"random", "saliency"} and all(0 <= a <= 1 for values in found.values() for a in values)
+    figure.draw_roar(found, tmp_path / "roar.png", few["fractions"])
+    assert (tmp_path / "roar.png").stat().st_size > 2_000

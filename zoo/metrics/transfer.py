@@ -2,8 +2,9 @@
 
     linear probe   logistic regression on standardised embeddings: what a linear layer can read from them
     kNN            the class that weighs most among the k nearest training images by the cosine of their embeddings
+    few shots      the class whose mean of one or five embeddings is nearest (Snell et al., 2017, arXiv:1703.05175)
 
-Both take the embeddings as they are, so that they compare backbones and not trainings. The strength C of the probe's penalty and
+All take the embeddings as they are, so that they compare backbones and not trainings. The strength C of the probe's penalty and
 k are the same for every backbone.
 """
 
@@ -62,6 +63,32 @@ def knn(z: Any, y: Any, test_z: Any, test_y: Any, *, k: int = NEIGHBOURS) -> flo
         votes = torch.zeros(len(queries), int(y.max()) + 1).scatter_add_(1, y[index], (SHARPNESS * cosine).exp())
         found.append(votes.argmax(1))
     return (torch.cat(found) == test_y).float().mean().item()
+
+
+def few_shot(z: Any, y: Any, test_z: Any, test_y: Any, shots: int, *, draws: int = 200, seed: int = 0) -> float:
+    """Accuracy, mean over draws, where a test embedding is of the class whose mean of `shots` embeddings is nearest by cosine.
+
+    Args:
+        z, y: embeddings [N, D] and classes [N] that each draw takes `shots` a class from.
+        test_z, test_y: embeddings [M, D] and classes [M] that are told apart.
+
+    Raises:
+        InputError: as `linear_probe`, or where a class has fewer than `shots` embeddings.
+    """
+    z, y, test_z, test_y = _checked(z, y, test_z, test_y)
+    labels, counts = y.unique(return_counts=True)
+    if not is_whole(shots) or not 1 <= shots <= int(counts.min()):
+        raise InputError(
+            f"shots must be a whole number from 1 to the smallest class's {int(counts.min())}, not {shots!r}"
+        )
+    z, test_z = F.normalize(z, dim=1), F.normalize(test_z, dim=1)
+    generator, right = torch.Generator().manual_seed(seed), []
+    rows = [(y == label).nonzero()[:, 0] for label in labels]
+    for _ in range(draws):
+        means = [z[index[torch.randperm(len(index), generator=generator)[:shots]]].mean(0) for index in rows]
+        nearest = (test_z @ F.normalize(torch.stack(means), dim=1).T).argmax(1)
+        right.append((labels[nearest] == test_y).float().mean())
+    return torch.stack(right).mean().item()
 
 
 def few_labels(y: Tensor, share: float = FEW, draw: int = 0) -> Tensor:
