@@ -7,8 +7,9 @@ squared 2-Wasserstein distance),
 
 Departures from the paper: the features are those of a small classifier of the data set at hand, so values compare only
 between models that were measured with the same extractor. The trace term needs no matrix square root of a product that is not
-symmetric, as the common implementations take: the eigenvalues of Σ₁Σ₂ are the squared singular values of Σ₁^½ Σ₂^½, which exist
-for rank-deficient covariances too and are accurate where the product's own eigenvalues have lost half their digits.
+symmetric, as the common implementations take: with factors Σ = L Lᵀ the eigenvalues of Σ₁Σ₂ are the squared singular values of
+L₁ᵀ L₂, which exist for rank-deficient covariances too and are accurate where the product's own eigenvalues have lost half their
+digits.
 """
 
 import warnings
@@ -55,18 +56,22 @@ def frechet_distance(mean1: Tensor, covariance1: Tensor, mean2: Tensor, covarian
             shapes = [list(t.shape) for t in (mean1, covariance1, mean2, covariance2)]
             raise InputError(f"the statistics must have the shapes [D], [D, D], [D], [D, D], not {shapes}")
     shift = (mean1.double() - mean2.double()).square().sum()
-    cross = torch.linalg.svdvals(_square_root(covariance1) @ _square_root(covariance2)).sum()
+    cross = torch.linalg.svdvals(_factor(covariance1).T @ _factor(covariance2)).sum()
     distance = shift + covariance1.double().trace() + covariance2.double().trace() - 2 * cross
     return max(0.0, distance.item())  # rounding can leave -1e-14 for equal Gaussians
 
 
-def _square_root(covariance: Tensor) -> Tensor:
-    """The symmetric square root of a covariance; eigenvalues within the rounding error count as zero."""
+def _factor(covariance: Tensor) -> Tensor:
+    """L with L Lᵀ = covariance: Cholesky's, or of one that is nearly singular the eigenvectors times the roots of the eigenvalues,
+    of which those within the rounding error count as zero."""
     covariance = covariance.double()
     if not torch.isfinite(covariance).all() or not torch.allclose(covariance, covariance.T, atol=1e-10, rtol=1e-8):
         raise InputError("a covariance must be finite and symmetric")
+    lower, failed = torch.linalg.cholesky_ex(covariance)
+    if not failed and lower.diagonal().square().min() > 1e-10 * covariance.diagonal().max():
+        return lower  # a tenth of the time of the eigenvectors
     values, vectors = torch.linalg.eigh(covariance)
     if values[0] < -1e-6 * values[-1].abs().clamp(min=1e-12):
         raise InputError(f"a covariance has no negative eigenvalues, this one has {values[0]:.3g}")
     noise = len(values) * torch.finfo(values.dtype).eps * values[-1]  # its root would be a million times larger
-    return (vectors * torch.where(values > noise, values, 0).sqrt()) @ vectors.T
+    return vectors * torch.where(values > noise, values, 0).sqrt()

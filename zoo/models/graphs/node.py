@@ -182,9 +182,11 @@ def dropout(x: Tensor, p: float, training: bool) -> Tensor:
 
 
 def row_normalize(x: Tensor) -> Tensor:
-    """Features scaled to sum one in every row; a row of zeros stays."""
+    """Features scaled to sum one in every row; a row of zeros stays, and so do features that are scaled already."""
     x = _dense(x)
-    return x / x.sum(1, keepdim=True).clamp(min=1e-12).where(x.sum(1, keepdim=True) > 0, torch.ones(1))
+    total = x.sum(1, keepdim=True)
+    total = total.clamp(min=1e-12).where(total > 0, 1.0)
+    return x if ((total - 1).abs() < 1e-6).all() else x / total
 
 
 def _dense(x: Tensor) -> Tensor:
