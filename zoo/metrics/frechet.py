@@ -62,8 +62,10 @@ def frechet_distance(mean1: Tensor, covariance1: Tensor, mean2: Tensor, covarian
 
 
 def _factor(covariance: Tensor) -> Tensor:
-    """L with L Lᵀ = covariance: Cholesky's, or of one that is nearly singular the eigenvectors times the roots of the eigenvalues,
-    of which those within the rounding error count as zero."""
+    """L with L Lᵀ = covariance: Cholesky's, or where that is nearly singular the eigenvectors times the eigenvalues' roots.
+
+    Eigenvalues within the rounding error count as zero.
+    """
     covariance = covariance.double()
     if not torch.isfinite(covariance).all() or not torch.allclose(covariance, covariance.T, atol=1e-10, rtol=1e-8):
         raise InputError("a covariance must be finite and symmetric")
