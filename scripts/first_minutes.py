@@ -74,8 +74,17 @@ def main(argv: list[str] | None = None) -> int:
             build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", place, str(ROOT)]
             timed([build], ROOT, dict(os.environ))
             wheel = next(Path(place).glob("*.whl"))
-            pip = [str(home / "bin" / "pip"), "install", "-q", f"{wheel}[demo]", "-c", str(ROOT / "constraints.txt")]
+            pip = [
+                str(home / "bin" / "pip"),
+                "install",
+                "-q",
+                "--no-cache-dir",
+                f"{wheel}[demo]",
+                "-c",
+                str(ROOT / "constraints.txt"),
+            ]
             table[INSTALL] = timed([[sys.executable, "-m", "venv", str(home)], pip], folder, kept)
+            print(INSTALL, *map(said, table[INSTALL]), flush=True)
         for title, blocks in parts(text).items():
             runs = [["bash", "-euc", code] if kind == "bash" else ["python", "-c", code] for kind, code in blocks]
             table[title] = timed(runs, folder, environment)

@@ -9,7 +9,7 @@ from zoo.cli.main import main
 from zoo.errors import InputError
 from zoo.store.export import export
 
-SOME = ("lenet5-mnist", "vit-mnist", "gpt-xor", "vae-mnist", "mlp-mnist", "pca-mnist")
+SOME = ("lenet5-mnist", "vit-mnist", "gpt-xor", "vae-mnist", "pca-mnist", "boltzmann-bars", "realnvp-moons")
 
 
 @pytest.mark.filterwarnings("ignore:No complete tensor found")

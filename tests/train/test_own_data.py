@@ -145,7 +145,7 @@ def test_character_models_learn_texts_and_take_new_characters(architecture, init
     before = model.get_submodule("embedding").weight.detach().clone()
     found = learns(model, kind, example(kind, tmp_path), tmp_path / "mine", epochs=1)
     learnt = found.model
-    assert "new characters" in capsys.readouterr().out and found.better == {"nats_per_char": "lower"}
+    assert "new character" in capsys.readouterr().out and found.better == {"nats_per_char": "lower"}
     assert learnt.classes[: len(characters)] == list(characters) and learnt.vocab_size == len(learnt.classes)
     assert found.after["nats_per_char"] < found.before["nats_per_char"]
     new = "é" if kind == "text-file" else learnt.classes[-1]

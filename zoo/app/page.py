@@ -184,7 +184,7 @@ def _explain(gr: Any) -> None:
             field = picture(gr)
             gr.Examples(examples(), field, label="Test photographs")
             button = gr.Button("Explain", variant="primary")
-        found = gr.Image(label="Red speaks for the answer, blue against it", format="png")
+        found = gr.Image(label="Red: for the answer, blue: against", format="png")
         button.click(answering(answers.explain), [name, field, method], found, api_name="explain")
 
 
@@ -196,7 +196,10 @@ def _play(gr: Any) -> None:
             number = seed(gr)
             button = gr.Button("Play", variant="primary")
         with gr.Column():
-            outputs = [gr.Image(label="The first episode", format="gif", type="filepath"), gr.Textbox(label="Returns")]
+            outputs = [
+                gr.Image(label="The first episode", format="gif", type="filepath"),
+                gr.Textbox(label="Returns", lines=2),
+            ]
         button.click(answering(answers.play), [name, episodes, number], outputs, api_name="play")
 
 

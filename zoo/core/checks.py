@@ -30,6 +30,11 @@ def is_whole(n: Any) -> bool:
     return isinstance(n, int | np.integer) and not isinstance(n, bool)
 
 
+def readable() -> bool:
+    """Whether the values of tensors can be looked at: not while torch traces a program, which holds for any values."""
+    return not torch.compiler.is_exporting()
+
+
 def as_numbers(x: Any, what: str) -> torch.Tensor:
     """x as a floating-point tensor: a tensor, an array, or nested lists of numbers.
 

@@ -22,7 +22,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from zoo.core.batch import inputs_of
-from zoo.core.checks import check_count, is_whole, refuse_labels, seeded_generator
+from zoo.core.checks import check_count, is_whole, readable, refuse_labels, seeded_generator
 from zoo.core.data import ImageData
 from zoo.core.images import Labels, as_images, save_grid
 from zoo.core.metric import entry
@@ -117,10 +117,10 @@ class Boltzmann(ZooModule):
             InputError: for another number of pixels, or values other than 0 and 1.
         """
         x = torch.as_tensor(x).to(self.device)
-        flat = x.reshape(len(x), -1) if x.ndim > 1 else x[None]
+        flat = x.flatten(1) if x.ndim > 1 else x[None]
         if flat.shape[1] != self.visible:
             raise InputError(f"images have {self.visible} pixels, not {flat.shape[1]}")
-        if ((flat != 0) & (flat != 1)).any():
+        if readable() and ((flat != 0) & (flat != 1)).any():
             raise InputError("a Boltzmann machine's pixels are 0 or 1: round them, or draw them by their grey value")
         return flat.long() @ 2 ** torch.arange(self.visible - 1, -1, -1, device=self.device)
 

@@ -44,7 +44,8 @@ class LearnsOwnTexts(ZooModule):
                 self.embedding.weight[: old.num_embeddings] = old.weight
                 self.embedding.weight[old.num_embeddings :] = old.weight[UNKNOWN]
             self.hparams["vocab_size"] = self.embedding.num_embeddings
-            print(f"{name}: {new} new {self.hparams['unit']}s get the vector of the unknown one to start from")
+            unit = self.hparams["unit"] + ("s" if new > 1 else "")
+            print(f"{name}: {new} new {unit} to learn, from the vector of the unknown one on")
         elif len(wanted) + FIRST != self.hparams["vocab_size"]:
             self.take_fresh(vocab_size=len(wanted) + FIRST, vocabulary=None)
         self._take(wanted)

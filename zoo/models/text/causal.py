@@ -329,7 +329,8 @@ class CausalLM(ZooModule):
         new = wanted[len(known) :] if self.classes else wanted[self.vocab_size :]
         if new:
             self.add_characters(len(new))
-            print(f"{self.name or type(self).__name__}: {len(new)} new characters {''.join(new)[:60]!r} get vectors")
+            what = "new character gets a vector" if len(new) == 1 else "new characters get vectors"
+            print(f"{self.name or type(self).__name__}: {len(new)} {what}: {''.join(new)[:60]!r}")
         elif self.vocab_size != len(wanted):
             self.take_fresh(vocab_size=len(wanted))
         self.classes = wanted
