@@ -64,6 +64,8 @@ def main(argv: list[str] | None = None) -> int:
     )
     options = parser.parse_args(argv)
     text = options.page.read_text(encoding="utf-8")
+    if START not in text:
+        parser.error(f"{options.page} has no line {START!r} to write the times behind")
     with tempfile.TemporaryDirectory() as place:
         folder, home = Path(place) / "work", (options.keep or Path(place) / "environment").resolve()
         folder.mkdir()
