@@ -33,6 +33,7 @@ SHORT = {  # a word of `zoo export`'s sentences, and what stands in the table
     "graphs have no batch axis": "graphs",
     "forward takes more than tensors": "no tensors",
     "for batches of": "one batch size",
+    "can't be exported to ONNX": "no ONNX",
     "can't be exported": "not traceable",
     "gives other outputs": "differs",
 }

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from zoo.core.checks import check_count
+from zoo.core.checks import check_count, readable
 from zoo.core.files import write_picture
 from zoo.core.pictures import array_pixels, picture_size, pixels_of, read_picture, tensor_pixels
 from zoo.core.progress import track
@@ -255,9 +255,9 @@ def check_labels(labels: Labels, n: int, num_classes: int) -> Tensor:
         raise InputError(f"labels are whole numbers [n], not {found.dtype} {list(found.shape)}")
     if found.ndim == 0:
         found = found.expand(n)
-    if len(found) != n:
+    if found.shape[0] != n:
         raise InputError(f"{n} images need {n} labels, or one for all, not {len(found)}")
-    if found.min() < 0 or found.max() >= num_classes:
+    if readable() and (found.min() < 0 or found.max() >= num_classes):
         bad = sorted({label for label in found.tolist() if not 0 <= label < num_classes})
         raise InputError(f"labels run from 0 to {num_classes - 1}, there is no {', '.join(map(str, bad))}")
     return found.long()

@@ -6,6 +6,7 @@ What is exported is `forward`, on inputs like those that the golden tensors send
 may the length of tokens. The transform isn't part of the file: config.json says what it does.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -114,12 +115,15 @@ def program(model: ZooModule) -> tuple[torch.export.ExportedProgram, tuple[Tenso
             except torch._dynamo.exc.UserError:  # sizes that hang together: torch finds out which are free
                 return torch.export.export(_Forward(model), inputs, dynamic_shapes=(automatic,)), inputs
     except Exception as error:  # torch raises a dozen kinds
-        first = str(error).strip().splitlines()[0] if str(error).strip() else ""
-        raise InputError(
-            f"{model.name} can't be exported as a program: {type(error).__name__}: {first[:200]}"
-        ) from None
+        raise InputError(f"{model.name} can't be exported as a program: {_said(error)}") from None
     finally:
         model._trainer = trainer
+
+
+def _said(error: Exception) -> str:
+    """The first line of another library's error, without the colours of a terminal and the advice behind it."""
+    text = re.sub(r"\x1b\[[\d;]*m", "", str(error)).strip()
+    return f"{type(error).__name__}: {text.partition(chr(10))[0].partition(' This is step')[0][:200]}"
 
 
 def _program(model: ZooModule, path: Path) -> float:
@@ -140,8 +144,7 @@ def _onnx(model: ZooModule, path: Path) -> float:
         torch.onnx.export(traced, (), path, input_names=names, dynamo=True, verbose=False, external_data=False)
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     except Exception as error:  # the exporter's and the runtime's own
-        first = str(error).strip().splitlines()[0] if str(error).strip() else ""
-        raise InputError(f"{model.name} can't be exported to ONNX: {type(error).__name__}: {first[:200]}") from None
+        raise InputError(f"{model.name} can't be exported to ONNX: {_said(error)}") from None
 
     def run(x: tuple[Tensor, ...]) -> Any:
         feeds = {slot.name: value.numpy() for slot, value in zip(session.get_inputs(), x, strict=True)}
