@@ -49,7 +49,9 @@ def setup(app):
     def breakable(app, page, template, context, doctree):
         """Long names of files and options may be broken where they are joined."""
         pre = r'<span class="pre">([^<]*)</span>'
-        joints = functools.partial(re.sub, r"(?<=[/_.,=])(?=\w)", "<wbr>")
+        joints = functools.partial(
+            re.sub, r"(?<=[/_,=])(?=\w)|(?<=\.)(?=\w{5})", "<wbr>"
+        )  # a suffix stays with its name
         context["body"] = re.sub(pre, lambda m: f'<span class="pre">{joints(m[1])}</span>', context.get("body", ""))
 
     def inline(translator, node):
