@@ -67,3 +67,15 @@ def test_anchor_holds_the_answer():
     others = torch.randn(200, 5, generator=torch.Generator().manual_seed(0))
     kept, precision = concepts.anchor(f, torch.ones(1, 5), others, torch.arange(5))
     assert kept == [2] and precision == 1
+
+
+def test_anchor_gives_up_what_is_needless():
+    """The answer is the sign of x₁ x₃ x₄: two of them say nothing without the third, so that the first ones taken are any."""
+
+    def f(points: Tensor) -> Tensor:
+        return (points[:, 1] * points[:, 3] * points[:, 4] > 0).long()
+
+    for seed in range(4):
+        others = torch.randn(300, 9, generator=torch.Generator().manual_seed(seed))
+        kept, precision = concepts.anchor(f, torch.ones(1, 9), others, torch.arange(9))
+        assert sorted(kept) == [1, 3, 4] and precision == 1

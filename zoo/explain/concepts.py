@@ -105,7 +105,8 @@ def anchor(
 ) -> tuple[list[int], float]:
     """The parts that hold an answer, found greedily, and the share of draws that keep it.
 
-    A draw keeps the anchor's parts of x and takes the others from a random one of `others`.
+    A draw keeps the anchor's parts of x and takes the others from a random one of `others`. Parts that turn out to be needless,
+    taken while none was better than another, are given up at the end, the first taken first.
 
     Args:
         f: points [N, …] → class numbers [N]; x: [1, …]; others: [B, …].
@@ -125,4 +126,8 @@ def anchor(
         scores = {i: holds([*kept, i]) for i in range(count) if i not in kept}
         best = max(scores, key=lambda i: scores[i])
         kept, now = [*kept, best], scores[best]
+    for part in kept[:-1]:
+        fewer = [other for other in kept if other != part]
+        if (without := holds(fewer)) >= precision:
+            kept, now = fewer, without
     return kept, now
