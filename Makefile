@@ -11,8 +11,9 @@ BIN := $(if $(filter Windows_NT,$(OS)),.venv/Scripts,.venv/bin)
 demo: .venv/core
 	$(BIN)/python scripts/demo.py
 
+# A process a core, one thread each; what one of them compiles, the others and the next run take.
 test: .venv/test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto  # a process a core, one thread each
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto
 
 VERSIONS ?= 1.33.0
 test-hub-versions: .venv/test

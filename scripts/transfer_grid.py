@@ -117,7 +117,7 @@ class Grid:
 
     def fit(self, model: ImageClassifier, half: str) -> ImageClassifier:
         knobs = {"epochs": self.settings["epochs"], "lr": self.settings["lr"]}
-        fitting.fit(model, self.data(half), layer_decay=1.0, trainer=self.trainer, **knobs)
+        fitting.tune(model, self.data(half), layer_decay=1.0, trainer=self.trainer, **knobs)
         return model.cpu()
 
 

@@ -5,6 +5,7 @@ in place of the names gets the test's parameters. Such a test is skipped where t
 test has an empty data root, and fails if it reads the real one all the same, or asks for another machine.
 """
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -130,6 +131,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     slow = [item for item in items if item.get_closest_marker("slow")]
     config.hook.pytest_deselected(items=slow)
     items[:] = [item for item in items if not item.get_closest_marker("slow")]
+
+
+def pytest_collection_finish() -> None:
+    """Take what stays to the end, a million objects of libraries and tests, out of the garbage collector's sight."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,9 @@ import torch
 import yaml
 
 import zoo
+from tests import published
+from tests.sweeps import some
+from zoo import registry
 from zoo.core.samples import sample_split
 from zoo.paths import CHECKPOINTS, names_in
 from zoo.store import cards
@@ -24,7 +27,11 @@ def test_generated_files_are_current():
 
 
 def test_no_section_of_a_card_was_measured_on_other_weights():
-    outdated = [(folder.name, title) for folder in cards.folders() for title in cards.outdated_sections(folder.path)]
+    outdated = [
+        (folder.name, title)
+        for folder in published.folders().values()
+        for title in cards.outdated_sections(folder.path)
+    ]
     assert not outdated, "run their scripts of scripts/figures again"
 
 
@@ -57,11 +64,16 @@ def test_a_recipe_that_waits_for_its_training_can_start(name):
         assert cli.model.eval()(x).shape == (2, len(cli.datamodule.classes))
 
 
-SNIPPETS = {folder.name: cards.snippet(folder) for folder in cards.folders()}
+SNIPPETS = {name: cards.snippet(folder) for name, folder in published.folders().items()}
 NEED_DATA = [name for name, code in SNIPPETS.items() if "zoo.datamodule(" in code]
 
 
-@pytest.mark.parametrize("name", [name for name in SNIPPETS if name not in NEED_DATA])
+def same_lines(name: str) -> str:
+    """One kind for all checkpoints of an architecture whose lines differ by their names alone."""
+    return zoo.info(name).architecture + SNIPPETS[name].replace(name, "")
+
+
+@pytest.mark.parametrize("name", some([name for name in SNIPPETS if name not in NEED_DATA], same_lines, few=1))
 def test_the_lines_of_its_card_run(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     exec(compile(SNIPPETS[name], f"{name}/README.md", "exec"), {})
@@ -74,6 +86,38 @@ def test_the_lines_of_its_card_run(name, tmp_path, monkeypatch, capsys):
 def test_the_lines_of_its_card_run_on_its_data(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     exec(compile(SNIPPETS[name], f"{name}/README.md", "exec"), {})
+
+
+CLAIMS = [
+    name
+    for name in NAMES
+    if (info := zoo.info(name)).task == "image-classification"
+    and f"{info.dataset}/test/accuracy" in info.metrics
+    and info.dataset != "usps"  # its owner states no licence, so no images of it are packaged
+]
+DRAW = [name for name in NAMES if hasattr(registry.architecture(zoo.info(name).architecture), "sample")]
+
+
+def same_network(name: str) -> str:
+    """One kind for all checkpoints of an architecture on one data set."""
+    return f"{zoo.info(name).architecture} {zoo.info(name).dataset}"
+
+
+@pytest.mark.parametrize("name", some(CLAIMS, same_network, few=1))
+def test_claimed_accuracy_holds_on_the_packaged_sample(name):
+    info = zoo.info(name)
+    claim = info.metrics[f"{info.dataset}/test/accuracy"]
+    x, y = sample_split(info.dataset)
+    found = (zoo.load(name).predict_proba(x).argmax(1) == y).double().mean().item()
+    spread = 4 * (claim.value * (1 - claim.value) / len(y)) ** 0.5 + 1e-9
+    assert abs(found - claim.value) < max(spread, 0.01)
+
+
+@pytest.mark.parametrize("name", DRAW)
+def test_samples_are_images(name):
+    images = zoo.load(name).sample(2, seed=0)
+    assert torch.isfinite(images).all() and 0 <= images.min() and images.max() <= 1
+    assert images.std() > 0.05
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -118,26 +162,6 @@ class TestCheckpoint:
         wanted = recipe["model"].get("init_args") or {}
         differs = {k: v for k, v in wanted.items() if config["init"].get(k) != v}
         assert not differs, "the recipe was changed after training"
-
-    def test_claimed_accuracy_holds_on_the_packaged_sample(self, name):
-        info = zoo.info(name)
-        claim = info.metrics.get(f"{info.dataset}/test/accuracy")
-        if claim is None or info.task != "image-classification":
-            pytest.skip("no accuracy claimed")
-        if info.dataset == "usps":
-            pytest.skip("its owner states no licence, so no images of it are packaged")
-        x, y = sample_split(info.dataset)
-        found = (zoo.load(name).predict_proba(x).argmax(1) == y).double().mean().item()
-        spread = 4 * (claim.value * (1 - claim.value) / len(y)) ** 0.5 + 1e-9
-        assert abs(found - claim.value) < max(spread, 0.01)
-
-    def test_samples_are_images(self, name):
-        model = zoo.load(name)
-        if not hasattr(model, "sample"):
-            pytest.skip("draws no samples")
-        images = model.sample(4, seed=0)
-        assert torch.isfinite(images).all() and 0 <= images.min() and images.max() <= 1
-        assert images.std() > 0.05
 
 
 def test_preview_pictures_are_small():

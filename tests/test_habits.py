@@ -1,8 +1,11 @@
 """Lightning as people use it, with every family: callbacks, the Tuner, prediction, tracing, copies, dtypes, devices."""
 
 import copy
+import inspect
+import json
 import pickle
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +24,13 @@ import zoo
 from tests.sweeps import some
 from tests.test_registry import ARCHITECTURES, build, with_transform
 from tests.tiny import TINY
+from zoo import registry
 from zoo.core import protocols
 from zoo.core.module import ZooModule
 from zoo.registry import family
+from zoo.store.folder import write
 
-each = pytest.mark.parametrize("name", some(ARCHITECTURES, family))
+each = pytest.mark.parametrize("name", some(ARCHITECTURES, family, few=1))
 QUIET: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
 
 
@@ -74,6 +79,31 @@ def test_averaging_accumulation_clipping_and_what_checkpoints_watch(name, tmp_pa
     trainer(tmp_path, callbacks=[best, values], enable_checkpointing=True, limit_val_batches=0).fit(fresh, loader(name))
     assert best.best_model_path
     assert max(len(set(found)) for found in values.seen.values()) > 2  # of eight steps: they follow the training
+
+
+@cache
+def small_data(name: str, options: str) -> L.LightningDataModule:
+    """A data module whose batches are small; several architectures learn from the same one, which reads its files once."""
+    takes = inspect.signature(registry.datamodule_class(name)).parameters
+    small = {"batch_size": min(8, takes["batch_size"].default)} if "batch_size" in takes else {}
+    return zoo.datamodule(name, **small | json.loads(options))
+
+
+def same_data(name: str) -> str:
+    """One kind for all architectures of a family that learn from the same data."""
+    return f"{family(name)} {TINY[name].data}"
+
+
+@pytest.mark.filterwarnings("ignore:Total length of")
+@pytest.mark.data(lambda name: TINY[name].data)
+@pytest.mark.parametrize("name", some([name for name in ARCHITECTURES if TINY[name].data], same_data, few=1))
+def test_trains_a_batch_of_its_own_data(name, tmp_path):
+    case = TINY[name]
+    model, data = build(name).eval(), small_data(case.data, json.dumps(case.data_init))  # eval(): as zoo.load gives it
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    L.Trainer(fast_dev_run=2, accelerator="cpu", default_root_dir=tmp_path, **quiet).fit(model, datamodule=data)
+    assert all(p.isfinite().all() for p in model.parameters())
+    assert model.training
 
 
 class Values(L.Callback):
@@ -185,7 +215,7 @@ def test_weights_in_channels_last_are_laid_out_for_tools_that_flatten(name, tmp_
 def test_another_default_device_and_dtype_change_nothing(name, tmp_path):
     """ "meta" stands for a device that isn't the model's: a tensor that forgot to say where it belongs has no values there."""
     model = with_transform(build(name)).eval()
-    folder = model.save_pretrained(tmp_path / name)
+    folder = write(model, tmp_path / name, preview=False)
     expected = answers(model)
     torch.set_default_dtype(torch.float64)
     torch.set_default_device("meta")
@@ -219,7 +249,7 @@ def answers(model: ZooModule) -> list[torch.Tensor]:
 def test_numbers_of_numpy_are_numbers(name, tmp_path):
     init = {k: np.int64(v) if type(v) is int else v for k, v in TINY[name].init.items()}
     model = with_transform(zoo.create(name, **init)).eval()
-    zoo.load(model.save_pretrained(tmp_path / "model"))
+    zoo.load(write(model, tmp_path / "model", preview=False))
     if isinstance(model, protocols.Samples):
         torch.testing.assert_close(model.sample(np.int64(2), seed=np.int64(3)), model.sample(2, seed=3))
     if model.task == "image-classification":
@@ -227,7 +257,7 @@ def test_numbers_of_numpy_are_numbers(name, tmp_path):
         assert len(model.predict(x, top=np.int64(2))[0]) == 2
         model.reset_head(np.int64(4))
         assert model.predict_proba(x).shape == (2, 4)
-        model.save_pretrained(tmp_path / "other")
+        write(model, tmp_path / "other", preview=False)
 
 
 @pytest.mark.parametrize("name", ["lenet5", "resnet-cifar", "mlp", "vit"])

@@ -107,7 +107,7 @@ def test_a_made_up_architecture_needs_five_places(five_places, tmp_path, capsys)
         experiment.fit_one("made-up-gate", seed, tmp_path / "runs", [])
     exported = [tmp_path / "runs" / "made-up-gate" / f"seed{seed}" / "made-up-gate" for seed in (0, 1)]
     assert measure.main([str(path) for path in exported] + ["--write"]) == 0
-    experiment.publish("made-up-gate", exported, folder)
+    experiment.put_in_place("made-up-gate", exported, folder)
 
     (claim,) = json.loads((folder / "metrics.json").read_text())
     assert claim["metric"] == "agreement" and claim["better"] == "higher" and claim["n_seeds"] == 2

@@ -1,7 +1,5 @@
 """The marker `data`: skipped without the data, refused without the marker."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -55,8 +53,19 @@ def test_unmarked_that_asks():
 """
 
 
+RUN = """
+import os
+import sys
+
+os.environ |= {env!r}
+import pytest
+
+pytest.main(["-q", "-p", "no:cacheprovider", "-c", {config!r}, "--rootdir", {folder!r}, "-rA", {folder!r} + "/tests"])
+"""
+
+
 @pytest.mark.parametrize("given", [True, False])
-def test_one_rule_for_every_test(tmp_path, given):
+def test_one_rule_for_every_test(tmp_path, given, snippets):
     (tmp_path / "data" / "there").mkdir(parents=True)
     file = tmp_path / "data" / "there" / "file"
     file.write_text("data", encoding="utf-8")
@@ -64,16 +73,14 @@ def test_one_rule_for_every_test(tmp_path, given):
     inner.mkdir()
     (inner / "conftest.py").write_text("from tests.conftest import *  # noqa\n", encoding="utf-8")
     (inner / "test_inner.py").write_text(TESTS, encoding="utf-8")
-    data = tmp_path / ("data" if given else "none")
-    env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "ZOO_DATA": str(data), "FILE": str(file)}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", str(ROOT / "pyproject.toml")]
-    command += ["--rootdir", str(tmp_path), "-rA", str(inner)]
-    found = subprocess.run(command, capture_output=True, text=True, env=env, cwd=tmp_path)
-    lines = [line for line in found.stdout.splitlines() if line.startswith(("PASSED", "FAILED", "SKIPPED"))]
+    env = {"ZOO_DATA": str(tmp_path / ("data" if given else "none")), "FILE": str(file)}
+    snippets.run(RUN.format(env=env, config=str(ROOT / "pyproject.toml"), folder=str(tmp_path)), tmp_path)
+    found = (tmp_path / "snippet.log").read_text(encoding="utf-8")
+    lines = [line for line in found.splitlines() if line.startswith(("PASSED", "FAILED", "SKIPPED"))]
     passed = {line.rpartition("::")[2] for line in lines if line.startswith("PASSED")}
     failed = {line.partition("::")[2].partition(" ")[0] for line in lines if line.startswith("FAILED")}
-    assert failed == {"test_unmarked_that_asks"} | ({"test_unmarked_that_reads"} if given else set()), found.stdout
+    assert failed == {"test_unmarked_that_asks"} | ({"test_unmarked_that_reads"} if given else set()), found
     always = {"test_unmarked", "test_by_parameter[None]"}
     with_data = {"test_marked_and_there", "test_by_parameter[there]"}
-    assert passed == always | (with_data if given else {"test_unmarked_that_reads"}), found.stdout
-    assert "lacks mnist" in found.stdout and ("lacks there" in found.stdout) != given
+    assert passed == always | (with_data if given else {"test_unmarked_that_reads"}), found
+    assert "lacks mnist" in found and ("lacks there" in found) != given

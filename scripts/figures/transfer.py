@@ -69,7 +69,7 @@ def accuracy(
     data.setup("fit")
     epochs = max(1, round(steps / len(data.train_dataloader())))
     options = {"precision": quick_precision(), "enable_progress_bar": False, "limit_val_batches": 0} | (trainer or {})
-    fitting.fit(model, data, epochs=epochs, lr=1e-3, layer_decay=DECAY[method], trainer=options)
+    fitting.tune(model, data, epochs=epochs, lr=1e-3, layer_decay=DECAY[method], trainer=options)
     x, y = data.tensors("test")
     with quick_autocast(model.device.type)[0]:
         return (class_probabilities(model, x).argmax(1) == y).float().mean().item()

@@ -4,36 +4,37 @@ import contextlib
 import io
 import os
 import pty
-import subprocess
 import sys
+import threading
+import time
+from typing import TextIO
+from unittest import mock
 
-from tests.conftest import ROOT
+import pytest
+
 from zoo.core import progress
 from zoo.core.progress import quiet, track, watched
 
-WORK = """
-import sys, time
-from zoo.core import progress
-progress.DELAY, progress.MINUTE = 0.2, 0.2
-with progress.quiet(sys.argv[1] == "quiet"):
-    for i in progress.track(range(8), "outer work"):
-        for j in progress.track(range(4), "inner work"):
-            time.sleep(0.02)
-"""
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Two seconds and a minute are a fifth of a second."""
+    monkeypatch.setattr(progress, "DELAY", 0.2)
+    monkeypatch.setattr(progress, "MINUTE", 0.2)
 
 
-def run(stderr: object, argument: str = "", **env: str) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-c", WORK, argument],
-        stderr=stderr,  # type: ignore[arg-type]
-        env=os.environ | {"PYTHONPATH": str(ROOT)} | env,
-    )
+def work(stderr: TextIO, *, silent: bool = False) -> None:
+    """Two loops inside each other, of less than a second, with another standard error."""
+    with stderr, mock.patch.object(sys, "stderr", stderr), quiet(silent):
+        for _ in track(range(8), "outer work"):
+            for _ in track(range(4), "inner work"):
+                time.sleep(0.02)
 
 
-def in_terminal(argument: str = "", **env: str) -> str:
+def in_terminal(**options: bool) -> str:
     ours, theirs = pty.openpty()
-    process = run(theirs, argument, **env)
-    os.close(theirs)
+    worker = threading.Thread(target=work, args=(os.fdopen(theirs, "w"),), kwargs=options)
+    worker.start()
     seen = b""
     while True:
         try:
@@ -43,27 +44,30 @@ def in_terminal(argument: str = "", **env: str) -> str:
         if not part:
             break
         seen += part
-    process.wait()
+    worker.join()
     os.close(ours)
     return seen.decode()
 
 
-def test_a_terminal_sees_a_bar_with_the_time_left_that_vanishes():
+def test_a_terminal_sees_a_bar_with_the_time_left_that_vanishes(quick, monkeypatch):
     seen = in_terminal()
     assert "outer work" in seen and "inner" not in seen and "/8 [" in seen
     assert seen.endswith("\r") and not seen.rpartition("\r")[0].rpartition("\r")[2].strip()
-    assert in_terminal("quiet") == in_terminal(ZOO_PROGRESS="0") == ""
+    assert in_terminal(silent=True) == ""
+    monkeypatch.setenv("ZOO_PROGRESS", "0")
+    assert in_terminal() == ""
 
 
-def test_a_log_gets_plain_lines_and_a_pipe_nothing(tmp_path):
+def test_a_log_gets_plain_lines_and_a_pipe_nothing(quick, tmp_path):
     log = tmp_path / "log"
-    with log.open("w") as file:
-        assert run(file).wait() == 0
+    work(log.open("w"))
     lines = log.read_text().splitlines()
     assert 1 <= len(lines) <= 8 and "\r" not in log.read_text(), lines
     assert all(line.startswith("outer work: ") and " of 8, " in line and line.endswith("left") for line in lines), lines
-    piped = run(subprocess.PIPE)
-    assert piped.communicate()[1] == b""
+    ours, theirs = os.pipe()
+    work(os.fdopen(theirs, "w"))
+    with os.fdopen(ours) as piped:
+        assert piped.read() == ""
 
 
 class Terminal(io.StringIO):

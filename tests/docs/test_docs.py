@@ -13,10 +13,10 @@ from types import SimpleNamespace
 import pytest
 
 from scripts.pages import leaderboards
+from tests import published
 from tests.conftest import ROOT
 from zoo.cli.main import parser, verbs
 from zoo.paths import CHECKPOINTS
-from zoo.store import cards
 
 HERE = sorted((ROOT / "docs").glob("*.md")) + sorted((ROOT / "docs" / "themes").glob("*.md"))
 BLOCKS = [
@@ -87,7 +87,7 @@ def test_every_block_is_run_or_read_by_a_test():
 
 def test_every_checkpoint_stands_on_a_page_and_in_the_gallery(generated):
     pages = "\n".join(path.read_text(encoding="utf-8") for path in (generated / "families").glob("*.md"))
-    names = [folder.name for folder in cards.folders()]
+    names = list(published.folders())
     assert all(f"### {name}\n" in pages for name in names)
     models = json.loads((generated / "extra" / "gallery" / "models.json").read_text(encoding="utf-8"))
     assert [m["name"] for m in models] == names
@@ -125,7 +125,7 @@ def test_every_file_of_the_sources_page_exists_and_every_gap_has_a_reason():
     rows = sources.rows()
     assert len(rows) > 150 and {row["source"] for row in rows} == set(sources.SOURCES)
     assert len({(row["source"], row["system"]) for row in rows}) == len(rows)
-    trained = {folder.name for folder in cards.folders()}
+    trained = set(published.folders())
     for row in rows:
         assert row["state"] in ("landed", "partly", "not"), row
         assert all((ROOT / file).exists() for file in row["files"].split()), row
@@ -199,9 +199,13 @@ def test_the_gallery_filters_sorts_and_compares_in_a_browser(generated, tmp_path
     page.unlink()
     found = json.loads(re.search(r'<pre id="found">(.*?)</pre>', dom, flags=re.DOTALL)[1])
     ranked = sorted(
-        (f for f in cards.folders() if f.config["task"] == "image-classification" and f.dataset == "mnist"),
+        (
+            f
+            for f in published.folders().values()
+            if f.config["task"] == "image-classification" and f.dataset == "mnist"
+        ),
         key=lambda f: -next(m["value"] for m in f.metrics if m["metric"] == "accuracy"),
     )
-    assert found["all"] == len(cards.folders()) == len(list(CHECKPOINTS.glob("[!.]*/model.safetensors")))
+    assert found["all"] == len(published.folders()) == len(list(CHECKPOINTS.glob("[!.]*/model.safetensors")))
     assert found["best"] == [f.name for f in ranked[:3]]
     assert found["compared"] >= 8 and found["none"] == 0 and found["errors"] == [] and found["far"] == 0

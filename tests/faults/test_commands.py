@@ -17,7 +17,8 @@ import zoo
 from tests.faults.counts import FULL, count, record
 from tests.tiny import TINY
 from zoo.cli import main as command_line
-from zoo.errors import Interrupted, MissingExtraError
+from zoo.errors import InputError, Interrupted, MissingExtraError
+from zoo.train import experiment
 
 VERBS = command_line.verbs()
 OWN_PARSER = {name for name, verb in VERBS.items() if hasattr(verb, "main")}
@@ -69,6 +70,13 @@ def no_gradio() -> None:
     raise MissingExtraError("the app", "gradio", "app")
 
 
+def in_this_process(command: list[str], **_: object) -> None:
+    """`python -m zoo.train …` without another Python."""
+    assert command[1:3] == ["-m", "zoo.train"]
+    if experiment.main(command[3:]):
+        raise InputError("it has said why itself")
+
+
 @pytest.fixture
 def place(tmp_path, monkeypatch) -> Path:
     """A working directory with files of many kinds, none of which is what it should be; and no network."""
@@ -80,6 +88,7 @@ def place(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
     monkeypatch.setattr("zoo.paths.names_in", lambda *_: NAMES)  # all that `zoo verify` without a name is to check
     monkeypatch.setattr("zoo.app.page.gradio", no_gradio)  # else the app listens until somebody ends it
+    monkeypatch.setattr("zoo.train.experiment.call", in_this_process)
     monkeypatch.setenv("ZOO_DATA", str(tmp_path / "no-data"))
     Image.new("RGB", (3, 200), "red").save("strip.png")
     Image.new("L", (28, 28)).save("black.png")
@@ -185,6 +194,7 @@ def test_no_traceback(verb, place):
 
 BAD = [
     ["train", "nonsense"], ["train", "../x"], ["train", "a\0b"], ["train", "lenet5-mnist", "--seeds", "0"],
+    ["train", "lenet5-mnist", "--seeds", "-1"],
     ["train", "lenet5-mnist", "--into", "text.txt"], ["train", "lenet5-mnist", "--trainer.max_epoch=3", "--into", "try"],
     ["reproduce", "nonsense"], ["reproduce", "lenet5-mnist", "--seeds", "x"],
     ["finetune", "nonsense", "--data", "image-folder"], ["finetune", "lenet5-mnist"],

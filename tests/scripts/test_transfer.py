@@ -13,6 +13,7 @@ from datamodules.base import TensorDataModule
 from datamodules.cifar10 import CIFAR10
 from zoo.core.images import Transform
 from zoo.errors import InputError
+from zoo.models.convnets import alexnet
 from zoo.store.cards import outdated_sections, write_section
 
 SMALL = {"hidden_dim": 8, "dropout": 0.0}
@@ -21,8 +22,9 @@ QUIET = {"accelerator": "cpu", "enable_progress_bar": False, "limit_val_batches"
 
 @pytest.fixture
 def cifar(tmp_path, monkeypatch):
-    """CIFAR-10's files with 60 and 20 random images."""
+    """CIFAR-10's files with 60 and 20 random images, and a thin network."""
     monkeypatch.setenv("ZOO_DATA", str(tmp_path))
+    monkeypatch.setattr(alexnet, "CIFAR", tuple((8, *layer[1:]) for layer in alexnet.CIFAR))
     monkeypatch.setattr(CIFAR10, "counts", {"train": 60, "test": 20})
     (tmp_path / CIFAR10.folder).mkdir()
     for part, files in CIFAR10.files.items():

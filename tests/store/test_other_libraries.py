@@ -5,12 +5,13 @@ import re
 import pytest
 import torch
 
+from tests import published
 from tests.sweeps import large, some
 from zoo.paths import CHECKPOINTS
 from zoo.store import cards, int8
 from zoo.store.folder import read_tensors
 
-FOLDERS = {folder.name: folder for folder in cards.folders()}
+FOLDERS = published.folders()
 BLOCK = re.compile(r"```python\n(.*?)```", re.S)
 BLOCKS = {name: BLOCK.findall(cards.other_libraries(folder)) for name, folder in FOLDERS.items()}
 CAPTUM = {  # an example of each architecture, a big network beside a small one
@@ -75,7 +76,7 @@ def test_integrated_gradients_are_complete(name, monkeypatch):
     found = space["attribution"].sum()
     assert space["attribution"].shape == x.shape
     torch.testing.assert_close(found, (difference + space["error"][0]).to(found.dtype), rtol=1e-2, atol=1e-3)
-    more = IntegratedGradients(model).attribute(x, target=0, n_steps=400, internal_batch_size=100).sum()
+    more = IntegratedGradients(model).attribute(x, target=0, n_steps=150, internal_batch_size=100).sum()
     torch.testing.assert_close(more, difference.to(more.dtype), rtol=0.05, atol=0.05)
 
 

@@ -264,7 +264,7 @@ def test_gradual_unfreezing_opens_part_after_part_from_the_top(known):
 
 def test_a_trainer_that_cannot_be_is_one_sentence():
     with pytest.raises(InputError, match=r"lightning\.Trainer can't be made with .*'abacus'"):
-        fitting.fit(small(), L.LightningDataModule(), trainer={"accelerator": "abacus"})
+        fitting.tune(small(), L.LightningDataModule(), trainer={"accelerator": "abacus"})
 
 
 def test_training_goes_on_after_a_prediction_between_two_epochs():

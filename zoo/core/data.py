@@ -57,6 +57,41 @@ class PointData(NamedData, Protocol):
     def log_density(self, x: Tensor) -> Tensor: ...
 
 
+class TableData(NamedData, Protocol):
+    """Rows of numbers with the numbers to say of them, float32 [N, D] and [N, K], by part of one of several published splits."""
+
+    @property
+    def splits(self) -> int: ...
+
+    def part(self, name: str) -> tuple[Tensor, Tensor]: ...
+
+
+class SequenceData(ClassData, Protocol):
+    """Sequences of bases as codes int64 [N, L], by part and by factor, with whether they are bound."""
+
+    @property
+    def root(self) -> str | None: ...
+
+    @property
+    def dwell(self) -> float | None: ...
+
+    def labelled(self, name: str, factor: int) -> tuple[Tensor, Tensor]: ...
+
+    def weights(self, factor: int) -> Tensor: ...
+
+
+class NameData(ClassData, Protocol):
+    """Names by part; the classes are their letters."""
+
+    def words(self, part: str) -> Sequence[str]: ...
+
+
+class EventData(NamedData, Protocol):
+    """Pieces of music as events, int64 [L] each, by part."""
+
+    def pieces(self, part: str) -> Sequence[Tensor]: ...
+
+
 class DenseData(ClassData, Protocol):
     """Images with a mask or with boxes in place of a label."""
 
@@ -133,3 +168,5 @@ class EnvironmentData(NamedData, Protocol):
 
     @property
     def kwargs(self) -> Mapping[str, Any]: ...
+
+    def tables(self) -> tuple[Any, Any, Any, Any]: ...

@@ -1,12 +1,12 @@
 """ZooModule: what every architecture shares beyond LightningModule, and nothing else.
 
-It knows the facts that travel with weights (name, transform, classes), freezes parts so that they stay frozen, and saves
-itself as a checkpoint folder. Everything about a method is in the method's own file.
+It knows the facts that travel with weights (name, transform, classes), freezes parts so that they stay frozen, and logs what
+callbacks read. How it is read and written stands in `zoo.core.pretrained`, how it learns a person's own data in
+`zoo.core.own_data`. Everything about a method is in the method's own file.
 """
 
 import copy
 import inspect
-import json
 import logging
 import threading
 import warnings
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import lightning as L
 import torch
@@ -24,15 +24,15 @@ from zoo.core.batch import inputs_of
 from zoo.core.images import Transform
 from zoo.core.metric import entry
 from zoo.core.own_data import OwnData
+from zoo.core.pretrained import Pretrained
+from zoo.core.pretrained import init_arguments as init_arguments
 from zoo.core.progress import watched
 from zoo.core.protocols import protocols, verbs_of
 from zoo.core.verbs import public
 from zoo.errors import InputError
-from zoo.registry import ARCHITECTURES
 
 if TYPE_CHECKING:
     from zoo.index import ModelInfo
-    from zoo.store.pin import Published
 
 
 VERBS = frozenset(name for protocol in protocols().values() for name in protocol.methods())
@@ -50,7 +50,7 @@ for _deprecated in (".*LeafSpec", "`torch.jit.script.* is deprecated", "`isinsta
     warnings.filterwarnings("ignore", _deprecated)
 
 
-class ZooModule(OwnData, L.LightningModule):
+class ZooModule(OwnData, Pretrained):
     """Base of all architectures. A subclass calls `super().__init__()` and then `self.save_hyperparameters()`.
 
     Attributes:
@@ -123,21 +123,6 @@ class ZooModule(OwnData, L.LightningModule):
         """Train on after a verb such as `predict`, which a callback may have called and which leaves eval mode."""
         if not self.training:
             self.train()
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """What travels with the weights travels with Lightning's `.ckpt` files too."""
-        transform = self.transform.to_dict() if self.transform else None
-        path = f"{type(self).__module__}:{type(self).__name__}"
-        checkpoint["zoo"] = {"name": self.name, "classes": self.classes, "data": self.data, "transform": transform}
-        checkpoint["zoo"]["architecture"] = next((a for a, target in ARCHITECTURES.items() if target == path), None)
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        travels = checkpoint.get("zoo", {})
-        self.name, self.classes, self.data = (
-            travels.get(key, getattr(self, key)) for key in ("name", "classes", "data")
-        )
-        if travels.get("transform"):
-            self.transform = Transform(**travels["transform"])
 
     def twin(self) -> "ZooModule":
         """A copy of this model as it is now, in eval mode and free of any Trainer; no random number is drawn for it."""
@@ -223,96 +208,6 @@ class ZooModule(OwnData, L.LightningModule):
         facts = f"{trained:,} trainable parameters on {self.device}, {'training' if self.training else 'eval'} mode"
         return f"{about}<p>{facts}</p><details><summary>layers</summary><pre>{escape(repr(self))}</pre></details>"
 
-    @classmethod
-    def from_pretrained(cls, name: str | Path, **options: Any) -> Self:
-        """What `zoo.load` reads, if it is a model of this class; a name with a slash is a folder, or "owner/name" on the Hub.
-
-        Args:
-            name: a name of `zoo.list_models()`, "hf://owner/name[@revision]", "owner/name", or a folder.
-            options: revision, token, cache_dir, local_files_only, as in huggingface_hub.
-
-        Raises:
-            InputError: for a model of another class.
-            CheckpointError, UnknownNameError: as `zoo.load`.
-        """
-        from zoo.store.folder import read
-        from zoo.store.hub import locate
-
-        text = str(name)
-        hub = text.count("/") == 1 and not text.startswith(("hf://", ".", "/")) and not Path(text).exists()
-        model = read(locate(f"hf://{text}" if hub else name, **options))
-        if not isinstance(model, cls):
-            raise InputError(f"{text} holds a {type(model).__name__}, no {cls.__name__}: take zoo.load")
-        return model
-
-    def save_pretrained(self, folder: str | Path, *, base_model: str | None = None, overwrite: bool = False) -> Path:
-        """Write config.json, model.safetensors and golden.safetensors to a folder that `zoo.load` reads.
-
-        Files of the folder that the zoo didn't write stay as they are, and a link is followed.
-
-        Args:
-            base_model: the Hub repository that the model was fine-tuned from.
-            overwrite: replace even a config.json or another file of our names that the zoo didn't write.
-
-        Raises:
-            InputError: for a folder that can't be written, or holds such a file.
-        """
-        from zoo.store.folder import write
-
-        return write(self, Path(folder), base_model=base_model, overwrite=overwrite)
-
-    def push_to_hub(
-        self,
-        repo_id: str,
-        *,
-        data: L.LightningDataModule | None = None,
-        recipe: str | Path | None = None,
-        licence: str | None = None,
-        summary: str = "",
-        base_model: str | None = None,
-        private: bool = False,
-        token: str | None = None,
-        commit_message: str | None = None,
-        revision: str | None = None,
-        create_pr: bool = False,
-    ) -> "Published":
-        """Publish this model as a Hub repository that `zoo.load("hf://owner/name")` reads.
-
-        Args:
-            data: measure the card's metrics on its test split, from exactly the file that is published.
-            recipe: the YAML file that it was trained by.
-            licence: the Hub's identifier of the licence of these weights, such as "apache-2.0".
-            base_model: the Hub repository that it was fine-tuned from.
-            private, token, commit_message, revision, create_pr: as in huggingface_hub.
-
-        Raises:
-            PublishError: in one sentence, with all that is missing.
-        """
-        from zoo.store.publish import push
-
-        return push(
-            self,
-            repo_id,
-            data=data,
-            recipe=recipe,
-            licence=licence,
-            summary=summary,
-            base_model=base_model,
-            private=private,
-            token=token,
-            commit_message=commit_message,
-            revision=revision,
-            create_pr=create_pr,
-        )
-
-    @classmethod
-    def other_libraries(cls, init: dict[str, Any]) -> list[tuple[str, str]]:
-        """What the card says of other libraries: sentences, each with lines that use `model`, for a model of these arguments.
-
-        A test runs the lines of every card.
-        """
-        return []
-
     # Logging ---------------------------------------------------------------------------------------------------------
 
     def log_train(self, **values: Tensor) -> None:
@@ -397,17 +292,3 @@ def at_rate(configure: Callable[[], Any], lr: float) -> Any:
     for scheduler in schedulers:
         scheduler.base_lrs = [base * factor for base in scheduler.base_lrs]
     return found
-
-
-def init_arguments(module: Any) -> dict[str, Any]:
-    """The arguments a module was made with, as plain JSON values; LightningCLI adds keys of its own to hparams."""
-    known = inspect.signature(type(module)).parameters
-    found = {key: value for key, value in module.hparams.items() if key in known}
-    return json.loads(json.dumps(found, default=_plain))
-
-
-def _plain(value: Any) -> Any:
-    """A number of NumPy or of a tensor as Python's own."""
-    if not hasattr(value, "item"):
-        raise TypeError(f"{type(value).__name__} can't stand in config.json")
-    return value.item()

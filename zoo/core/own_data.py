@@ -18,6 +18,7 @@ from torch import nn
 
 from zoo.core.images import Transform
 from zoo.core.metric import entry
+from zoo.core.pretrained import init_arguments
 from zoo.errors import InputError
 
 FOLDERS_OF_IMAGES = ("image-folder", "unlabelled-folder")
@@ -78,8 +79,6 @@ class OwnData(L.LightningModule):
         Args:
             as_if: arguments that aren't changed, but whose tensors are fresh all the same.
         """
-        from zoo.core.module import init_arguments
-
         fresh = type(self)(**{**init_arguments(self), **changed})
         other: Any = type(self)(**{**init_arguments(self), **changed, **as_if}) if as_if else fresh
         replaced: list[str] = []

@@ -109,7 +109,9 @@ def run(
     recipe = recipe_of(name)
     rank, world = launched()
     export = export_of(recipe)
-    count = seeds or int(export.get("seeds", 1))
+    count = int(export.get("seeds", 1)) if seeds is None else seeds
+    if count < 1:
+        raise InputError(f"--seeds is {count}; a training has at least one.")
     if fresh and world > 1:
         raise InputError(f"--fresh can't be given to {world} processes at once: remove {runs / name} first")
     if (strange := strange_paths(recipe, overrides)) and not trust:
@@ -140,7 +142,7 @@ def run(
     if into is None and (parts := partial(recipe, overrides)):
         print(f"{folders[0]} holds a part of the recipe's training ({' '.join(parts)}): publish it elsewhere by --into")
         return folders[0]
-    return publish(name, folders, target)
+    return put_in_place(name, folders, target)
 
 
 BATCHES = (
@@ -300,7 +302,7 @@ def provenance(trainer: Any, history: Any, seed: int, command: str) -> dict[str,
     return facts | machine(trainer) | ({"parts": history.parts} if len(history.parts) > 1 else {})
 
 
-def publish(name: str, folders: list[Path], target: Path) -> Path:
+def put_in_place(name: str, folders: list[Path], target: Path) -> Path:
     """Move the first seed's folder to its place, with mean and std over all seeds in its metrics."""
     from zoo.store.cards import write_card
 

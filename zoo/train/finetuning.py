@@ -28,8 +28,8 @@ from zoo.store import atomic, cards
 from zoo.store import folder as checkpoint
 from zoo.train.callbacks import History, Resume
 from zoo.train.experiment import provenance
-from zoo.train.finetuning_report import command_of, measure, plotting, recipe_of
-from zoo.train.fitting import MODES, KeepBestHeldOut, Mode, fit
+from zoo.train.finetuning_report import command_of, measure, plotting, recipe_text
+from zoo.train.fitting import MODES, KeepBestHeldOut, Mode, tune
 
 PARTS = ("train", "val", "test")
 
@@ -89,7 +89,7 @@ def finetune(
         settings: further arguments of the data module.
         mode: "full" trains everything, "head" the head alone, "gradual" a further part every few epochs from the top.
         freeze: parts that keep their weights, see `model.parts`.
-        epochs, lr, layer_decay: see `fit`.
+        epochs, lr, layer_decay: see `zoo.train.fitting.tune`.
         lora: rank of a low-rank change beside the attention layers of a GPT or BERT (see `zoo.blocks.lora`): that and what
             is fresh is all that learns. It's added to the weights at the end, so the folder holds an ordinary model.
         patience: stop after so many epochs without a better value on the validation part; None trains all epochs. The weights of
@@ -185,7 +185,7 @@ def finetune(
             written.rmdir()
             if history.path.exists():
                 shutil.copyfile(history.path, staged / "history.csv")
-            recipe = recipe_of(learner, paired, base, command, knobs | {"seed": seed}, sizes, counted(module))
+            recipe = recipe_text(learner, paired, base, command, knobs | {"seed": seed}, sizes, counted(module))
             (staged / "recipe.yaml").write_text(recipe, encoding="utf-8")
             facts = provenance(runner, history, seed, command)
             (staged / "provenance.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
@@ -242,7 +242,7 @@ class Work:
         state, history = self.folder / f"{name}.ckpt", History(self.folder / f"{name}.csv")
         best = KeepBestHeldOut((), patience)
         calls = [history, best, Resume(state)]
-        runner = fit(model, data, trainer=trainer, callbacks=calls, state=state, **knobs)
+        runner = tune(model, data, trainer=trainer, callbacks=calls, state=state, **knobs)
         if not history.trained:  # it was cut after its last epoch, so that no hook was called
             best.on_train_end(runner, model)
         merge_lora(model)

@@ -54,11 +54,11 @@ def main(argv: list[str]) -> int:
     )
     options, rest = parser.parse_known_args(argv)
     keep_freed_memory()
-    run(options, rest)
+    tune_by(options, rest)
     return 0
 
 
-def run(options: argparse.Namespace, rest: list[str]) -> FineTuned:
+def tune_by(options: argparse.Namespace, rest: list[str]) -> FineTuned:
     """Fine-tune as the command line says, and print what came of it."""
     settings = overrides(rest)
     found = finetune(

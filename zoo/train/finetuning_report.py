@@ -157,7 +157,7 @@ def command_of(
     return shlex.join(words)
 
 
-def recipe_of(
+def recipe_text(
     model: ZooModule,
     data: dict[str, Any],
     base: str,

@@ -88,7 +88,7 @@ def adapt(model: ZooModule, data: L.LightningDataModule) -> ZooModule:
     return model
 
 
-def fit(
+def tune(
     model: ZooModule,
     data: L.LightningDataModule,
     *,

@@ -187,11 +187,11 @@ def test_mmd_is_zero_on_average_for_one_distribution_and_finds_another():
 
 def test_infovae_matches_codes_to_the_prior_and_tells_more_than_a_vae():
     matched, plain = small(InfoVAE, lambda_=100.0), small()
-    values, reference = trained(matched, 600), trained(plain, 600)
+    values, reference = trained(matched, 300), trained(plain, 300)
     assert values["rate"] > reference["rate"]
     z = matched.codes(binary(8)).detach()
     loose = small(InfoVAE, lambda_=0.0)
-    trained(loose, 600)
+    trained(loose, 300)
     assert z.square().mean() < loose.codes(binary(8)).detach().square().mean()
 
 

@@ -71,7 +71,7 @@ def test_the_teacher_follows_the_path_to_second_order():
                 x = model.turn(x, teacher(x, t), angle) if first_order else model.teach(x, t, r)
         return x
 
-    fine = walk(500)
+    fine = walk(160)
     error = {n: (walk(n) - fine).abs().mean().item() for n in (10, 20)}
     assert error[20] < error[10] / 3.5
     assert error[10] < 0.1 * (walk(10, first_order=True) - fine).abs().mean().item()

@@ -59,7 +59,7 @@ def test_nothing_is_drawn_twice(beams):
 
 
 def test_one_beam_draws_from_the_model_and_two_without_replacement():
-    known, runs = everything(), 4000
+    known, runs = everything(), 1500
     ones, pairs = ([draw(beams, seed) for seed in range(runs)] for beams in (1, 2))
     for tokens, p in known.items():
         spread = 4 * math.sqrt(p * (1 - p) / runs)

@@ -34,6 +34,7 @@ from torch.nn import functional as F
 from datamodules.formats.dna import LETTERS, draw_logo, encode, one_hot
 from zoo.core.answers import likeliest
 from zoo.core.checks import check_count
+from zoo.core.data import SequenceData
 from zoo.core.files import write_figure
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
@@ -212,7 +213,7 @@ class MotifCNN(LearnsOwnSequences, ZooModule):
         """Logits of one factor for codes [N, L], on the CPU: [N]."""
         return torch.cat([self(one_hot(part.to(self.device)))[:, factor] for part in codes.split(500)]).float().cpu()
 
-    def evaluate(self, data: Any) -> list[dict[str, Any]]:
+    def evaluate(self, data: SequenceData) -> list[dict[str, Any]]:
         """Area under the ROC curve of every factor, beside those of logistic regressions on counts of short words."""
         from sklearn.metrics import roc_auc_score
 

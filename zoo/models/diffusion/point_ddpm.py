@@ -23,6 +23,7 @@ from torch import Tensor
 
 from zoo.core.batch import inputs_of
 from zoo.core.checks import check_count, seeded_generator
+from zoo.core.data import PointData
 from zoo.core.files import write_figure
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
@@ -178,7 +179,7 @@ class PointDDPM(ZooModule):
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
-    def evaluate(self, data: Any) -> list[dict[str, Any]]:
+    def evaluate(self, data: PointData) -> list[dict[str, Any]]:
         """Distance of 10,000 points from the test points, with all steps and with one, and the bound beside the entropy."""
         from zoo.metrics.points import wasserstein
 

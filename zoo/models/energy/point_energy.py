@@ -23,6 +23,7 @@ from torch import Tensor
 from zoo.blocks.dense import dense
 from zoo.core.batch import inputs_of
 from zoo.core.checks import check_count, seeded_generator
+from zoo.core.data import PointData
 from zoo.core.files import write_figure
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
@@ -160,7 +161,7 @@ class PointEnergy(ZooModule):
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
-    def evaluate(self, data: Any) -> list[dict[str, Any]]:
+    def evaluate(self, data: PointData) -> list[dict[str, Any]]:
         """KL from the data's density to the model's, the data's entropy, and how far Langevin samples are from test points."""
         from zoo.metrics.points import wasserstein
 

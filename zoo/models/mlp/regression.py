@@ -25,6 +25,7 @@ from zoo.blocks.initialization import Start, initialize
 from zoo.blocks.losses import REGRESSION_LOSSES, regression_loss
 from zoo.core.batch import labelled
 from zoo.core.checks import check_count
+from zoo.core.data import TableData
 from zoo.core.drawing import verbatim
 from zoo.core.files import write_figure
 from zoo.core.metric import entry
@@ -202,7 +203,7 @@ class RegressionMLP(ZooModule):
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
-    def evaluate(self, data: Any) -> list[dict[str, Any]]:
+    def evaluate(self, data: TableData) -> list[dict[str, Any]]:
         """Root mean squared and mean absolute error, and the error of the closed form of linear regression beside them."""
         (x, y), n = data.part("test"), data.splits
         linear = RegressionMLP(x.shape[1], y.shape[1], hidden=()).solve(*data.part("train"))

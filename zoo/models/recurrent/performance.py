@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from datamodules.formats.performance import EVENTS, PITCHES, SHIFTS, UNIT, UP, WAIT, Note, events_of, notes_of
 from zoo.core.batch import labelled
 from zoo.core.checks import check_count, seeded_generator
+from zoo.core.data import EventData
 from zoo.core.files import write_figure
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
@@ -151,7 +152,7 @@ class PerformanceRNN(ZooModule):
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
-    def evaluate(self, data: Any) -> list[dict[str, Any]]:
+    def evaluate(self, data: EventData) -> list[dict[str, Any]]:
         """Nats an event and nats a second over the test pieces, everything up to the first wait left out."""
         total = count = units = 0.0
         for piece in data.pieces("test"):

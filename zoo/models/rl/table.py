@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from zoo.core.data import EnvironmentData
 from zoo.core.metric import entry
 from zoo.errors import InputError
 from zoo.models.rl.base import Agent
@@ -119,7 +120,7 @@ class TabularAgent(Agent):
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
-    def evaluate(self, data: Any) -> list[dict[str, Any]]:
+    def evaluate(self, data: EnvironmentData) -> list[dict[str, Any]]:
         """The returns of 100 episodes, and with a discount below 1 what is exact: the table against the environment's rules."""
         returns = super().evaluate(data)
         if self.hparams["gamma"] >= 1:
