@@ -83,7 +83,7 @@ class SequenceData(ClassData, Protocol):
 class NameData(ClassData, Protocol):
     """Names by part; the classes are their letters."""
 
-    def words(self, part: str) -> Sequence[str]: ...
+    def words(self, part: str) -> list[str]: ...
 
 
 class EventData(NamedData, Protocol):

@@ -46,7 +46,7 @@ def test_generate_follows_seed_length_and_stream(both):
 
 
 def test_beams_find_the_likeliest_text(both):
-    both.context = None if both.stateful else 16
+    both.eval().context = None if both.stateful else 16
 
     def values(texts: list[str]) -> torch.Tensor:
         tokens = torch.stack([both.tokens("ab" + text) for text in texts])
