@@ -62,7 +62,7 @@ class Pretrained(L.LightningModule):
 
         text = str(name)
         hub = text.count("/") == 1 and not text.startswith(("hf://", ".", "/")) and not Path(text).exists()
-        model = read(locate(f"hf://{text}" if hub else name, **options))
+        model: Any = read(locate(f"hf://{text}" if hub else name, **options))
         if not isinstance(model, cls):
             raise InputError(f"{text} holds a {type(model).__name__}, no {cls.__name__}: take zoo.load")
         return model
