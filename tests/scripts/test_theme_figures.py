@@ -22,6 +22,7 @@ THEMES = {
     "attention": "attention",
     "generators": "generators",
     "words": "words",
+    "concepts": "concepts",
 }
 FEW = {
     "line": {"epochs": 3},
@@ -49,6 +50,8 @@ FEW = {
     "pixels": {"digits": sample_split("mnist"), "steps": 2},
     "conditions": {"steps": 2, "seeds": 1},
     "slices": {"rolls": chorales(), "steps": 3},
+    "dissection": {"images": 12, "layers": ("stage3",)},
+    "anchors": {"digits": 2, "samples": 4, "size": 2},
 }
 
 
@@ -114,6 +117,25 @@ def test_weights_of_a_gpt_are_those_that_its_attention_uses():
     v = layer.qkv(x).unflatten(2, (3, 2, -1)).permute(2, 0, 3, 1, 4)[2]
     mixed = layer.out((weights @ v).transpose(1, 2).flatten(2))
     torch.testing.assert_close(mixed, layer(x, model.rotation[:9], None))
+
+
+def test_holes_and_strokes_are_where_they_were_drawn():
+    import torch
+
+    figure = script("concepts")
+    ring = torch.zeros(1, 9, 9, dtype=torch.bool)
+    ring[0, 2:7, 2:7] = True
+    ring[0, 3:6, 3:6] = False
+    assert int(figure.holes(ring).sum()) == 9
+    line = torch.zeros(1, 20, 20)
+    line[0, 3:17, 9:11] = 1
+    found = figure.strokes(line)
+    assert found["upright"].sum() > 15 and found["level"].sum() + found["rising"].sum() + found["falling"].sum() < 6
+    slope = (
+        torch.arange(20)[:, None] + torch.arange(20) - 19
+    ).abs() <= 1  # from below on the left to above on the right
+    found = figure.strokes(slope[None].float())
+    assert found["rising"].sum() > 20 and found["falling"].sum() == 0
 
 
 def test_equal_values_have_equal_ranks():
