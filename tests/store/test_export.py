@@ -7,6 +7,7 @@ from safetensors.torch import load_file
 import zoo
 from zoo.cli.main import main
 from zoo.errors import InputError
+from zoo.store import export as exporting
 from zoo.store.export import export
 
 SOME = ("lenet5-mnist", "vit-mnist", "gpt-xor", "vae-mnist", "pca-mnist", "boltzmann-bars", "realnvp-moons")
@@ -26,6 +27,14 @@ def test_onnx_equals_the_model_at_any_batch(name, tmp_path):
     session = onnxruntime.InferenceSession(str(path))
     assert deviation < 1e-4 and not isinstance(session.get_inputs()[0].shape[0], int)
     assert [file.name for file in tmp_path.iterdir()] == ["model.onnx"]
+
+
+def test_a_program_that_froze_the_size_of_a_batch_is_refused():
+    model = zoo.load("logistic-mnist")
+    inputs = exporting.example(model)
+    frozen = model(*inputs)
+    with pytest.raises(InputError, match=f"for batches of {len(inputs[0])} alone: with {len(inputs[0]) + 1} it gives"):
+        exporting._deviation(model, inputs, lambda _: frozen)
 
 
 def test_plain_tensors_are_the_weights_in_float32(tmp_path):

@@ -170,15 +170,18 @@ def _deviation(model: ZooModule, inputs: tuple[Tensor, ...], run: Any) -> float:
     for x in (inputs, tuple(torch.cat([value, value[:1]]) for value in inputs), tuple(value[:1] for value in inputs)):
         with torch.no_grad():
             wanted = _Forward(model)(*x)
+        alone = f"{model.name} can be exported for batches of {len(inputs[0])} alone"
         try:
             found = run(x)
         except Exception as error:
-            raise InputError(
-                f"{model.name} can be exported for batches of {len(inputs[0])} alone: {type(error).__name__} with {len(x[0])}"
-            ) from None
+            raise InputError(f"{alone}: {type(error).__name__} with {len(x[0])}") from None
         for a, b in zip(_several(wanted), _several(found), strict=True):
+            if a.shape != b.shape:  # the size of a batch became a number of the program
+                raise InputError(f"{alone}: with {len(x[0])} it gives {list(b.shape)} in place of {list(a.shape)}")
             scale = max(1.0, float(a.abs().max())) if a.numel() else 1.0
-            worst = max(worst, float((a.double() - b.double()).abs().max()) / scale if a.numel() else 0.0)
+            worst = max(
+                worst, float((a.detach().double() - b.detach().double()).abs().max()) / scale if a.numel() else 0.0
+            )
     return worst
 
 
