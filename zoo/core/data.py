@@ -80,12 +80,6 @@ class SequenceData(ClassData, Protocol):
     def weights(self, factor: int) -> Tensor: ...
 
 
-class NameData(ClassData, Protocol):
-    """Names by part; the classes are their letters."""
-
-    def words(self, part: str) -> list[str]: ...
-
-
 class EventData(NamedData, Protocol):
     """Pieces of music as events, int64 [L] each, by part."""
 

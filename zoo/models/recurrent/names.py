@@ -21,7 +21,6 @@ from torch.nn import functional as F
 
 from datamodules.first_names import rows_of
 from zoo.core.checks import check_count, seeded_generator
-from zoo.core.data import NameData
 from zoo.core.drawing import draw_text
 from zoo.core.metric import entry
 from zoo.core.verbs import verb
@@ -108,7 +107,7 @@ class NameRNN(CharRNN):
 
     # Claims ----------------------------------------------------------------------------------------------------------
 
-    def evaluate(self, data: NameData) -> list[dict[str, Any]]:
+    def evaluate(self, data: Any) -> list[dict[str, Any]]:
         """Nats a name on the test part beside a 3-gram's, and how many of 2,000 made-up names are new and distinct."""
         test = data.words("test")
         trigram = Trigram(data.words("train"), "".join(data.classes)).choose(data.words("val"))
