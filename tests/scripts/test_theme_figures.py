@@ -6,6 +6,7 @@ from types import ModuleType
 import pytest
 
 from datamodules.jsb_chorales import sample as chorales
+from datamodules.sst2 import sample as reviews
 from tests.conftest import ROOT
 from zoo.core.samples import sample_split
 
@@ -22,6 +23,7 @@ THEMES = {
     "attention": "attention",
     "generators": "generators",
     "words": "words",
+    "word_vectors": "words",
     "concepts": "concepts",
 }
 FEW = {
@@ -50,6 +52,7 @@ FEW = {
     "pixels": {"digits": sample_split("mnist"), "steps": 2},
     "conditions": {"steps": 2, "seeds": 1},
     "slices": {"rolls": chorales(), "steps": 3},
+    "vectors": {"parts": (reviews()[:40], reviews()[:8]), "sizes": (30,), "epochs": 1, "seeds": 1},
     "dissection": {"images": 12, "layers": ("stage3",)},
     "anchors": {"digits": 2, "samples": 4, "size": 2},
 }
