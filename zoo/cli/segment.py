@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> None:
         if options.map:
             write_picture(target.with_suffix(".map.png"), Image.fromarray(found.numpy().astype("uint16")))
         if counted:
-            area = float((found > 0).float().mean())
+            area = found.count_nonzero().item() / found.numel()
             text = f"{int(found.max())} × {names[-1]}, {area:.1%} of the pixels"
         else:
             shares = found.flatten().bincount(minlength=len(names)).double() / found.numel()

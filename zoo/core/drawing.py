@@ -15,6 +15,7 @@ from zoo.errors import InputError
 
 COLOURS = ["#d62728", "#1f77b4", "#2ca02c", "#ff7f0e", "#9467bd", "#17becf", "#e377c2", "#bcbd22", "#8c564b", "#7f7f7f"]
 SHARE = 0.55  # of the colour, beside the picture
+ROWS = 256  # that are painted at a time
 
 
 def verbatim(text: str) -> str:
@@ -33,11 +34,13 @@ def palette(n: int) -> Tensor:
 
 def paint(picture: Tensor, labels: Tensor, colours: Tensor, *, clear: int | None = None) -> Tensor:
     """A picture uint8 [C, H, W] under a map [H, W] of colour numbers, uint8 [3, H, W]; `clear` is left as it is."""
-    base = picture.expand(3, -1, -1).float()
-    over = colours[labels.long() % len(colours)].permute(2, 0, 1).float()
-    mixed = (1 - SHARE) * base + SHARE * over
-    result = mixed if clear is None else torch.where((labels == clear)[None], base, mixed)
-    return result.round().to(torch.uint8)
+    result = torch.empty(3, *labels.shape, dtype=torch.uint8)
+    for base, some, part in zip(picture.split(ROWS, 1), labels.split(ROWS), result.split(ROWS, 1), strict=True):
+        base = base.expand(3, -1, -1).float()
+        over = colours[some.long() % len(colours)].permute(2, 0, 1).float()
+        mixed = (1 - SHARE) * base + SHARE * over
+        part.copy_((mixed if clear is None else torch.where((some == clear)[None], base, mixed)).round())
+    return result
 
 
 def paint_classes(picture: Tensor, labels: Tensor, classes: Sequence[str]) -> Tensor:

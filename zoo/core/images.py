@@ -126,11 +126,7 @@ class Transform:
 
         A JPEG file of four times that size or more is decoded at ½, ¼ or ⅛ of its own, never below twice the model's.
         """
-        x = self._read(image)
-        if self.percentiles is not None:
-            x = stretch(x, self.percentiles)
-        if x.shape[-3] != CHANNELS[self.mode]:
-            x = _grey(x) if self.mode == "L" else x.expand(*x.shape[:-3], 3, *x.shape[-2:])
+        x = self.levels(self._read(image))
         if tuple(x.shape[-2:]) != tuple(self.size):
             planes = x.reshape(-1, 1, *x.shape[-2:])
             parts = planes.split(1) if planes.numel() > LARGE else [planes]
@@ -143,6 +139,14 @@ class Transform:
                 for part in parts
             ]
             x = torch.cat(resized).reshape(*x.shape[:-2], *self.size)
+        return x
+
+    def levels(self, x: Tensor) -> Tensor:
+        """Pixels uint8 [..., 1 or 3, H, W] in the model's mode, stretched as it asks, at their own size whatever it is."""
+        if self.percentiles is not None:
+            x = stretch(x, self.percentiles)
+        if x.shape[-3] != CHANNELS[self.mode]:
+            x = _grey(x) if self.mode == "L" else x.expand(*x.shape[:-3], 3, *x.shape[-2:])
         return x
 
     def _read(self, image: ImageLike) -> Tensor:
@@ -172,10 +176,14 @@ def stretch(x: Tensor, percentiles: Sequence[float]) -> Tensor:
     """Images uint8 [..., C, H, W], each with its two percentiles at 0 and 255; what lies beyond them is cut."""
     if x.ndim > 3:
         return torch.stack([stretch(one, percentiles) for one in x])
-    below = x.flatten().bincount(minlength=256).cumsum(0)  # pixels up to each grey level: no sorting, whatever the size
+    parts = x.cpu().flatten().split(LARGE)  # as indices they take eight bytes each
+    below = (
+        torch.stack([part.bincount(minlength=256) for part in parts]).sum(0).cumsum(0)
+    )  # pixels up to each grey level
     low, high = (int((below > p / 100 * (x.numel() - 1)).nonzero()[0]) for p in percentiles)
     levels = (torch.arange(256, device="cpu") - low) * (255 / max(1, high - low))
-    return levels.round().clamp(0, 255).to(torch.uint8)[x.cpu().long()].to(x.device)
+    table = levels.round().clamp(0, 255).to(torch.uint8)
+    return torch.cat([table[part.int()] for part in parts]).view(x.shape).to(x.device)
 
 
 def as_images(x: Images, shape: Sequence[int]) -> Tensor:

@@ -4,6 +4,7 @@ The border of an object is its outermost ring of pixels; two nuclei that touch h
 What is object and not border falls into separate insides, and each remaining pixel of the objects joins the nearest inside.
 """
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -12,6 +13,7 @@ from zoo.errors import MissingExtraError
 
 LEAST = 30  # pixels of an object; smaller ones are noise (this and the thresholds below: chosen on validation images)
 REACH = 4  # pixels that a border is at most away from its inside
+BAND = 512  # rows that are worked on at a time
 
 
 def border_of(instances: Tensor) -> Tensor:
@@ -22,24 +24,49 @@ def border_of(instances: Tensor) -> Tensor:
     return ((instances > 0)[:, None] & (largest != smallest))[:, 0]
 
 
-def separate(objects: Tensor, border: Tensor, *, threshold: float = 0.6, border_threshold: float = 0.3) -> Tensor:
+def masks(
+    objects: Tensor, border: Tensor, *, threshold: float = 0.6, border_threshold: float = 0.3
+) -> tuple[Tensor, Tensor]:
+    """What is an object and what is no border, bool [H, W], from probabilities [H, W] of object and border."""
+    return objects > threshold, border <= border_threshold
+
+
+def separate(objects: Tensor, border: Tensor) -> Tensor:
     """Single objects, int64 [H, W] with 0 for background and 1 … n, from probabilities [H, W] of object and border.
 
     Raises:
         MissingExtraError: if scipy isn't installed.
     """
+    return grow(*masks(objects, border))
+
+
+def grow(objects: Tensor, inner: Tensor) -> Tensor:
+    """Single objects, int64 [H, W], of what is an object and what is no border, bool [H, W].
+
+    Bands of rows are worked on one by one, so that a large picture takes little more memory than its result.
+    """
     try:
         from scipy import ndimage
     except ImportError:
         raise MissingExtraError("telling objects apart", "scipy", "vision") from None
-    mask = (objects > threshold).cpu().numpy()
-    insides, _ = ndimage.label(mask & (border <= border_threshold).cpu().numpy())
-    distance, nearest = ndimage.distance_transform_edt(insides == 0, return_indices=True)
-    grown = insides[tuple(nearest)] * (mask & (distance <= REACH))
+    mask = objects.cpu().numpy()
+    insides, count = ndimage.label(mask & inner.cpu().numpy())
+    bands = [slice(top, top + BAND) for top in range(0, len(mask), BAND)]
+    grown = np.zeros_like(insides)
+    for band in bands:
+        start = max(0, band.start - REACH)
+        near = insides[start : band.stop + REACH]
+        if near.any():
+            distance, nearest = ndimage.distance_transform_edt(near == 0, return_indices=True)
+            joined = (near[tuple(nearest)] * (distance <= REACH))[band.start - start :]
+            grown[band] = joined[: len(mask[band])] * mask[band]
     rest, _ = ndimage.label(mask & (grown == 0))  # objects so small that they are all border
-    grown = grown + (rest + insides.max()) * (rest > 0)
-    sizes = torch.from_numpy(grown.astype("int64")).flatten().bincount()
+    np.add(grown, rest + count, out=grown, where=rest > 0)
+    sizes = torch.from_numpy(grown).flatten().bincount()
     kept = sizes >= LEAST
     kept[0] = False
     number = torch.where(kept, kept.cumsum(0), 0)
-    return number[torch.from_numpy(grown.astype("int64"))]
+    found = torch.empty(grown.shape, dtype=torch.int64)
+    for band in bands:
+        found[band] = number[torch.from_numpy(grown[band])]
+    return found

@@ -20,7 +20,7 @@ from zoo.core.module import ZooModule
 from zoo.core.samples import picture_sample
 from zoo.core.verbs import looking, verb
 from zoo.errors import InputError
-from zoo.models.segmentation.instances import border_of, separate
+from zoo.models.segmentation.instances import border_of, grow, masks, separate
 from zoo.models.segmentation.losses import segmentation_loss
 from zoo.models.segmentation.metrics import class_metrics, instance_metrics
 from zoo.models.segmentation.points import find_points, point_metrics
@@ -116,10 +116,10 @@ class Segmenter(ZooModule):
         pixels = read_image(images)
         if pixels.ndim == 4:
             return torch.stack([self.instances(one) for one in pixels])  # type: ignore[misc]
-        maps = torch.empty(2, *pixels.shape[-2:])
+        objects, inner = (torch.empty(pixels.shape[-2:], dtype=torch.bool) for _ in range(2))
         for rows, columns, logits in self._parts(pixels):
-            maps[:, rows, columns] = logits.sigmoid()
-        return separate(maps[0], maps[1])
+            objects[rows, columns], inner[rows, columns] = masks(*logits.sigmoid())
+        return grow(objects, inner)
 
     @verb
     def points(self, image: ImageLike) -> list[tuple[str, float, tuple[float, float]]]:
@@ -172,7 +172,7 @@ class Segmenter(ZooModule):
                 rows = slice(top, min(height, top + step))
                 yield rows, slice(0, width), enlarge(logits, (height, width), rows)[0].cpu()
             return
-        pixels = replace(transform, size=(height, width)).pixels(pixels)  # stretched as a whole, not tile by tile
+        pixels = transform.levels(pixels)  # stretched as a whole, not tile by tile
         flat = replace(transform, percentiles=None)
         for top in range(0, height, TILE):
             for left in range(0, width, TILE):
