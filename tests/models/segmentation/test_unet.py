@@ -7,9 +7,10 @@ from PIL import Image
 from torch.nn import functional as F
 
 import zoo
-from zoo.core.images import Transform
+from zoo.core import drawing
+from zoo.core.images import LARGEST, Transform
 from zoo.errors import InputError
-from zoo.models.segmentation import segmenter
+from zoo.models.segmentation import instances, segmenter
 from zoo.models.segmentation.instances import border_of, separate
 from zoo.models.segmentation.metrics import average_precisions, class_metrics, dice, iou_table
 from zoo.models.segmentation.points import find_points, match, point_metrics
@@ -105,6 +106,29 @@ def test_objects_that_touch_come_apart():
     assert merged.max() == 2
     nothing = separate(torch.zeros(9, 9), torch.zeros(9, 9))
     assert not nothing.any()
+
+
+def test_objects_in_bands_are_those_of_the_whole(monkeypatch):
+    p = F.interpolate(torch.rand(2, 1, 9, 12, generator=torch.Generator().manual_seed(0)), (90, 120), mode="bicubic")[
+        :, 0
+    ]
+    whole = separate(p[0], p[1] - 0.2)
+    assert whole.max() > 5
+    monkeypatch.setattr(instances, "BAND", 16)
+    assert torch.equal(separate(p[0], p[1] - 0.2), whole)
+
+
+def test_a_picture_wider_than_a_network_takes():
+    model = ready(native=True)
+    assert model.segment(torch.randint(0, 256, (1, 8, LARGEST + 4), dtype=torch.uint8)).shape == (8, LARGEST + 4)
+
+
+def test_painting_in_bands(monkeypatch):
+    picture, labels = torch.randint(0, 256, (1, 30, 20), dtype=torch.uint8), torch.randint(0, 3, (30, 20))
+    whole = drawing.paint_classes(picture, labels, ["ground", "a", "b"])
+    assert torch.equal(whole[:, labels == 0], picture[:, labels == 0].expand(3, -1))
+    monkeypatch.setattr(drawing, "ROWS", 7)
+    assert torch.equal(drawing.paint_classes(picture, labels, ["ground", "a", "b"]), whole)
 
 
 def test_average_precision_by_hand():
