@@ -31,7 +31,7 @@ lint: .venv/test
 	$(BIN)/python scripts/cards.py --check
 
 docs: .venv/docs
-	$(BIN)/python -m scripts.docs
+	OMP_NUM_THREADS=1 $(BIN)/python -m scripts.docs
 
 check: lint test
 
