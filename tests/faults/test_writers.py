@@ -42,7 +42,7 @@ ALLOWED = {
     "zoo/store/folder.py:write": STAGED,
     "zoo/metrics/reference.py:freeze": STAGED,
     "zoo/train/experiment.py:_fit_one": STAGED,
-    "zoo/train/experiment.py:publish": STAGED,
+    "zoo/train/experiment.py:put_in_place": STAGED,
     "zoo/train/experiment.py:forget": "a run under its plain name, which nobody owns, when --fresh asks for it",
     "zoo/train/finetuning.py:finetune": STAGED,
     "zoo/train/finetuning_report.py:measure": STAGED,

@@ -34,7 +34,7 @@ def test_spread_is_followed_with_and_without_the_predictor(tmp_path):
 def test_the_table_of_backbones_holds_means_and_deviations():
     table = {"simclr": {"probe_accuracy": 0.65, "finetuned_1pct": [0.4, 0.5, 0.6]}, "random encoder": {}}
     lines = backbones.markdown(table, 10).splitlines()
-    assert lines[2] == "| simclr | 65.0% |  |  | 50.0% ± 10.0% |  |" and "the same 10 steps" in lines[-1]
+    assert lines[2] == "| simclr | 65.0% |  |  |  |  | 50.0% ± 10.0% |  |" and "the same 10 steps" in lines[-1]
     model = zoo.create("simclr", width=8).eval()
     model.transform = Transform([32, 32], "RGB", [0.0] * 3, [1.0] * 3)
     x, y = images(200), torch.arange(200) % 2

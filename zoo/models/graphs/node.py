@@ -184,6 +184,7 @@ def dropout(x: Tensor, p: float, training: bool) -> Tensor:
 def row_normalize(x: Tensor) -> Tensor:
     """Features scaled to sum one in every row; a row of zeros stays, and so do features that are scaled already."""
     x = _dense(x)
+    x = x.to(torch.promote_types(x.dtype, torch.float32))  # half precision would overflow in the sum
     total = x.sum(1, keepdim=True)
     total = total.clamp(min=1e-12).where(total > 0, 1.0)
     return x if ((total - 1).abs() < 1e-6).all() else x / total
