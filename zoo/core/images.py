@@ -177,9 +177,8 @@ def stretch(x: Tensor, percentiles: Sequence[float]) -> Tensor:
     if x.ndim > 3:
         return torch.stack([stretch(one, percentiles) for one in x])
     parts = x.cpu().flatten().split(LARGE)  # as indices they take eight bytes each
-    below = (
-        torch.stack([part.bincount(minlength=256) for part in parts]).sum(0).cumsum(0)
-    )  # pixels up to each grey level
+    counts = torch.stack([part.bincount(minlength=256) for part in parts]).sum(0)
+    below = counts.cumsum(0)  # pixels up to each grey level
     low, high = (int((below > p / 100 * (x.numel() - 1)).nonzero()[0]) for p in percentiles)
     levels = (torch.arange(256, device="cpu") - low) * (255 / max(1, high - low))
     table = levels.round().clamp(0, 255).to(torch.uint8)
