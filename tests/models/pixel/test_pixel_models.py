@@ -86,6 +86,20 @@ def test_drawing_pixel_by_pixel_computes_the_same_logits(make):
 
 
 @both
+def test_images_are_those_of_a_whole_pass_for_every_pixel(make, monkeypatch):
+    """Sums that go on from pixel to pixel round otherwise, and draw the same grey levels."""
+    torch.manual_seed(0)
+    model, x = make(size=7, levels=16).eval(), torch.randint(16, (4, 1, 7, 7)) / 15
+    for weights in model.parameters():  # fresh ones hardly look at the pixels before
+        torch.nn.init.normal_(weights, std=0.5)
+    drawn = model.sample(4, seed=3), model.complete(x, 3, seed=3)
+    monkeypatch.setattr(type(model), "pixel_logits", PixelModel.pixel_logits)
+    monkeypatch.setattr(type(model), "remember", PixelModel.remember)
+    assert torch.equal(drawn[0], model.sample(4, seed=3)) and torch.equal(drawn[1], model.complete(x, 3, seed=3))
+    assert not drawn[0].is_inference()
+
+
+@both
 def test_probabilities_of_all_images_sum_to_one(make):
     model = make(size=2, levels=3)
     every = torch.cartesian_prod(*[torch.arange(3) / 2] * 4).reshape(-1, 1, 2, 2)

@@ -107,15 +107,16 @@ class PixelModel(ZooModule):
         if not temperature >= 0:
             raise InputError(f"temperature must be 0 or more, not {temperature!r}")
         x, memory = x.clone(), None
-        for row in track(range(x.shape[2]), "drawing"):
-            memory = self.remember(x, row, memory)
-            for column in range(x.shape[3] if row >= start else 0):
-                logits = self.pixel_logits(x, row, column, memory).float()
-                if temperature == 0:
-                    level = logits.argmax(1)
-                else:
-                    level = torch.multinomial((logits / temperature).softmax(1), 1, generator=generator)[:, 0]
-                x[:, 0, row, column] = level / (self.levels - 1)
+        with torch.inference_mode():  # a tenth faster than no_grad for so many small products
+            for row in track(range(x.shape[2]), "drawing"):
+                memory = self.remember(x, row, memory)
+                for column in range(x.shape[3] if row >= start else 0):
+                    logits = self.pixel_logits(x, row, column, memory).float()
+                    if temperature == 0:
+                        level = logits.argmax(1)
+                    else:
+                        level = torch.multinomial((logits / temperature).softmax(1), 1, generator=generator)[:, 0]
+                    x[:, 0, row, column] = level / (self.levels - 1)
         return x
 
     def remember(self, x: Tensor, row: int, memory: Any) -> Any:
@@ -123,8 +124,11 @@ class PixelModel(ZooModule):
         return None
 
     def pixel_logits(self, x: Tensor, row: int, column: int, memory: Any) -> Tensor:
-        """Logits [N, levels] of one pixel; rows below it can't matter and aren't computed."""
-        return self(x[:, :, : row + 1])[:, :, row, column]
+        """Logits [N, levels] of one pixel, by a whole pass.
+
+        Pixels are asked for in reading order, each once, so that a subclass can go on from the one before.
+        """
+        return self(x)[:, :, row, column]
 
     # Training --------------------------------------------------------------------------------------------------------
 

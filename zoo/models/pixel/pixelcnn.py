@@ -20,8 +20,8 @@ image is 253 in one and 254 in another. In brightness that is a difference of a 
 Departures from the papers: that embedding, with a learnt vector for every place added; fewer channels and layers; AdamW with a
 cosine schedule; no labels.
 
-Drawing takes a pass for every pixel, but not of all layers over the whole image: the vertical stack's output for a row is ready
-when the rows above are, and in the row itself the layers' outputs for earlier pixels stay as they were.
+Drawing takes a pass for every pixel, but each number is computed once. The vertical stack's output for a row is ready when the
+rows above are, and adds its part to the horizontal stack's sums. A pixel that is drawn adds its own to those on its right.
 """
 
 from collections.abc import Sequence
@@ -35,8 +35,6 @@ from zoo.core.checks import check_count
 from zoo.errors import InputError
 from zoo.models.pixel.pixel_model import PixelModel
 
-Memory = list[tuple[Tensor, Tensor, Tensor]]
-
 
 class MaskedConv2d(nn.Conv2d):
     """A convolution whose kernel is zero where a mask says so; the size stays.
@@ -49,6 +47,7 @@ class MaskedConv2d(nn.Conv2d):
     """
 
     mask: Tensor
+    bias: Tensor
 
     def __init__(self, in_channels: int, out_channels: int, mask: Tensor, dilation: int = 1) -> None:
         rows, columns = mask.any(1).nonzero()[:, 0], mask.any(0).nonzero()[:, 0]
@@ -61,6 +60,56 @@ class MaskedConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.conv2d(F.pad(x, self.edges), self.weight * self.mask, self.bias, dilation=self.dilation)
+
+    def last_row(self, x: Tensor) -> Tensor:
+        """The last row of the output alone, [N, W, out_channels], from the rows of x that it needs [N, rows, W, in_channels].
+
+        One product of matrices: for a single row a convolution would spend most of its time on laying out its weights.
+        """
+        left, right, top, bottom = self.edges
+        x = x[:, -top - 1 :]
+        x = F.pad(x, (0, 0, left, right, top + 1 - x.shape[1], bottom))
+        step, reach = self.dilation[0], self.dilation[1] * (self.kernel_size[1] - 1)
+        patches = x[:, ::step].unfold(2, reach + 1, 1)[
+            ..., :: self.dilation[1]
+        ]  # [N, height, W, in, width] of the kernel
+        weight = (self.weight * self.mask).permute(0, 2, 3, 1).flatten(1)
+        return F.linear(patches.permute(0, 2, 1, 4, 3).flatten(2), weight, self.bias)
+
+
+class Row:
+    """What a masked convolution gives for one row while this is drawn from left to right.
+
+    The output for a pixel is a sum over earlier pixels. Every pixel of the row adds its part to all sums that it belongs to, in
+    one product, as soon as it is known.
+
+    Args:
+        conv: the last row of its kernel is the pixel's own, and the mask's ones come first in it.
+        above: the part of the sums that doesn't come from the row itself, the bias among it, [N, W, out_channels].
+    """
+
+    def __init__(self, conv: MaskedConv2d, above: Tensor) -> None:
+        kernel = conv.weight[:, :, -1, : int(conv.mask[-1].sum())]  # [out, in, taps]
+        # a pixel is the right-hand tap of the nearest pixel that reads it, and the left-hand one of the furthest
+        self.weight = kernel.flip(2).permute(2, 0, 1).flatten(0, 1)
+        self.taps, self.step, self.reach = kernel.shape[2], conv.dilation[1], conv.edges[0]
+        self.sums = F.pad(above, (0, 0, 0, self.reach))  # a pixel near the end of the row gives to places beyond it
+
+    def add(self, x: Tensor, column: int) -> None:
+        """Add the parts of the pixel in this column, x [N, in_channels]; each pixel once."""
+        parts = F.linear(x, self.weight).view(len(x), self.taps, -1)
+        furthest = column + self.reach
+        nearest = furthest - self.step * (self.taps - 1)
+        self.sums[:, nearest : furthest + 1 : self.step].add_(parts)
+
+    def __getitem__(self, column: int) -> Tensor:
+        """The sums of a pixel [N, out_channels], complete when all that it reads were added."""
+        return self.sums[:, column]
+
+
+def pointwise(layer: nn.Module, x: Tensor) -> Tensor:
+    """A convolution with a kernel of 1, or a function of single numbers, for pixels whose channels come last."""
+    return F.linear(x, layer.weight.flatten(1), layer.bias) if isinstance(layer, nn.Conv2d) else layer(x)
 
 
 def vertical_mask(kernel: int, *, own_row: bool) -> Tensor:
@@ -75,9 +124,9 @@ def horizontal_mask(kernel: int, *, itself: bool) -> Tensor:
     return (columns <= kernel // 2 if itself else columns < kernel // 2).float()
 
 
-def gate(x: Tensor) -> Tensor:
-    """tanh(a) · σ(b) of the two halves of the channels."""
-    a, b = x.chunk(2, dim=1)
+def gate(x: Tensor, dim: int = 1) -> Tensor:
+    """tanh(a) · σ(b) of the two halves of the channels, which are dimension `dim`."""
+    a, b = x.chunk(2, dim=dim)
     return a.tanh() * b.sigmoid()
 
 
@@ -97,12 +146,8 @@ class GatedLayer(nn.Module):
 
     def forward(self, v: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         above = self.vertical(v)
-        return gate(above), self.along(h, self.across(above))
-
-    def along(self, h: Tensor, above: Tensor) -> Tensor:
-        """The horizontal stack; `above` is the output of the vertical one [N, 2 · width, H, W]."""
-        out = self.out(gate(self.horizontal(h) + above))
-        return out if self.first else h + out
+        out = self.out(gate(self.horizontal(h) + self.across(above)))
+        return gate(above), out if self.first else h + out
 
 
 class PixelCNN(PixelModel):
@@ -161,24 +206,27 @@ class PixelCNN(PixelModel):
         level = self.embedding(self.targets(x)).movedim(-1, 1)
         return torch.cat([2 * x - 1, level + self.place[:, :, rows, columns]], dim=1)
 
-    def remember(self, x: Tensor, row: int, memory: Memory | None) -> Memory:
-        """Of every layer: the rows that its vertical stack reads again for the next row, its output for this one, and the
-        horizontal stack's row so far, which `pixel_logits` fills in."""
-        v, result = self.see(x, slice(max(0, row - 3), row + 1)), []
+    def remember(self, x: Tensor, row: int, memory: list[tuple[Tensor, Row]] | None) -> list[tuple[Tensor, Row]]:
+        """Of every layer: the rows that its vertical stack reads again for the next row, and the horizontal stack's sums."""
+        v, result = self.see(x, slice(max(0, row - 3), row + 1)).movedim(1, -1), []  # [N, rows, W, channels]
         for i, layer in enumerate(self.layers):
             if i and memory:
-                v = torch.cat([memory[i][0], v], dim=2)
-            above = layer.vertical(v)[:, :, -1:]
-            own = torch.zeros_like(v[:, :, -1:])
-            result.append((v[:, :, -layer.reach :], layer.across(above), own))
-            v = gate(above)
+                v = torch.cat([memory[i][0], v], dim=1)
+            above = layer.vertical.last_row(v)
+            sums = pointwise(layer.across, above) + layer.horizontal.bias
+            result.append((v[:, -layer.reach :], Row(layer.horizontal, sums)))
+            v = gate(above, dim=2)[:, None]
         return result
 
-    def pixel_logits(self, x: Tensor, row: int, column: int, memory: Memory) -> Tensor:
-        # the first layer reads the image; later ones read the outputs for earlier pixels, and for this one just now
-        h = self.see(x, slice(row, row + 1), slice(column + 1))
-        for layer, (_, above, own) in zip(self.layers, memory, strict=True):
-            own[..., column + 1 - h.shape[3] : column + 1] = h
-            near = slice(max(0, column - layer.reach), column + 1)
-            h = layer.along(own[..., near], above[..., near])[..., -1:]
-        return self.head(h)[:, :, 0, 0]
+    def pixel_logits(self, x: Tensor, row: int, column: int, memory: list[tuple[Tensor, Row]]) -> Tensor:
+        """Logits [N, levels] of one pixel; those of a row are asked for from left to right, each once."""
+        (first, *layers), (image, *rows) = self.layers, [sums for _, sums in memory]
+        if column:  # the first layer reads the image, up to the pixel before
+            image.add(self.see(x, slice(row, row + 1), slice(column - 1, column))[:, :, 0, 0], column - 1)
+        h = pointwise(first.out, gate(image[column]))
+        for layer, sums in zip(layers, rows, strict=True):
+            sums.add(h, column)
+            h = h + pointwise(layer.out, gate(sums[column]))
+        for part in self.head:
+            h = pointwise(part, h)
+        return h

@@ -9,16 +9,20 @@ K_s is free, for the whole row above is past; K_i is masked, so that a pixel see
 reaches everything in the triangle above its pixel: an unbounded context upwards, where PixelCNN's is as deep as its layers.
 
 Departures from the paper: fewer layers; AdamW with a cosine schedule in place of RMSProp.
+
+Drawing computes K_s ∗ h once for each row, and K_i ∗ x pixel by pixel.
 """
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from zoo.blocks.layers import Layers
 from zoo.models.pixel.pixel_model import PixelModel
-from zoo.models.pixel.pixelcnn import MaskedConv2d, horizontal_mask, vertical_mask
+from zoo.models.pixel.pixelcnn import MaskedConv2d, Row, horizontal_mask, pointwise, vertical_mask
 
 State = tuple[Tensor, Tensor]
+Memory = tuple[list[State], list[Row]]
 
 
 class RowLSTM(nn.Module):
@@ -44,9 +48,14 @@ class RowLSTM(nn.Module):
     def step(self, inputs: Tensor, state: State) -> State:
         """h and c of a row [N, C, W] from its inputs [N, 4C, W] and those of the row above."""
         h, c = state
-        o, f, i, g = (inputs + self.states(h)).chunk(4, dim=1)
-        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-        return o.sigmoid() * c.tanh(), c
+        return cell(inputs + self.states(h), c)
+
+
+def cell(sums: Tensor, c: Tensor) -> State:
+    """h and c from the sums of the four gates [N, 4C, …] and c of the row above [N, C, …]."""
+    o, f, i, g = sums.chunk(4, dim=1)
+    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+    return o.sigmoid() * c.tanh(), c
 
 
 class PixelRNN(PixelModel):
@@ -80,19 +89,37 @@ class PixelRNN(PixelModel):
             h = layer(h)
         return self.head(h)
 
-    def remember(self, x: Tensor, row: int, memory: list[State] | None) -> list[State] | None:
-        """The states of all layers at the row above, which is complete by now."""
-        return None if row == 0 else self._walk(x, row - 1, memory)[1]
+    def remember(self, x: Tensor, row: int, memory: Memory | None) -> Memory:
+        """The layers' states at the row above, which is complete by now, and the sums of this row: the stem's and the layers'."""
+        above = 2 * x[:, 0, max(0, row - 3) : row, :, None] - 1  # [N, rows, W, 1]
+        above = F.pad(above, (0, 0, 0, 0, 0, 1))  # the row itself gives nothing yet
+        rows = [Row(self.stem, self.stem.last_row(above))]
+        states = self._states(x, row - 1, memory[0] if memory else None)
+        for layer, (h, _) in zip(self.rows, states, strict=True):
+            rows.append(Row(layer.inputs, layer.states(h).mT + layer.inputs.bias))
+        return states, rows
 
-    def pixel_logits(self, x: Tensor, row: int, column: int, memory: list[State] | None) -> Tensor:
-        return self.head(self._walk(x, row, memory)[0][..., column : column + 1])[:, :, 0, 0]
+    def pixel_logits(self, x: Tensor, row: int, column: int, memory: Memory) -> Tensor:
+        """Logits [N, levels] of one pixel; those of a row are asked for from left to right, each once."""
+        states, (stem, *rows) = memory
+        if column:
+            stem.add(2 * x[:, :, row, column - 1] - 1, column - 1)
+        h = stem[column]
+        for sums, (_, c) in zip(rows, states, strict=True):
+            sums.add(h, column)
+            h = h + cell(sums[column], c[..., column])[0]
+        for part in self.head:
+            h = pointwise(part, h)
+        return h
 
-    def _walk(self, x: Tensor, row: int, memory: list[State] | None) -> tuple[Tensor, list[State]]:
-        """What the layers give for one row, [N, C, 1, W], and their states there."""
+    def _states(self, x: Tensor, row: int, before: list[State] | None) -> list[State]:
+        """The states of the layers at a row, from those at the row before; above the first row they are 0."""
+        if before is None:
+            zeros = x.new_zeros(len(x), self.stem.out_channels, x.shape[3])
+            return [(zeros, zeros) for _ in self.rows]
         h = self.stem(2 * x[:, :, max(0, row - 3) : row + 1] - 1)[:, :, -1:]  # the first kernel reaches three rows up
         states = []
-        for i, layer in enumerate(self.rows):
-            state = layer.step(layer.inputs(h)[:, :, 0], memory[i] if memory else layer.start(h))
-            states.append(state)
-            h = h + state[0][:, :, None]
-        return h, states
+        for layer, state in zip(self.rows, before, strict=True):
+            states.append(layer.step(layer.inputs(h)[:, :, 0], state))
+            h = h + states[-1][0][:, :, None]
+        return states
