@@ -122,6 +122,29 @@ def test_board_games(tmp_path):
     assert str(visits[0]) in figure.section(0.5, visits)
 
 
+def test_losses_where_few_pixels_are_marked():
+    figure = script("atoms")
+    cell = figure.measure("jaccard", 0.8, pictures=2, epochs=1)
+    assert 0.005 < cell["share"] < 0.02 and 0 <= cell["f1"] <= 1 and 0 < cell["iou"] < 1
+    text = figure.section({"dice": [cell | {"share": share} for share in (0.01, 0.05)]}, 2, 1)
+    assert "| loss | 1 % | 5 % |" in text and "| dice | " in text
+
+
+def test_random_field_without_and_with(tmp_path):
+    import zoo
+
+    figure = script("random_field")
+    torch.manual_seed(0)
+    model = zoo.create("deeplabv3", num_classes=11, void=11, widths=[4, 4, 4, 4]).eval()
+    model.transform = zoo.load("unet-camvid").transform
+    batch = torch.randn(1, 3, 24, 32), torch.randint(0, 12, (1, 24, 32))
+    without, after = figure.overlaps(model, iter([batch]), [str(i) for i in range(11)], 2)
+    assert 0 <= without < 0.5 and 0 <= after < 0.5
+    assert 1_500 < figure.street(model, tmp_path / "street.png", rounds=1).stat().st_size < 200_000
+    text = figure.section([{"name": "deeplabv3-camvid.v1", "val": (0.4, 0.41), "test": (0.38, 0.39)}])
+    assert "| deeplabv3-camvid.v1 | 0.400 | 0.410 | 0.380 | 0.390 |" in text
+
+
 def test_detectors_side_by_side():
     figure = script("detectors")
     row = figure.measure("yolo-mnist", torch.randint(0, 255, (2, 1, 128, 128), dtype=torch.uint8))

@@ -24,6 +24,7 @@ THEMES = {
     "generators": "generators",
     "words": "words",
     "word_vectors": "words",
+    "heads": "convolution",
     "concepts": "concepts",
 }
 FEW = {
@@ -53,6 +54,7 @@ FEW = {
     "conditions": {"steps": 2, "seeds": 1},
     "slices": {"rolls": chorales(), "steps": 3},
     "vectors": {"parts": (reviews()[:40], reviews()[:8]), "sizes": (30,), "epochs": 1, "seeds": 1},
+    "heads": {"parts": (sample_split("mnist"),) * 2, "sizes": (50,), "steps": 2, "seeds": 1},
     "dissection": {"images": 12, "layers": ("stage3",)},
     "anchors": {"digits": 2, "samples": 4, "size": 2},
 }
