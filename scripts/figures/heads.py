@@ -71,8 +71,10 @@ def heads(
             spread = values[..., i].std(1) if seeds > 1 else torch.zeros(len(sizes))
             axis.errorbar(sizes, values[..., i].mean(1), spread, fmt="o-", ms=3, capsize=3, label=name)
         found[name] = dict(zip(sizes, values.mean(1).tolist(), strict=True))
-    axes[0].set(xscale="log", xlabel="training digits", title="accuracy")
-    axes[1].set(xscale="log", xlabel="training digits", title="degrees off, on average")
+    for axis, title in zip(axes, ("accuracy", "degrees off, on average"), strict=True):
+        axis.set(xscale="log", xlabel="training digits", title=title)
+        axis.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        axis.minorticks_off()
     axes[0].legend(frameon=False)
     write_figure(path, figure, dpi=75)
     return found

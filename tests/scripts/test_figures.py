@@ -155,3 +155,7 @@ def test_detectors_side_by_side():
     ]
     text = figure.section([*both, row], 2)
     assert "| rcnn-mnist |" in text and "| 100 |" in text and "3.0 times as long" in text
+    beside = figure.stock(figure.STOCK[0], [torch.zeros(3, 60, 80, dtype=torch.uint8)], 3)
+    assert beside["whole"] > 0 and beside["parameters"] > 18_000_000
+    table = figure.blood_section([{"name": "yolo-bccd", "ap50": 0.9, "whole": 21.4, "parameters": 1000}, beside], 1)
+    assert "| yolo-bccd | 0.900 | 21 | 1,000 |" in table and f"| torchvision {figure.STOCK[0]} |  |" in table
