@@ -81,7 +81,9 @@ def test_dropout_table(tmp_path):
     rows = figure.table(data=data, epochs=3, width=8, share=1)
     assert set(rows) == set(figure.ROWS) and all(0 <= value <= 100 for row in rows.values() for value in row)
     figure.write(tmp_path, ["| a | 1 | 2 |"])
-    assert "| a | 1 | 2 |" in (tmp_path / "extra.md").read_text()
+    figure.write_full(tmp_path, {"both and max-norm": (0.1, 1.234)})
+    text = (tmp_path / "extra.md").read_text()
+    assert "| a | 1 | 2 |" in text and "| both and max-norm | 0.10 | 1.23 | 1.06, three layers of 1,024 |" in text
 
 
 def test_sudden_convergence(tmp_path):
