@@ -25,6 +25,7 @@ THEMES = {
     "words": "words",
     "word_vectors": "words",
     "heads": "convolution",
+    "transcription": "convolution",
     "concepts": "concepts",
 }
 FEW = {
@@ -54,6 +55,7 @@ FEW = {
     "conditions": {"steps": 2, "seeds": 1},
     "slices": {"rolls": chorales(), "steps": 3},
     "vectors": {"parts": (reviews()[:40], reviews()[:8]), "sizes": (30,), "epochs": 1, "seeds": 1},
+    "transcription": {"parts": (sample_split("mnist"),) * 2, "depths": (0, 1), "widths": (4,), "steps": 2},
     "heads": {"parts": (sample_split("mnist"),) * 2, "sizes": (50,), "steps": 2, "seeds": 1},
     "dissection": {"images": 12, "layers": ("stage3",)},
     "anchors": {"digits": 2, "samples": 4, "size": 2},

@@ -60,9 +60,13 @@ def grow(objects: Tensor, inner: Tensor) -> Tensor:
             distance, nearest = ndimage.distance_transform_edt(near == 0, return_indices=True)
             joined = (near[tuple(nearest)] * (distance <= REACH))[band.start - start :]
             grown[band] = joined[: len(mask[band])] * mask[band]
+    del insides
     rest, _ = ndimage.label(mask & (grown == 0))  # objects so small that they are all border
-    np.add(grown, rest + count, out=grown, where=rest > 0)
-    sizes = torch.from_numpy(grown).flatten().bincount()
+    sizes = torch.zeros(count + int(rest.max(initial=0)) + 1, dtype=torch.int64)
+    for band in bands:
+        np.add(grown[band], rest[band] + count, out=grown[band], where=rest[band] > 0)
+        sizes += torch.from_numpy(grown[band]).flatten().bincount(minlength=len(sizes))
+    del rest
     kept = sizes >= LEAST
     kept[0] = False
     number = torch.where(kept, kept.cumsum(0), 0)
