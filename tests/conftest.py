@@ -24,6 +24,7 @@ LOOPBACK = ("localhost", "127.", "::1", "0.0.0.0")
 LINUX = ["faults", "hub", "scale", "core/test_allocator.py", "train/test_finetuning_options.py"]
 collect_ignore = [] if sys.platform == "linux" else LINUX
 
+gc.disable()  # while tests are collected, nearly all that is made stays
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
 
@@ -137,6 +138,7 @@ def pytest_collection_finish() -> None:
     """Take what stays to the end, a million objects of libraries and tests, out of the garbage collector's sight."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

@@ -10,6 +10,13 @@ import sys
 import traceback
 from pathlib import Path
 
+SIXTEEN = "sample(16,"
+
+
+def quick(code: str) -> str:
+    """The same lines, which draw two images in place of sixteen."""
+    return code.replace(SIXTEEN, "sample(2,")
+
 
 class Snippets:
     """The process that forks."""

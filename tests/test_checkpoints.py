@@ -9,7 +9,8 @@ import yaml
 
 import zoo
 from tests import published
-from tests.sweeps import some
+from tests.snippets import SIXTEEN, quick
+from tests.sweeps import by_size, large, some
 from zoo import registry
 from zoo.core.samples import sample_split
 from zoo.paths import CHECKPOINTS, names_in
@@ -69,16 +70,25 @@ NEED_DATA = [name for name, code in SNIPPETS.items() if "zoo.datamodule(" in cod
 
 
 def same_lines(name: str) -> str:
-    """One kind for all checkpoints of an architecture whose lines differ by their names alone."""
-    return zoo.info(name).architecture + SNIPPETS[name].replace(name, "")
+    """One kind for all checkpoints of a family whose lines differ by the names of model and data alone."""
+    info = zoo.info(name)
+    return registry.family(info.architecture) + SNIPPETS[name].replace(name, "").replace(str(info.dataset), "")
 
 
 @pytest.mark.parametrize("name", some([name for name in SNIPPETS if name not in NEED_DATA], same_lines, few=1))
 def test_the_lines_of_its_card_run(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    exec(compile(SNIPPETS[name], f"{name}/README.md", "exec"), {})
+    exec(compile(quick(SNIPPETS[name]), f"{name}/README.md", "exec"), {})
     assert SNIPPETS[name].count("\n") > 2, "the card shows nothing that the model can do"
     assert capsys.readouterr().out or list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name, code in SNIPPETS.items() if SIXTEEN in code])
+def test_the_lines_of_its_card_draw_as_many_as_they_say(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(SNIPPETS[name], f"{name}/README.md", "exec"), {})
+    assert (tmp_path / "grid.png").is_file()
 
 
 @pytest.mark.data(lambda name: zoo.info(name).dataset)
@@ -99,11 +109,12 @@ DRAW = [name for name in NAMES if hasattr(registry.architecture(zoo.info(name).a
 
 
 def same_network(name: str) -> str:
-    """One kind for all checkpoints of an architecture on one data set."""
-    return f"{zoo.info(name).architecture} {zoo.info(name).dataset}"
+    """One kind for all checkpoints of an architecture on one data set; of large networks, for those of a family."""
+    info = zoo.info(name)
+    return f"{registry.family(info.architecture) if large(name) == 'large' else info.architecture} {info.dataset}"
 
 
-@pytest.mark.parametrize("name", some(CLAIMS, same_network, few=1))
+@pytest.mark.parametrize("name", some(by_size(CLAIMS), same_network, few=1))
 def test_claimed_accuracy_holds_on_the_packaged_sample(name):
     info = zoo.info(name)
     claim = info.metrics[f"{info.dataset}/test/accuracy"]
@@ -113,7 +124,7 @@ def test_claimed_accuracy_holds_on_the_packaged_sample(name):
     assert abs(found - claim.value) < max(spread, 0.01)
 
 
-@pytest.mark.parametrize("name", DRAW)
+@pytest.mark.parametrize("name", some(DRAW, lambda name: zoo.info(name).architecture, few=1))
 def test_samples_are_images(name):
     images = zoo.load(name).sample(2, seed=0)
     assert torch.isfinite(images).all() and 0 <= images.min() and images.max() <= 1

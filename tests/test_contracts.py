@@ -10,12 +10,15 @@ import pytest
 import torch
 from torch import Tensor
 
+import zoo
+from tests.sweeps import some
 from tests.test_registry import ARCHITECTURES, build, loss_of, with_transform
 from tests.tiny import TINY
 from zoo import registry
 from zoo.core import protocols
 from zoo.core.module import ZooModule
 from zoo.errors import InputError
+from zoo.store.folder import write
 
 each = pytest.mark.parametrize("name", ARCHITECTURES)
 PAIRS = [
@@ -48,6 +51,21 @@ def test_predict_step_takes_the_batches_of_training(name):
     with torch.no_grad():
         found = list(tensors(model.predict_step(TINY[name].batch(), 0)))
     assert found and not any(value.isnan().any() for value in found)
+
+
+def task_in_family(name: str) -> str:
+    return f"{registry.family(name)} {registry.architecture(name).task}"
+
+
+@pytest.mark.parametrize("name", some(ARCHITECTURES, task_in_family, few=1))
+def test_a_fresh_model_is_saved_or_says_what_it_lacks(name, tmp_path):
+    model = build(name)
+    if model.task == "image-classification":
+        with pytest.raises(InputError, match="how its images are prepared"):
+            model.save_pretrained(tmp_path / name)
+        assert not list(tmp_path.iterdir())
+    else:
+        assert zoo.verify(write(model, tmp_path / name, preview=False))
 
 
 @each

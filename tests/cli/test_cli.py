@@ -13,6 +13,7 @@ from tests.conftest import ROOT
 from tests.test_registry import with_transform
 from zoo.cli.main import main
 from zoo.paths import CHECKPOINTS
+from zoo.store.folder import write
 
 PYTHON = sys.executable
 
@@ -29,7 +30,7 @@ def folders(tmp_path_factory) -> tuple[str, str]:
 
     root = tmp_path_factory.mktemp("checkpoints")
     classifier = with_transform(zoo.create("lenet5")).save_pretrained(root / "lenet5-small")
-    generator = zoo.create("ddpm", width=8, timesteps=60).save_pretrained(root / "ddpm-small")
+    generator = write(zoo.create("ddpm", width=8, timesteps=60), root / "ddpm-small", preview=False)
     return str(classifier), str(generator)
 
 
@@ -126,7 +127,7 @@ def test_samples_follow_the_edges_of_an_image_file(tmp_path, capsys):
     with torch.no_grad():  # branch and output begin at zero
         for parameter in model.parameters():
             parameter.add_(0.1)
-    folder = str(model.save_pretrained(tmp_path / "controlnet-here"))
+    folder = str(write(model, tmp_path / "controlnet-here", preview=False))
     drawing = Image.new("RGB", (56, 56))
     ImageDraw.Draw(drawing).rectangle((12, 12, 40, 30), fill="white")
     drawing.save(tmp_path / "a.png")

@@ -15,6 +15,7 @@ import pytest
 from scripts.pages import leaderboards
 from tests import published
 from tests.conftest import ROOT
+from tests.snippets import quick
 from zoo.cli.main import parser, verbs
 from zoo.paths import CHECKPOINTS
 
@@ -47,7 +48,7 @@ def generated(tmp_path_factory):
 
 @pytest.mark.parametrize(("page", "code"), SNIPPETS, ids=[page for page, _ in SNIPPETS])
 def test_snippets_of_the_pages_run(page, code, snippets, tmp_path):
-    snippets.run(code, tmp_path)
+    snippets.run(quick(code), tmp_path)
 
 
 def test_a_docstring_becomes_paragraphs_and_blocks():

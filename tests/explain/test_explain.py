@@ -11,7 +11,7 @@ from PIL import Image
 
 import zoo
 from tests.explain.linear import Linear
-from tests.sweeps import large, some
+from tests.sweeps import by_size, large, some
 from zoo.core.samples import sample_split
 from zoo.errors import InputError
 from zoo.explain import checks
@@ -38,7 +38,7 @@ def test_the_package_is_callable_and_importing_it_is_cheap():
     assert "integrated-gradients" in zoo.explain.methods() and "explain" in dir(zoo)
 
 
-@pytest.mark.parametrize("name", some(IMAGE_CLASSIFIERS, large))
+@pytest.mark.parametrize("name", some(by_size(IMAGE_CLASSIFIERS), large, few=1))
 def test_integrated_gradients_are_complete_on_every_image_classifier(name):
     model = zoo.load(name)
     found = zoo.explain(model, image_of(model))

@@ -180,7 +180,7 @@ def commands(chance: random.Random, verb: str, place: Path) -> list[str]:
 def test_no_traceback(verb, place):
     chance = random.Random(verb if not FULL else None)
     slow = verb in ("evaluate", "export", "verify")
-    few = count(4 if slow else 10, 20 if slow else 100)
+    few = count(2 if slow else 5, 20 if slow else 100)
     for _ in range(few):
         arguments = commands(chance, verb, place)
         code, said = end(arguments)

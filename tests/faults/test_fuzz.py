@@ -16,9 +16,9 @@ from zoo.store import folder as checkpoint
 from zoo.store import int8
 
 INPUTS = {
-    "config.json": count(600, 36_000),
-    "recipe.yaml": count(600, 34_000),
-    "safetensors header": count(900, 40_000),
+    "config.json": count(200, 36_000),
+    "recipe.yaml": count(200, 34_000),
+    "safetensors header": count(300, 40_000),
 }
 YAML_SIGNS = "[]{}:,&*!|>-?%@`'\"#\n\t \\=~a\ufeff\x00\x85"
 YAML_WORDS = ["<<", "*a", "&a ", ": ", "- ", "0x", "0b", "1e", ".inf", "1_", "2001-99-99", "? "]

@@ -146,7 +146,7 @@ def test_pictures(tmp_path):
     transform = Transform([8, 8], "L", [0.5], [0.5])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Pillow, on damaged notes
-        attack("pictures in 20 formats", count(400, 15_000), seeds, on_disk(tmp_path / "a.png", transform))
+        attack("pictures in 20 formats", count(150, 15_000), seeds, on_disk(tmp_path / "a.png", transform))
 
 
 # Music, molecules, text --------------------------------------------------------------------------------------------------
@@ -156,7 +156,7 @@ def test_midi(tmp_path):
     roll = torch.rand(12, KEYS, generator=torch.Generator().manual_seed(0)) > 0.98
     one = write_midi(roll, tmp_path / "seed.mid", steps_per_beat=2).read_bytes()
     two = one[:8] + struct.pack(">HHH", 1, 2, 480) + one[14:] + one[14:]
-    attack("MIDI files", count(200, 10_000), [one, two], on_disk(tmp_path / "a.mid", read_midi))
+    attack("MIDI files", count(100, 10_000), [one, two], on_disk(tmp_path / "a.mid", read_midi))
 
 
 def test_smiles():
@@ -175,7 +175,7 @@ def test_smiles():
         from_smiles(text)
         molecular_weight(text)
 
-    attack("SMILES strings", count(300, 15_000), seeds, read)
+    attack("SMILES strings", count(100, 15_000), seeds, read)
 
 
 def test_texts():
@@ -187,7 +187,7 @@ def test_texts():
             split(text, "word")
         encode(text, "abcdefghijklmnopqrstuvwxyz .")
 
-    attack("texts", count(200, 20_000), seeds, read)
+    attack("texts", count(100, 20_000), seeds, read)
 
 
 def test_tokenizers():
@@ -196,7 +196,7 @@ def test_tokenizers():
     made.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
     pieces = tokenizers.Tokenizer(tokenizers.models.WordPiece(vocab={"[UNK]": 0, "a": 1, "##b": 2}))
     seeds = [made.to_str().encode(), pieces.to_str().encode()]
-    attack("tokenizer JSON", count(200, 10_000), seeds, lambda raw: tokenizer_of(raw.decode("utf-8", "replace")))
+    attack("tokenizer JSON", count(100, 10_000), seeds, lambda raw: tokenizer_of(raw.decode("utf-8", "replace")))
 
 
 # Data files --------------------------------------------------------------------------------------------------------------
@@ -240,7 +240,7 @@ def test_facts(tmp_path, monkeypatch):
             Transform(**(fine | value))(grey)
 
     attack(
-        "preprocess settings", count(300, 15_000), [json.dumps(fine).encode(), b'{"size": [8, 9]}'], as_json(transform)
+        "preprocess settings", count(100, 15_000), [json.dumps(fine).encode(), b'{"size": [8, 9]}'], as_json(transform)
     )
     entry = {
         "architecture": "lenet5",
@@ -266,7 +266,7 @@ def test_facts(tmp_path, monkeypatch):
         str(index.models("*"))
 
     try:
-        attack("index.json", count(200, 8_000), [json.dumps({"models": {"a-mnist": entry}}).encode()], listed)
+        attack("index.json", count(100, 8_000), [json.dumps({"models": {"a-mnist": entry}}).encode()], listed)
     finally:
         monkeypatch.undo()
         index.entries.cache_clear()

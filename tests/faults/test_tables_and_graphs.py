@@ -121,7 +121,7 @@ def test_graphs() -> None:
     models = [zoo.create(name, **TINY[name].init).eval() for name in ("gcn", "gat", "sage", "grand", "node-mlp")]
     init = TINY["gin"].init | {"in_channels": 9}
     models += [zoo.create("gin", **init).eval()]
-    chance, tried = random.Random(0), count(300, 10_000)
+    chance, tried = random.Random(0), count(100, 10_000)
     for number in range(tried):
         graph, model = strange_graph(chance), models[number % len(models)]
         with warnings.catch_warnings():

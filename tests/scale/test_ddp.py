@@ -83,9 +83,14 @@ def curves(tmp_path: Path, name: str, launcher=None, overrides: tuple[str, ...] 
     return [json.loads((tmp_path / f"{name}.{rank}").read_text()) for rank in range(len(places))]
 
 
+@pytest.fixture(scope="module")
+def one(tmp_path_factory) -> dict:
+    """The curve of one process at the batch that two share."""
+    return curves(tmp_path_factory.mktemp("one"), "one", overrides=("--data.init_args.batch_size=64",))[0]
+
+
 @pytest.mark.parametrize("launcher", [torchrun, slurm])
-def test_two_processes_equal_one_at_the_same_global_batch(tmp_path, launcher):
-    (one,) = curves(tmp_path, "one", overrides=("--data.init_args.batch_size=64",))
+def test_two_processes_equal_one_at_the_same_global_batch(tmp_path, one, launcher):
     two = curves(tmp_path, "two", launcher, overrides=("--data.init_args.batch_size=32",))
     assert len(one["train"]) == len(two[0]["train"]) == 24
     for rank in two:
@@ -96,7 +101,7 @@ def test_two_processes_equal_one_at_the_same_global_batch(tmp_path, launcher):
     assert one["train"][-1] < one["train"][0] - 0.05  # and it does learn
 
 
-def test_a_run_of_two_processes_resumes_as_one(tmp_path):
+def test_a_run_of_two_processes_resumes_as_one(tmp_path, one):
     """What two processes saved, one goes on with: the run folder belongs to the recipe, not to the machine."""
     recipe = tmp_path / "r.yaml"
     recipe.write_text(RECIPE.format(path=tmp_path / "half"))
@@ -106,10 +111,9 @@ def test_a_run_of_two_processes_resumes_as_one(tmp_path):
     forked.finish(*processes)
     assert (run / "last.ckpt").exists()
     forked.run(fit, recipe, run, ["--data.init_args.batch_size=64"], {})
-    (whole,) = curves(tmp_path, "whole", overrides=("--data.init_args.batch_size=64",))
     rest = json.loads((tmp_path / "half.0").read_text())
     assert len(rest["train"]) == 12
-    assert rest["train"] == pytest.approx(whole["train"][12:], abs=1e-4)
+    assert rest["train"] == pytest.approx(one["train"][12:], abs=1e-4)
 
 
 def stop_halfway(recipe: Path, run: Path, overrides: list[str], place: dict[str, str]) -> None:

@@ -5,22 +5,24 @@ import torch
 from safetensors.torch import load_file
 
 import zoo
+from tests.sweeps import some
 from zoo.cli.main import main
 from zoo.errors import InputError
 from zoo.store import export as exporting
 from zoo.store.export import export
 
-SOME = ("lenet5-mnist", "vit-mnist", "gpt-xor", "vae-mnist", "pca-mnist", "boltzmann-bars", "realnvp-moons")
+QUICK = ("lenet5-mnist", "vae-mnist", "pca-mnist", "boltzmann-bars")
+SLOW = ("vit-mnist", "gpt-xor", "realnvp-moons")
 
 
 @pytest.mark.filterwarnings("ignore:No complete tensor found")
-@pytest.mark.parametrize("name", SOME)
+@pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
 def test_a_program_of_torch_export_equals_the_model(name, tmp_path):
     path, deviation = export(zoo.load(name), "pt2", tmp_path / "model.pt2")
     assert path.stat().st_size > 1000 and deviation < 1e-5
 
 
-@pytest.mark.parametrize("name", ["lenet5-mnist", "gpt-xor", "vae-mnist"])
+@pytest.mark.parametrize("name", some(["lenet5-mnist", "gpt-xor", "vae-mnist"], lambda _: "any", few=1))
 def test_onnx_equals_the_model_at_any_batch(name, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     path, deviation = export(zoo.load(name), "onnx", tmp_path / "model.onnx")

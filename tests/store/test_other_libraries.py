@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests import published
-from tests.sweeps import large, some
+from tests.sweeps import by_size, large, some
 from zoo.paths import CHECKPOINTS
 from zoo.store import cards, int8
 from zoo.store.folder import read_tensors
@@ -19,6 +19,12 @@ CAPTUM = {  # an example of each architecture, a big network beside a small one
     for name, folder in sorted(FOLDERS.items())
     if any("captum" in b for b in BLOCKS[name])
 }
+
+WITH_DIFFUSERS = [name for name, blocks in BLOCKS.items() if any("diffusers" in b for b in blocks)]
+
+
+def architecture(name: str) -> str:
+    return FOLDERS[name].config["architecture"]
 
 
 def run(code, name, monkeypatch):
@@ -54,7 +60,7 @@ def test_the_network_of_another_library_gives_the_same(name, monkeypatch):
         torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-4 * float(wanted.abs().max()))
 
 
-@pytest.mark.parametrize("name", [name for name, blocks in BLOCKS.items() if any("diffusers" in b for b in blocks)])
+@pytest.mark.parametrize("name", some(WITH_DIFFUSERS, architecture, few=1))
 def test_a_scheduler_of_diffusers_draws_the_same(name, monkeypatch):
     pytest.importorskip("diffusers")
     space = run(next(block for block in BLOCKS[name] if "diffusers" in block), name, monkeypatch)
@@ -64,7 +70,7 @@ def test_a_scheduler_of_diffusers_draws_the_same(name, monkeypatch):
     torch.testing.assert_close(space["x"], wanted, rtol=1e-3, atol=2e-2)
 
 
-@pytest.mark.parametrize("name", some(sorted(CAPTUM.values()), large))
+@pytest.mark.parametrize("name", some(by_size(CAPTUM.values()), large, few=1))
 def test_integrated_gradients_are_complete(name, monkeypatch):
     pytest.importorskip("captum")
     space = run(next(block for block in BLOCKS[name] if "captum" in block), name, monkeypatch)

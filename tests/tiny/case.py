@@ -22,3 +22,16 @@ class Tiny:
 
 # models of grey digits that take pixels in [0, 1]
 DIGITS: dict[str, Any] = {"batch": images(), "data": "mnist", "data_init": {"normalize": False}}
+
+
+def facts(model: Any) -> dict[str, Any]:
+    """What a model was made with, and the tensors that it has."""
+    from zoo.core.module import init_arguments
+
+    shapes = {key: list(tensor.shape) for key, tensor in model.state_dict().items()}
+    return {
+        "init": init_arguments(model),
+        "hparams": sorted(model.hparams),
+        "shapes": shapes,
+        "dtype": str(model.dtype),
+    }

@@ -20,6 +20,7 @@ DENOISERS: dict[str, Any] = {
     "data": "mnist",
     "data_init": {"normalize": False, "batch_size": 16},
     "overfits": 0.85,
+    "lr": 1e-2,
 }
 
 TINY: dict[str, Tiny] = {
@@ -82,6 +83,7 @@ TINY: dict[str, Tiny] = {
         data="mnist",
         data_init={"normalize": False},
         overfits=0.8,  # the noise is drawn anew in every step
+        lr=1e-2,
     ),
     "cfg-ddpm": Tiny({"width": 8, "timesteps": 50}, **DENOISERS),
     # of many intervals, most ask an untrained network to agree with itself, which it does; of two, one asks for the image
@@ -94,7 +96,7 @@ TINY: dict[str, Tiny] = {
     "text-ldm": Tiny(
         {"width": 8, "text_dim": 8, "autoencoder_width": 8, "timesteps": 50}, **DENOISERS | {"overfits": 0.95}
     ),
-    "kl-ae": Tiny({"width": 8}, **DENOISERS | {"lr": 1e-2}),
+    "kl-ae": Tiny({"width": 8}, **DENOISERS),
     "latent-diffusion": Tiny({"width": 8, "autoencoder_width": 8, "timesteps": 50}, **DENOISERS | {"overfits": 0.95}),
     "noisy-classifier": Tiny({"width": 8, "dropout": 0.0, "timesteps": 10}, **DENOISERS),
     # levels between the steps of a pixel and its range: beyond them there's little to learn in a hundred steps

@@ -18,6 +18,7 @@ from zoo.core.classifier import ImageClassifier
 from zoo.core.images import Transform
 from zoo.core.samples import sample_split
 from zoo.errors import InputError
+from zoo.store.folder import write
 from zoo.store.publish import problems
 from zoo.train import finetuning_command, finetuning_report, fitting
 from zoo.train.finetuning_command import overrides
@@ -231,7 +232,7 @@ def test_swapping_the_head_of_a_generator_is_refused(tmp_path):
     model = zoo.create("ddpm", width=8, blocks=1, timesteps=50)
     model.transform = Transform([28, 28], "L", [0.0], [1.0])
     with pytest.raises(InputError, match="no classes"):
-        zoo.load(model.save_pretrained(tmp_path / "ddpm"), num_classes=3)
+        zoo.load(write(model, tmp_path / "ddpm", preview=False), num_classes=3)
 
 
 @pytest.mark.parametrize("known", [True, False])

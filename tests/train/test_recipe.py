@@ -14,6 +14,7 @@ from PIL import Image
 
 import zoo
 from datamodules.base import TensorLoader
+from tests import forked
 from tests.conftest import ROOT
 from zoo.core import precision
 from zoo.core.samples import sample_split
@@ -37,8 +38,20 @@ def digits(tmp_path_factory):
     return root
 
 
+def run_module(name: str, *arguments: str) -> None:
+    sys.argv = [name, *arguments]
+    runpy.run_module(name, run_name="__main__")
+
+
+def in_a_fork(command: list[str], **_: object) -> None:
+    """`python -m …` without another import of torch."""
+    assert command[:2] == [sys.executable, "-m"]
+    forked.run(run_module, *command[2:])
+
+
 def test_recipe_to_published_folder(digits, tmp_path, monkeypatch, capsys):
     """By scripts/train.py, whose fitting and measuring are processes of their own."""
+    monkeypatch.setattr(experiment, "call", in_a_fork)
 
     def train(*arguments: str) -> Any:
         monkeypatch.setattr(sys, "argv", ["scripts/train.py", "lenet5-mnist", *arguments])

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from zoo.core.answers import in_parts, likeliest
 from zoo.core.batch import labelled
 from zoo.core.checks import check_count
-from zoo.core.data import ClassData
+from zoo.core.data import ClassData, PictureData
 from zoo.core.files import write_picture
 from zoo.core.images import ImageLike, Transform, resize_input
 from zoo.core.module import ZooModule
@@ -178,7 +178,7 @@ class ImageClassifier(ZooModule):
         )  # letters aren't mirrored
         return {"transform": transform, "augment": augment}
 
-    def adapt_to(self, data: Any) -> None:
+    def adapt_to(self, data: PictureData) -> None:
         """Take the channels and classes of a data module, with a fresh head where the classes are others.
 
         Raises:

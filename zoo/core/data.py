@@ -1,10 +1,10 @@
-"""What a model asks of a data module when it is measured: a protocol for each kind of data.
+"""What a model asks of a data module when it learns or is measured: a protocol for each kind of data.
 
-A model says by the type of `data` in `evaluate` what it needs; nothing is checked at run time. A person's own data module fits
-as soon as it has these members.
+A model says by the type of `data` in `evaluate`, `measure`, `adapt_to` and `setup` what it needs; nothing is checked at run time.
+A person's own data module fits as soon as it has these members.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -164,3 +164,102 @@ class EnvironmentData(NamedData, Protocol):
     def kwargs(self) -> Mapping[str, Any]: ...
 
     def tables(self) -> tuple[Any, Any, Any, Any]: ...
+
+
+# What a model takes over from data before it learns them ------------------------------------------------------------------
+
+
+class PictureData(ClassData, Protocol):
+    """Pictures in classes, made ready by `preprocess`, the arguments of a `Transform`; `offers` as in `zoo.core.own_data`."""
+
+    @property
+    def preprocess(self) -> Mapping[str, Any]: ...
+
+    @property
+    def offers(self) -> Collection[str]: ...
+
+
+class TargetData(ClassData, Protocol):
+    """Rows of numbers float32 [N, D] with what to say of them, by part; a quantity has no classes."""
+
+    def part(self, name: str) -> tuple[Tensor, Tensor]: ...
+
+
+class ColumnData(TargetData, Protocol):
+    """Rows of numbers whose target is a column with a name."""
+
+    @property
+    def target(self) -> str: ...
+
+
+class LabelledGraphData(ClassData, Protocol):
+    """Graphs of PyG with classes, by part; a module of one graph whose nodes have classes says `in_channels` itself."""
+
+    def part(self, name: str) -> Sequence[Any]: ...
+
+
+class OfferedData(ClassData, Protocol):
+    """Texts whose batches hold what `offers` says, in the words of `zoo.core.own_data`."""
+
+    @property
+    def offers(self) -> Collection[str]: ...
+
+
+class TokenData(NamedData, Protocol):
+    """Texts in pieces of words, by a `tokenizers.Tokenizer`."""
+
+    @property
+    def tokenizer(self) -> Any: ...
+
+
+class PairTokenData(TokenData, Protocol):
+    """Sentences in two languages with one `tokenizers.Tokenizer` for both."""
+
+    @property
+    def source(self) -> str: ...
+
+    @property
+    def target(self) -> str: ...
+
+
+class VocabularyData(ClassData, Protocol):
+    """Texts in classes by words, characters or pieces; the vocabulary is the data's."""
+
+    @property
+    def unit(self) -> str: ...
+
+    @property
+    def num_classes(self) -> int: ...
+
+    @property
+    def vocabulary(self) -> Sequence[str]: ...
+
+
+class CutTextData(ClassData, Protocol):
+    """Texts in classes that are cut into the pieces that a model brings, `longest` of them at most."""
+
+    pieces: Any
+    longest: int | None
+
+
+class PassageData(PieceData, Protocol):
+    """Texts of which passages can be had by part, each with the number of its novel."""
+
+    @property
+    def novels(self) -> Sequence[str]: ...
+
+    def passages(self, part: str, words: int) -> Sequence[tuple[str, int]]: ...
+
+
+class CountedWordData(WordData, Protocol):
+    """Pairs of neighbouring words with each word's share of the text, float [V]."""
+
+    @property
+    def frequencies(self) -> Tensor: ...
+
+
+class PlayedData(EnvironmentData, Protocol):
+    """An environment whose observations and actions a fresh agent takes over."""
+
+    @property
+    def spaces(self) -> Any: ...

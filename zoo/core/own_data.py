@@ -122,7 +122,7 @@ class OwnData(L.LightningModule):
         loose = [p for p in self.parameters() if p.requires_grad and id(p) not in seen]
         return [*groups, {"lr": lr, "params": loose}] if loose else groups
 
-    def measure(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def measure(self, data: Any) -> list[dict[str, Any]]:
         """Metric entries on the held-out part of a person's own data, by `test_step`, or by `validation_step` without one."""
         from zoo.core.module import ZooModule
 

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from zoo.core.checks import is_whole
 from zoo.core.classifier import ImageClassifier
+from zoo.core.data import ImageData
 from zoo.core.metric import entry
 from zoo.core.precision import quick_autocast
 from zoo.errors import InputError
@@ -109,13 +110,13 @@ def few_labels(y: Tensor, share: float = FEW, draw: int = 0) -> Tensor:
     return torch.cat(drawn).sort().values
 
 
-def all_labels(data: Any) -> tuple[Tensor, Tensor]:
+def all_labels(data: ImageData) -> tuple[Tensor, Tensor]:
     """Images and labels of the training and the validation part together."""
     (x, y), (more_x, more_y) = data.tensors("train"), data.tensors("val")
     return torch.cat([x, more_x]), torch.cat([y, more_y])
 
 
-def probe_entries(model: ImageClassifier, data: Any) -> list[dict[str, Any]]:
+def probe_entries(model: ImageClassifier, data: ImageData) -> list[dict[str, Any]]:
     """Metric entries of a frozen backbone on the test split of an image data module: linear probe with all labels and with
     1 % of them (mean of three draws), and nearest neighbours."""
     (x, y), (test_x, test_y) = all_labels(data), data.tensors("test")

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 import zoo
+from tests.sweeps import some
 from zoo.core.protocols import Samples
 from zoo.core.samples import sample_split
 from zoo.errors import InputError
@@ -21,7 +22,14 @@ FAMILY = (
     *("dcgan", "fgan", "gan", "lsgan", "wgan"),
 )
 NAMES = sorted(m.name for m in models() if m.architecture in FAMILY and (CHECKPOINTS / m.name).is_dir())
-pytestmark = pytest.mark.parametrize("name", NAMES)
+
+
+def kind(name: str) -> str:
+    """One kind for all models of an architecture that are called alike: with and without classes, in both variants of a VAE."""
+    return f"{zoo.info(name).architecture} {name.partition('-')[0]}"
+
+
+pytestmark = pytest.mark.parametrize("name", some(NAMES, kind, few=1))
 
 
 def images_of(name: str, n: int = 6) -> tuple[Tensor, Tensor]:

@@ -28,7 +28,7 @@ def test_decoded_by_hand():
     model = build()
     raw = torch.zeros(1, 16, 4, 4)  # 2 · (5 + 3) numbers a cell of 16 pixels
     raw[0, 8:12, 1, 2] = torch.tensor([0.0, 2.0, 0.5, -0.5])  # the second prior in row 1, column 2
-    corners, confidence, classes = model.decode([raw])
+    corners, confidence, classes = model.all_boxes([raw])
     assert corners.shape == (1, 32, 4) and confidence.shape == (1, 32) and classes.shape == (1, 32, 3)
     box = corners[0, 16 + 1 * 4 + 2]
     x, y = (2 + 0.5) * 16, (1 + torch.tensor(2.0).sigmoid().item()) * 16
@@ -57,7 +57,7 @@ def test_intersection_over_union_is_torchvision_s():
 def test_suppression_is_the_loop():
     """The kept boxes are those of the plain algorithm: take the likeliest, drop what overlaps it, again."""
     model, x = build(overlap=0.4), torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(2))
-    corners, confidence, classes = model.decode(model(x))
+    corners, confidence, classes = model.all_boxes(model(x))
     scores, labels = (confidence.sigmoid()[..., None] * classes.softmax(-1)).max(-1)
     left, kept = scores[0].argsort(descending=True).tolist(), []
     while left:

@@ -16,6 +16,7 @@ from zoo.models.diffusion.ncsn import NCSN
 from zoo.models.diffusion.schedule import NoiseSchedule
 from zoo.models.diffusion.score_sde import ScoreSDE
 from zoo.models.mlp.mlp import MLP
+from zoo.store.folder import write
 
 
 def small(**init) -> ConsistencyModel:
@@ -88,7 +89,7 @@ def test_the_target_takes_no_gradient(monkeypatch):
 def test_training_starts_from_the_diffusion_model(tmp_path, monkeypatch):
     torch.manual_seed(1)
     teacher = DDPM((1, 8, 8), 8, timesteps=64)
-    folder = teacher.save_pretrained(tmp_path / "ddpm-small")
+    folder = write(teacher, tmp_path / "ddpm-small", preview=False)
     model = small(base=str(folder))
     monkeypatch.setattr(ConsistencyModel, "trainer", None)
     model.setup("fit")
@@ -97,7 +98,7 @@ def test_training_starts_from_the_diffusion_model(tmp_path, monkeypatch):
     x, t = torch.randn(2, 1, 8, 8), torch.tensor([3, 20])
     torch.testing.assert_close(model(x, t), teacher.eval().denoise(x, t, clip=False))  # of the last segment
     assert model._teacher and not any("teacher" in key for key in model.state_dict())
-    other = DDPM((1, 8, 8), 8, timesteps=64, prediction="eps").save_pretrained(tmp_path / "eps")
+    other = write(DDPM((1, 8, 8), 8, timesteps=64, prediction="eps"), tmp_path / "eps", preview=False)
     with pytest.raises(InputError, match="v-prediction"):
         small(base=str(other)).setup("fit")
 
@@ -106,10 +107,10 @@ def test_training_starts_from_the_diffusion_model(tmp_path, monkeypatch):
 def sharpened(tmp_path, monkeypatch):
     """An AdversarialConsistency that is set up, with the distilled model that it goes on from."""
     torch.manual_seed(1)
-    teacher = DDPM((1, 8, 8), 8, timesteps=64).save_pretrained(tmp_path / "teacher")
+    teacher = write(DDPM((1, 8, 8), 8, timesteps=64), tmp_path / "teacher", preview=False)
     distilled = small(base=str(teacher))
     torch.nn.init.normal_(distilled.net.head[-1].weight, std=0.1)
-    base = distilled.save_pretrained(tmp_path / "distilled")
+    base = write(distilled, tmp_path / "distilled", preview=False)
     classifier = MLP(image_size=(8, 8), hidden=(12,))
     classifier.transform = Transform(size=[8, 8], mode="L", mean=[0.4], std=[0.2])
     critic = classifier.save_pretrained(tmp_path / "classifier")

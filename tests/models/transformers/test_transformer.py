@@ -48,8 +48,8 @@ def test_equals_the_transformer_of_torch(activation):
     sources, lengths, targets = batch()
     padding = torch.arange(7) >= lengths[:, None]
     out = theirs(
-        model.embed(sources),
-        model.embed(targets),
+        model.at_places(sources),
+        model.at_places(targets),
         tgt_mask=nn.Transformer.generate_square_subsequent_mask(5),
         src_key_padding_mask=padding,
         memory_key_padding_mask=padding,

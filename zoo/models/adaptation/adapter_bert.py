@@ -14,7 +14,6 @@ Departures from the paper: the mean of all last states is read, since the model 
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -22,6 +21,7 @@ from torch.nn import functional as F
 from datamodules.formats.words import pad
 from zoo.core.answers import by_length, likeliest
 from zoo.core.checks import check_count, is_whole
+from zoo.core.data import CutTextData
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.core.verbs import verb
@@ -159,8 +159,8 @@ class AdapterBERT(ZooModule):
             from zoo.api import load
 
             self.start_from(load(self.base))
-        data: Any = getattr(self.trainer, "datamodule", None)
-        if hasattr(data, "classes"):
+        data: CutTextData | None = getattr(self.trainer, "datamodule", None)
+        if data is not None and hasattr(data, "classes"):
             self.bring_pieces(data)
             self.classes = list(data.classes)
 
@@ -174,12 +174,12 @@ class AdapterBERT(ZooModule):
         self.hparams["tokenizer"] = self.bert.hparams["tokenizer"] = base.hparams["tokenizer"]
         self.bert._tokenizer = None
 
-    def bring_pieces(self, data: Any) -> None:
+    def bring_pieces(self, data: CutTextData) -> None:
         """Let a data module of texts cut them into this model's pieces, where it has any."""
         if self.hparams["tokenizer"] is not None and hasattr(data, "pieces"):
             data.pieces, data.longest = self.bert.tokenizer, self.context
 
-    def adapt_to(self, data: Any) -> None:
+    def adapt_to(self, data: CutTextData) -> None:
         """Let a person's own texts be cut into this model's pieces, with a fresh read-out where the classes are others."""
         self.bring_pieces(data)
         if self.head.out_features != len(data.classes):
@@ -198,7 +198,7 @@ class AdapterBERT(ZooModule):
         """A language model with random weights learns along."""
         self.unfreeze("bert")
 
-    def measure(self, data: Any) -> list[dict[str, Any]]:
+    def measure(self, data: CutTextData) -> list[dict[str, Any]]:
         """As in ZooModule, with the model's own pieces."""
         self.bring_pieces(data)
         return super().measure(data)
@@ -224,7 +224,7 @@ class AdapterBERT(ZooModule):
         }
         self.log_dict(values, prog_bar=True, batch_size=len(labels))
 
-    def evaluate(self, data: L.LightningDataModule) -> list[dict[str, Any]]:
+    def evaluate(self, data: CutTextData) -> list[dict[str, Any]]:
         """As in ZooModule, with the model's own pieces; beside it the share of the parameters that are new."""
         self.bring_pieces(data)
         new = sum(p.numel() for part in (self.adapters, self.head) for p in part.parameters())

@@ -246,7 +246,7 @@ class GAN(ZooModule):
         images = self.sample(10_000, seed=0, labels=labels)
         return evaluate_images(images, str(data.name), labels=labels, how="averaged generator, seed 0, float32")
 
-    def measure(self, data: Any) -> list[dict[str, Any]]:
+    def measure(self, data: ImageData) -> list[dict[str, Any]]:
         """On a person's own images, which no classifier knows: the energy distance of as many samples, in pixels."""
         from zoo.metrics.kernel import energy_distance
 

@@ -4,6 +4,7 @@ from statistics import fmean
 from typing import Any
 
 from zoo.core.checks import check_count
+from zoo.core.data import ClassData, SequenceData
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 
@@ -11,7 +12,7 @@ from zoo.core.module import ZooModule
 class LearnsOwnSequences(ZooModule):
     """What a person's own data ask of the model beside it in this folder."""
 
-    def adapt_to(self, data: Any) -> None:
+    def adapt_to(self, data: ClassData) -> None:
         """A fresh last layer where the factors are others."""
         if self.hparams["num_classes"] != len(data.classes):
             self.reset_head(len(data.classes))
@@ -26,7 +27,7 @@ class LearnsOwnSequences(ZooModule):
             self.take_fresh(num_classes=int(num_classes))
             self.classes = None
 
-    def measure(self, data: Any) -> list[dict[str, Any]]:
+    def measure(self, data: SequenceData) -> list[dict[str, Any]]:
         """Area under the ROC curve on held-out sequences and their shuffles, mean over the factors, and the loss."""
         from sklearn.metrics import roc_auc_score
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from zoo.core.batch import labelled
 from zoo.core.checks import check_count
-from zoo.core.data import DenseData
+from zoo.core.data import DenseData, PictureData
 from zoo.core.images import ImageLike, Transform, read_image, resize_input
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
@@ -116,7 +116,7 @@ class Detector(ZooModule):
         augment = {"flip": True, "scale": [0.85, 1.2], "gain": 0.15}
         return {"transform": self._ready_transform(), "augment": augment, "classes": self.classes}
 
-    def adapt_to(self, data: Any) -> None:
+    def adapt_to(self, data: PictureData) -> None:
         """Take the classes of a data module, with fresh tensors where they are others.
 
         Raises:

@@ -127,7 +127,7 @@ class YOLO(Detector):
 
     @torch.no_grad()
     def boxes(self, x: Tensor, threshold: float) -> list[dict[str, Tensor]]:
-        corners, confidence, classes = self.decode(self(x))
+        corners, confidence, classes = self.all_boxes(self(x))
         scores, labels = (confidence.sigmoid()[..., None] * classes.softmax(-1)).max(-1)  # [N, P]
         found = []
         for box, score, label in zip(corners, scores, labels, strict=True):
@@ -143,7 +143,7 @@ class YOLO(Detector):
         self.hparams["auxiliary"] = False
         return self
 
-    def decode(self, maps: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    def all_boxes(self, maps: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Corners [N, P, 4] in pixels, confidence logits [N, P] and class logits [N, P, C] of all P boxes of all cells."""
         parts = []
         for raw, priors, stride in zip(maps, self.priors, self.strides, strict=True):
@@ -187,7 +187,7 @@ class YOLO(Detector):
 
     def loss(self, maps: list[Tensor], y: Tensor) -> Tensor:
         """Loss of the maps for marked boxes y [N, M, 5] of (class, x0, y0, x1, y1) in pixels; class -1 is no box."""
-        corners, confidence, classes = self.decode(maps)
+        corners, confidence, classes = self.all_boxes(maps)
         true = y[..., 1:]
         overlap = pairwise_iou(corners.detach(), true) * (y[:, None, :, 0] >= 0)  # [N, P, M]
         image, box, index = self._responsible(y, overlap, [m.shape[-2:] for m in maps])

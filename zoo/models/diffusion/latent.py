@@ -18,12 +18,12 @@ one resolution.
 """
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from zoo.core.checks import is_whole
+from zoo.core.data import ImageData
 from zoo.core.images import Images
 from zoo.core.progress import track
 from zoo.errors import InputError
@@ -103,8 +103,8 @@ class LatentDiffusion(ImageGenerator):
         which then rely on them."""
         if self.name is not None:
             return
-        data: Any = getattr(self.trainer, "datamodule", None)
-        if not hasattr(data, "tensors"):
+        data: ImageData | None = getattr(self.trainer, "datamodule", None)
+        if data is None or not hasattr(data, "tensors"):
             raise InputError(
                 "a latent diffusion model measures its codes before it learns: give trainer.fit a data module of this package "
                 "(datamodule=…), not loaders alone"

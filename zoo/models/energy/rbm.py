@@ -254,8 +254,8 @@ class RBM(Coder):
 
 
 def coins(p: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Independent draws of 0 and 1 with probabilities p."""
-    return (torch.rand(p.shape, device=p.device, dtype=p.dtype, generator=generator) < p).to(p.dtype)
+    """Independent draws of 0 and 1 with probabilities p; the same ones whatever dtype p has."""
+    return (torch.rand(p.shape, device=p.device, dtype=torch.float32, generator=generator) < p).to(p.dtype)
 
 
 @torch.no_grad()

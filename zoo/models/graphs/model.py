@@ -15,6 +15,7 @@ from torch_geometric.data import Data
 
 from zoo.core.answers import likeliest
 from zoo.core.checks import check_count
+from zoo.core.data import LabelledGraphData
 from zoo.core.drawing import verbatim
 from zoo.core.files import write_figure
 from zoo.core.metric import Better, entry
@@ -151,7 +152,7 @@ class LabelModel(GraphModel):
             self._replace("head", num_classes=num_classes)
             self.classes = None
 
-    def adapt_to(self, data: Any) -> None:
+    def adapt_to(self, data: LabelledGraphData) -> None:
         """A fresh first layer for other features, and a fresh last one for other classes."""
         self.reset_input(data.in_channels if hasattr(data, "in_channels") else data.part("train")[0].num_features)
         if self.num_classes == len(data.classes) and self.classes != list(data.classes):

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from zoo.core.batch import labelled
 from zoo.core.checks import check_count
+from zoo.core.data import TargetData
 from zoo.core.drawing import verbatim
 from zoo.core.files import write_figure
 from zoo.core.module import ZooModule
@@ -61,8 +62,8 @@ class Perceptron(ZooModule):
     def setup(self, stage: str) -> None:
         """Take the features' mean and deviation over from the training part."""
         super().setup(stage)
-        data: Any = getattr(self.trainer, "datamodule", None)
-        if stage == "fit" and hasattr(data, "part"):
+        data: TargetData | None = getattr(self.trainer, "datamodule", None)
+        if stage == "fit" and data is not None and hasattr(data, "part"):
             if len(data.classes) != 2:
                 raise InputError(f"a line separates two classes, the data has {len(data.classes)}: choose two of them")
             x, _ = data.part("train")
@@ -70,7 +71,7 @@ class Perceptron(ZooModule):
             self.scale.copy_(x.std(0))
             self.classes = list(data.classes)
 
-    def adapt_to(self, data: Any) -> None:
+    def adapt_to(self, data: TargetData) -> None:
         """Fresh weights for another number of features, or other classes.
 
         Raises:

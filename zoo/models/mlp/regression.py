@@ -25,7 +25,7 @@ from zoo.blocks.initialization import Start, initialize
 from zoo.blocks.losses import REGRESSION_LOSSES, regression_loss
 from zoo.core.batch import labelled
 from zoo.core.checks import check_count
-from zoo.core.data import TableData
+from zoo.core.data import ColumnData, TableData, TargetData
 from zoo.core.drawing import verbatim
 from zoo.core.files import write_figure
 from zoo.core.metric import entry
@@ -160,11 +160,11 @@ class RegressionMLP(ZooModule):
 
     def setup(self, stage: str) -> None:
         super().setup(stage)
-        data: Any = getattr(self.trainer, "datamodule", None)
-        if stage == "fit" and hasattr(data, "part"):
+        data: TargetData | None = getattr(self.trainer, "datamodule", None)
+        if stage == "fit" and data is not None and hasattr(data, "part"):
             self.standardise(*data.part("train"))
 
-    def adapt_to(self, data: Any) -> None:
+    def adapt_to(self, data: ColumnData) -> None:
         """Fresh first tensors for another number of features.
 
         Raises:

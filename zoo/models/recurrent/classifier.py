@@ -23,7 +23,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from datamodules.formats.words import FIRST, PADDING, UNKNOWN, index_of, pad, split, tokens_of
 from zoo.core.answers import by_length, likeliest
 from zoo.core.checks import check_count
-from zoo.core.data import LabelledTextData
+from zoo.core.data import LabelledTextData, VocabularyData
 from zoo.core.drawing import draw_text
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
@@ -178,8 +178,8 @@ class RecurrentClassifier(LearnsOwnTexts, ZooModule):
     def setup(self, stage: str) -> None:
         """Take vocabulary and class names over from the data module, so that they travel with the weights."""
         super().setup(stage)
-        data: Any = getattr(self.trainer, "datamodule", None)
-        if stage == "fit" and hasattr(data, "vocabulary"):
+        data: VocabularyData | None = getattr(self.trainer, "datamodule", None)
+        if stage == "fit" and data is not None and hasattr(data, "vocabulary"):
             if data.unit != self.hparams["unit"] or data.num_classes != self.hparams["num_classes"]:
                 raise InputError(
                     f"the data has {data.num_classes} classes of texts by {data.unit}, the model {self.hparams['num_classes']} "

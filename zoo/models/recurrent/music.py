@@ -64,7 +64,7 @@ class PianoRollRNN(RollModel):
 
     def step(self, rolls: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Logits of the step after each one, and the state after the last."""
-        hidden, state = self.rnn(rolls, state)
+        hidden, state = self.rnn(rolls.to(self.head.weight), state)
         return self.head(self.dropout(hidden)), state
 
     # Verbs -----------------------------------------------------------------------------------------------------------

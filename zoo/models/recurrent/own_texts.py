@@ -8,6 +8,7 @@ from torch import nn
 
 from datamodules.formats.words import FIRST, PADDING, UNKNOWN
 from zoo.core.checks import check_count
+from zoo.core.data import VocabularyData
 from zoo.core.module import ZooModule
 from zoo.errors import InputError
 
@@ -25,7 +26,7 @@ class LearnsOwnTexts(ZooModule):
             return {}
         return {"unit": self.hparams["unit"], "vocabulary": self.hparams["vocabulary"]}
 
-    def adapt_to(self, data: Any) -> None:
+    def adapt_to(self, data: VocabularyData) -> None:
         """Take new words behind the known ones, and a fresh head where the classes are others.
 
         Raises:

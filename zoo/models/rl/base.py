@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from zoo.core.batch import inputs_of
 from zoo.core.checks import seeded_generator
-from zoo.core.data import EnvironmentData
+from zoo.core.data import EnvironmentData, PlayedData
 from zoo.core.metric import Better, entry
 from zoo.core.module import ZooModule, init_arguments
 from zoo.core.verbs import verb
@@ -138,9 +138,9 @@ class Agent(ZooModule):
 
     def setup(self, stage: str) -> None:
         super().setup(stage)
-        data: Any = getattr(self.trainer, "datamodule", None)
+        data: PlayedData | None = getattr(self.trainer, "datamodule", None)
         spaces = getattr(data, "spaces", None)
-        if stage == "fit" and spaces is not None:
+        if stage == "fit" and data is not None and spaces is not None:
             self.fit_spaces(spaces, data.id)
             self.data = {"name": data.name, "init": init_arguments(data)}
 

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from zoo.core.data import EnvironmentData
 from zoo.errors import InputError
 from zoo.models.rl.base import Agent
 
@@ -128,8 +129,8 @@ class ValueIteration(Agent):
         return self(obs)
 
     def on_fit_start(self) -> None:
-        data: Any = getattr(self.trainer, "datamodule", None)
-        if not hasattr(data, "tables"):
+        data: EnvironmentData | None = getattr(self.trainer, "datamodule", None)
+        if data is None or not hasattr(data, "tables"):
             raise InputError("planning needs the environment's tables: give trainer.fit the data module (datamodule=…)")
         self.tables = data.tables()
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from zoo.core.batch import labelled
 from zoo.core.checks import check_count
-from zoo.core.data import DenseData
+from zoo.core.data import DenseData, PictureData
 from zoo.core.images import ImageLike, Transform, read_image, resize_input
 from zoo.core.module import ZooModule
 from zoo.core.samples import picture_sample
@@ -204,7 +204,7 @@ class Segmenter(ZooModule):
             return {}
         return {"transform": self._ready_transform(), "instances": self.border, "augment": {"flip": True, "gain": 0.2}}
 
-    def adapt_to(self, data: Any) -> None:
+    def adapt_to(self, data: PictureData) -> None:
         """Take the classes of a data module, with fresh tensors where they are others.
 
         Raises:

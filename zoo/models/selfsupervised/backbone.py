@@ -12,7 +12,7 @@ made a probe better by 1.3 points. The pretext itself works on the last two.
 """
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from zoo.core.batch import images_of
 from zoo.core.checks import check_count
 from zoo.core.classifier import ImageClassifier
-from zoo.core.data import ClassData
+from zoo.core.data import ClassData, ImageData, PictureData
 from zoo.core.images import ImageLike, Transform, save_grid
 from zoo.errors import InputError
 
@@ -114,7 +114,7 @@ class SelfSupervised(ImageClassifier):
             return Transform(size=[32, 32], mode=mode, mean=[0.0] * channels, std=[1.0] * channels)
         return super()._ready_transform()
 
-    def adapt_to(self, data: Any) -> None:
+    def adapt_to(self, data: PictureData) -> None:
         """Images with classes get a head in place of the pretext; images without go on with the pretext."""
         if "labelled-images" in data.offers:
             super().adapt_to(data)
@@ -161,7 +161,7 @@ class SelfSupervised(ImageClassifier):
             return super().evaluate(data)
         from zoo.metrics.transfer import probe_entries
 
-        return probe_entries(self, data)
+        return probe_entries(self, cast("ImageData", data))
 
     # Golden tensors and preview --------------------------------------------------------------------------------------
 

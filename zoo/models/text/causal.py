@@ -20,7 +20,7 @@ from datamodules import text as cuts
 from datamodules.formats.characters import decode, encode
 from zoo.core.batch import labelled
 from zoo.core.checks import check_count, seeded_generator
-from zoo.core.data import CharacterData
+from zoo.core.data import CharacterData, ClassData
 from zoo.core.drawing import draw_text
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
@@ -258,7 +258,7 @@ class CausalLM(ZooModule):
                 f"{data.name} has other characters than {self.name or 'the model'}: it can't be measured on it"
             )
         if hasattr(data, "patterns"):
-            return self._evaluate_patterns(data)
+            return self._evaluate_patterns(data, *data.patterns)
         tokens = data.tokens("val")
         hows = {
             "sliding": f"sliding windows of {self.window} characters, {self.window // 2} apart, whole held-out part: each of "
@@ -277,8 +277,7 @@ class CausalLM(ZooModule):
         return entries
 
     @verb
-    def _evaluate_patterns(self, data: Any) -> list[dict[str, Any]]:
-        x, answer = data.patterns
+    def _evaluate_patterns(self, data: CharacterData, x: Tensor, answer: Tensor) -> list[dict[str, Any]]:
         probability = self(x.to(self.device))[:, -1].float().softmax(-1).cpu()  # [P, vocab_size]
         right = probability.gather(1, answer[:, None])
         how = f"all {len(x)} contexts that there are, which are also what it was trained on; float32"
@@ -313,7 +312,7 @@ class CausalLM(ZooModule):
         known = {"vocabulary": "".join(self.characters)} if self.classes else {}
         return known | {"context": min(self.window, 256), "reading": "streams" if self.stateful else "windows"}
 
-    def adapt_to(self, data: Any) -> None:
+    def adapt_to(self, data: ClassData) -> None:
         """Take characters that are new behind those that are known: their vectors start at the mean of the others.
 
         Raises:

@@ -24,7 +24,7 @@ from datamodules.gutenberg_pieces import MASK, SPECIAL
 from zoo.core.answers import likeliest, ranked
 from zoo.core.batch import inputs_of
 from zoo.core.checks import check_count
-from zoo.core.data import PieceData
+from zoo.core.data import NamedData, OfferedData, PassageData, TokenData
 from zoo.core.drawing import draw_text
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
@@ -211,7 +211,7 @@ class MaskedLM(ZooModule):
             return {}
         return {"tokenizer": self.hparams["tokenizer"], "context": self.context}
 
-    def learner_for(self, data: Any) -> Any:
+    def learner_for(self, data: OfferedData) -> Any:
         """For texts with classes an adapter-BERT on this model; for running text the model itself."""
         if "labelled-text" not in data.offers:
             return self
@@ -227,7 +227,7 @@ class MaskedLM(ZooModule):
         classifier.name = self.name
         return classifier
 
-    def adapt_to(self, data: Any) -> None:
+    def adapt_to(self, data: NamedData) -> None:
         """Nothing changes: word pieces spell new words out.
 
         Raises:
@@ -244,8 +244,8 @@ class MaskedLM(ZooModule):
     def setup(self, stage: str) -> None:
         """Take the word pieces over from the data module, so that they travel with the weights."""
         super().setup(stage)
-        data: Any = getattr(self.trainer, "datamodule", None)
-        if stage != "fit" or not hasattr(data, "tokenizer"):
+        data: TokenData | None = getattr(self.trainer, "datamodule", None)
+        if stage != "fit" or data is None or not hasattr(data, "tokenizer"):
             return
         if (size := data.tokenizer.get_vocab_size()) != self.vocab_size:
             raise InputError(f"the data has {size} pieces, the model vocab_size={self.vocab_size}: make them equal")
@@ -293,7 +293,7 @@ class MaskedLM(ZooModule):
     # Measures --------------------------------------------------------------------------------------------------------
 
     @verb
-    def evaluate(self, data: PieceData) -> list[dict[str, Any]]:
+    def evaluate(self, data: PassageData) -> list[dict[str, Any]]:
         """Masked pieces restored, pseudo-perplexity, and a probe of the states beside a bag of words, on the test part."""
         size, known = self.context, [self._lenient(text) for text in data.texts("test")]
         windows = torch.cat([text[: len(text) // size * size].reshape(-1, size) for text in known])

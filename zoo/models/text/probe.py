@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from datamodules.formats.words import split
+from zoo.core.data import PassageData
 from zoo.core.metric import entry
 from zoo.errors import InputError
 
@@ -84,7 +85,7 @@ class BagOfWords:
 
 
 def probe_entries(
-    data: Any,
+    data: PassageData,
     embed: Callable[[Sequence[str]], Tensor],
     part: str,
     *,

@@ -17,7 +17,7 @@ from datamodules.formats.pieces import tokenizer_of
 from datamodules.formats.words import PADDING
 from datamodules.multi30k import BEGIN, END, LANGUAGES
 from zoo.core.checks import check_count
-from zoo.core.data import PairData
+from zoo.core.data import PairData, PairTokenData
 from zoo.core.drawing import draw_text, verbatim
 from zoo.core.files import check_output, write_figure
 from zoo.core.metric import entry
@@ -179,8 +179,8 @@ class Translator(ZooModule):
     def setup(self, stage: str) -> None:
         """Take byte pairs and languages over from the data module, so that they travel with the weights."""
         super().setup(stage)
-        data: Any = getattr(self.trainer, "datamodule", None)
-        if stage != "fit" or not hasattr(data, "tokenizer"):
+        data: PairTokenData | None = getattr(self.trainer, "datamodule", None)
+        if stage != "fit" or data is None or not hasattr(data, "tokenizer"):
             return
         if (size := data.tokenizer.get_vocab_size()) != self.hparams["vocab_size"]:
             raise InputError(

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from zoo.core.answers import ranked
 from zoo.core.batch import labelled
 from zoo.core.checks import check_count
-from zoo.core.data import WordData
+from zoo.core.data import CountedWordData, WordData
 from zoo.core.drawing import draw_text
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
@@ -133,8 +133,8 @@ class Word2Vec(ZooModule):
     def setup(self, stage: str) -> None:
         """Take vocabulary and frequencies over from the data module."""
         super().setup(stage)
-        data: Any = getattr(self.trainer, "datamodule", None)
-        if stage == "fit" and hasattr(data, "frequencies"):
+        data: CountedWordData | None = getattr(self.trainer, "datamodule", None)
+        if stage == "fit" and data is not None and hasattr(data, "frequencies"):
             if not self._index:
                 self._take(data.vocabulary)
             elif list(data.vocabulary) != self.hparams["vocabulary"]:

@@ -171,7 +171,7 @@ class Transformer(AttentiveTranslator):
         place = torch.arange(sources.shape[1], device=sources.device)
         hidden = torch.zeros(sources.shape, device=sources.device)
         hidden = hidden.masked_fill(place >= lengths.to(sources.device)[:, None], -torch.inf)[:, None, None]
-        x = self.dropout1(self.embed(sources))
+        x = self.dropout1(self.at_places(sources))
         for layer in self.encoder:
             x = layer(x, hidden)
         memory = self.encoder_norm(x)
@@ -184,13 +184,13 @@ class Transformer(AttentiveTranslator):
         layer's attention to the source [N, heads, T, S]."""
         start, length = (past[0].shape[3] if past else 0), targets.shape[1]
         future = torch.full((length, start + length), -torch.inf, device=targets.device).triu(start + 1)
-        x, kept, weight = self.dropout2(self.embed(targets, start)), [], hidden
+        x, kept, weight = self.dropout2(self.at_places(targets, start)), [], hidden
         for i, layer in enumerate(self.decoder):
             x, offered, weight = layer(x, future, past[i] if past else None, memory[i], hidden)
             kept.append(offered)
         return F.linear(self.decoder_norm(x), self.embedding.weight), kept, weight
 
-    def embed(self, tokens: Tensor, start: int = 0) -> Tensor:
+    def at_places(self, tokens: Tensor, start: int = 0) -> Tensor:
         """Vectors of tokens [N, T] whose first one is at place `start`."""
         width = self.embedding.embedding_dim
         return math.sqrt(width) * self.embedding(tokens) + waves(start, tokens.shape[1], width).to(tokens.device)
