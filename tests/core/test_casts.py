@@ -24,7 +24,7 @@ def given(name: str) -> Any:
     """Two inputs of the tiny batch, or all of what isn't cut into examples, such as a graph."""
     batch = TINY[name].batch()
     inputs = batch[0] if isinstance(batch, tuple) else batch
-    return inputs[:2] if isinstance(inputs, Tensor) else inputs
+    return inputs[:2] if isinstance(inputs, Tensor) and inputs.ndim > 1 else inputs
 
 
 def seen(name: str) -> Tensor:
@@ -43,6 +43,13 @@ def few(method: Callable[..., Any]) -> dict[str, int]:
     return {"steps": 2} if "steps" in inspect.signature(method).parameters else {}
 
 
+def codes(model: ZooModule, name: str) -> Tensor:
+    """Codes of the inputs, or any of a model that has no encoder."""
+    if (encode := getattr(model, "encode", None)) is None:
+        return torch.randn(2, model.hparams["latent_dim"])
+    return encode(given(name), **few(encode))
+
+
 def picture(model: ZooModule) -> Tensor:
     """A picture of as many channels as the model sees."""
     return PICTURE[: model.hparams.get("in_channels", 3)]
@@ -53,11 +60,9 @@ CALLS: dict[str, Callable[[ZooModule, str], Any]] = {
     "values": lambda m, n: m.values(seen(n)),
     "sample": lambda m, n: m.sample(1, seed=0, **few(m.sample)),
     "sample_points": lambda m, n: m.sample_points(4, seed=0),
-    "encode": lambda m, n: m.encode(given(n)),
+    "encode": lambda m, n: codes(m, n),
     "reconstruct": lambda m, n: m.reconstruct(given(n)),
-    "decode": lambda m, n: m.decode(
-        m.encode(given(n)) if hasattr(m, "encode") else torch.randn(2, m.hparams["latent_dim"])
-    ),
+    "decode": lambda m, n: m.decode(codes(m, n), **few(m.decode)),
     "interpolate": lambda m, n: m.interpolate(given(n)[0], given(n)[1], steps=2),
     "log_prob": lambda m, n: m.log_prob(binary(m, n), **few(m.log_prob)),
     "bits_per_dim": lambda m, n: m.bits_per_dim(given(n), **few(m.bits_per_dim)),
@@ -89,7 +94,9 @@ PAIRS = sorted({f"{name}.{verb}" for name in ARCHITECTURES for verb in verbs(nam
 
 
 def verb_of(pair: str) -> str:
-    return pair.rpartition(".")[2]
+    """One kind for all models with a verb; but each detector has operations of its own."""
+    name, _, verb = pair.rpartition(".")
+    return f"{name} {verb}" if verb == "detect" else verb
 
 
 def verb_in_family(pair: str) -> str:

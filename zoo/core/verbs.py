@@ -29,6 +29,9 @@ STRICT = {
     "lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell", "prelu", "embedding_bag", "lerp",
 }  # fmt: skip
 
+# Those of torchvision refuse them too, and know no half precision on a CPU.
+WIDE = {"roi_align", "nms"}
+
 
 def verb(method: Callable[P, R]) -> Callable[P, R]:
     """Mark a method as one that looks at the model and leaves it as it was."""
@@ -108,15 +111,22 @@ class Follow(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if getattr(func, "__name__", "") in STRICT:
-            args, kwargs = self._cast(args), {key: self._cast(value) for key, value in kwargs.items()}
+            args, kwargs = cast_all(args, self.dtype), cast_all(kwargs, self.dtype)
+        elif getattr(func, "__name__", "") in WIDE:
+            wide = torch.promote_types(self.dtype, torch.float32)
+            args, kwargs = cast_all(args, wide), cast_all(kwargs, wide)
         return func(*args, **kwargs)
 
-    def _cast(self, value: Any) -> Any:
-        if isinstance(value, Tensor):
-            return value.to(self.dtype) if value.is_floating_point() and value.dtype != self.dtype else value
-        if isinstance(value, list | tuple):
-            return type(value)(self._cast(item) for item in value)
-        return value
+
+def cast_all(value: Any, dtype: torch.dtype) -> Any:
+    """A value with each floating tensor in it in a dtype."""
+    if isinstance(value, Tensor):
+        return value.to(dtype) if value.is_floating_point() and value.dtype != dtype else value
+    if isinstance(value, list | tuple):
+        return type(value)(cast_all(item, dtype) for item in value)
+    if isinstance(value, dict):
+        return {key: cast_all(item, dtype) for key, item in value.items()}
+    return value
 
 
 def _ordinary(found: Any) -> Any:

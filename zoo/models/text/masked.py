@@ -152,7 +152,7 @@ class MaskedLM(ZooModule):
         """
         if isinstance(text, str):
             return self._means([self._fitting(text)])[0]
-        if not text:
+        if len(text) == 0:
             raise InputError("there is no text: give one, or a list of texts")
         return self._means([self._fitting(one) for one in text])
 
