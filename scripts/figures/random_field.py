@@ -60,7 +60,8 @@ def street(model: Any, path: Path, rounds: int = ROUNDS) -> Path:
     for axis, image, title in zip(
         figure.subplots(1, 4), (shown, without, after, (without != after).float()), titles, strict=True
     ):
-        options = {} if image.ndim == 3 else {"cmap": "gray_r" if image.is_floating_point() else "tab20", "vmin": 0}
+        colours = {"cmap": "gray_r", "vmax": 1} if image.is_floating_point() else {"cmap": "tab20", "vmax": 19}
+        options = {} if image.ndim == 3 else {**colours, "vmin": 0}
         axis.imshow(image, interpolation="nearest", **options)
         axis.set(title=title, xticks=[], yticks=[])
     write_figure(path, figure, dpi=90)
