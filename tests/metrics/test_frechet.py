@@ -135,3 +135,13 @@ class Projection(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         weight = torch.randn(784, self.num_features, generator=torch.Generator().manual_seed(0))
         return torch.relu(x.flatten(1).float() / 255 @ weight)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_statistics_leave_the_features_as_they_are(dtype):
+    features = 3 + torch.randn(50, 4, dtype=dtype, generator=torch.Generator().manual_seed(0))
+    before = features.clone()
+    mean, covariance = gaussian_statistics(features)
+    assert torch.equal(features, before)
+    torch.testing.assert_close(covariance, torch.cov(before.double().T))
+    torch.testing.assert_close(mean, before.double().mean(0))

@@ -37,8 +37,9 @@ def gaussian_statistics(features: Tensor) -> tuple[Tensor, Tensor]:
             stacklevel=2,
         )
     mean = x.mean(0)
-    x = x - mean
-    return mean, x.T @ x / (n - 1)
+    own = x.data_ptr() != features.data_ptr()  # a copy already, in float64
+    centred = (x.sub_(mean) if own else x - mean).numpy()
+    return mean, torch.from_numpy(centred.T @ centred) / (n - 1)  # NumPy sees one matrix twice, and works out half of it
 
 
 def frechet_distance(mean1: Tensor, covariance1: Tensor, mean2: Tensor, covariance2: Tensor) -> float:
