@@ -39,7 +39,8 @@ def gaussian_statistics(features: Tensor) -> tuple[Tensor, Tensor]:
     mean = x.mean(0)
     own = x.data_ptr() != features.data_ptr()  # a copy already, in float64
     centred = (x.sub_(mean) if own else x - mean).numpy()
-    return mean, torch.from_numpy(centred.T @ centred) / (n - 1)  # NumPy sees one matrix twice, and works out half of it
+    product = centred.T @ centred  # NumPy sees one matrix twice, and works out half of it
+    return mean, torch.from_numpy(product) / (n - 1)
 
 
 def frechet_distance(mean1: Tensor, covariance1: Tensor, mean2: Tensor, covariance2: Tensor) -> float:
