@@ -32,7 +32,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import zoo
 from datamodules.base import TensorLoader
-from scripts.plain_gpt import PlainGPT
+from scripts.peers.plain_gpt import PlainGPT
 from zoo.cli.main import ended
 from zoo.core.files import write_picture, write_text
 from zoo.core.images import Transform

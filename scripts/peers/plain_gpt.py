@@ -1,4 +1,4 @@
-"""The network that nanoGPT trains, without dropout: what `scripts/bench.py` measures a training step against."""
+"""The network that nanoGPT trains, without dropout: what `python -m scripts.bench` measures a training step against."""
 
 from torch import Tensor, nn
 from torch.nn import functional as F
