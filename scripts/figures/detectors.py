@@ -91,9 +91,8 @@ def stock(name: str, pictures: list[Tensor], classes: int) -> dict[str, Any]:
 
     What it takes doesn't depend on the values of its weights but through the count of boxes that are left.
     """
-    from torchvision.models import detection, get_model
+    from torchvision.models import get_model
 
-    assert hasattr(detection, name)
     model = get_model(name, weights=None, weights_backbone=None, num_classes=classes + 1).eval()
     images = [picture.float() / 255 for picture in pictures]
     with torch.no_grad():

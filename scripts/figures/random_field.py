@@ -8,7 +8,7 @@ row with one too.
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ ROUNDS = 5
 
 
 def overlaps(
-    model: Any, batches: Iterator[tuple[Tensor, Tensor]], classes: list[str], rounds: int
+    model: Any, batches: Iterable[tuple[Tensor, Tensor]], classes: list[str], rounds: int
 ) -> tuple[float, float]:
     """Mean IoU of a model's maps without and with `rounds` of the random field."""
     bare, joined, truth = [], [], []
@@ -98,7 +98,7 @@ def main() -> int:
     for name in options.names:
         model = zoo.load(name)
         loaders = {"val": data.val_dataloader(), "test": data.test_dataloader()}
-        found = {split: overlaps(model, iter(loader), list(data.classes), ROUNDS) for split, loader in loaders.items()}
+        found = {split: overlaps(model, loader, list(data.classes), ROUNDS) for split, loader in loaders.items()}
         rows.append({"name": name, **found})
         print(rows[-1], flush=True)
     for name in options.names:

@@ -140,7 +140,7 @@ def test_random_field_without_and_with(tmp_path):
     model = zoo.create("deeplabv3", num_classes=11, void=11, widths=[4, 4, 4, 4]).eval()
     model.transform = zoo.load("unet-camvid").transform
     batch = torch.randn(1, 3, 24, 32), torch.randint(0, 12, (1, 24, 32))
-    without, after = figure.overlaps(model, iter([batch]), [str(i) for i in range(11)], 2)
+    without, after = figure.overlaps(model, [batch], [str(i) for i in range(11)], 2)
     assert 0 <= without < 0.5 and 0 <= after < 0.5
     assert 1_500 < figure.street(model, tmp_path / "street.png", rounds=1).stat().st_size < 200_000
     text = figure.section([{"name": "deeplabv3-camvid.v1", "val": (0.4, 0.41), "test": (0.38, 0.39)}])

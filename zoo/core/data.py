@@ -169,14 +169,18 @@ class EnvironmentData(NamedData, Protocol):
 # What a model takes over from data before it learns them ------------------------------------------------------------------
 
 
-class PictureData(ClassData, Protocol):
-    """Pictures in classes, made ready by `preprocess`, the arguments of a `Transform`; `offers` as in `zoo.core.own_data`."""
-
-    @property
-    def preprocess(self) -> Mapping[str, Any]: ...
+class OfferedData(ClassData, Protocol):
+    """What has classes, and whose batches hold what `offers` says, in the words of `zoo.core.own_data`."""
 
     @property
     def offers(self) -> Collection[str]: ...
+
+
+class PictureData(OfferedData, Protocol):
+    """Pictures in classes, made ready by `preprocess`, the arguments of a `Transform`."""
+
+    @property
+    def preprocess(self) -> Mapping[str, Any]: ...
 
 
 class TargetData(ClassData, Protocol):
@@ -196,13 +200,6 @@ class LabelledGraphData(ClassData, Protocol):
     """Graphs of PyG with classes, by part; a module of one graph whose nodes have classes says `in_channels` itself."""
 
     def part(self, name: str) -> Sequence[Any]: ...
-
-
-class OfferedData(ClassData, Protocol):
-    """Texts whose batches hold what `offers` says, in the words of `zoo.core.own_data`."""
-
-    @property
-    def offers(self) -> Collection[str]: ...
 
 
 class TokenData(NamedData, Protocol):

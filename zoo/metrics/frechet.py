@@ -37,7 +37,7 @@ def gaussian_statistics(features: Tensor) -> tuple[Tensor, Tensor]:
             stacklevel=2,
         )
     mean = x.mean(0)
-    own = x.data_ptr() != features.data_ptr()  # a copy already, in float64
+    own = x.data_ptr() != features.data_ptr()  # a copy already: a second one would take longer than the product
     centred = (x.sub_(mean) if own else x - mean).numpy()
     product = centred.T @ centred  # NumPy sees one matrix twice, and works out half of it
     return mean, torch.from_numpy(product) / (n - 1)

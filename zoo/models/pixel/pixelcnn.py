@@ -70,9 +70,7 @@ class MaskedConv2d(nn.Conv2d):
         x = x[:, -top - 1 :]
         x = F.pad(x, (0, 0, left, right, top + 1 - x.shape[1], bottom))
         step, reach = self.dilation[0], self.dilation[1] * (self.kernel_size[1] - 1)
-        patches = x[:, ::step].unfold(2, reach + 1, 1)[
-            ..., :: self.dilation[1]
-        ]  # [N, height, W, in, width] of the kernel
+        patches = x[:, ::step].unfold(2, reach + 1, 1)[..., :: self.dilation[1]]  # [N, rows, W, in, columns]
         weight = (self.weight * self.mask).permute(0, 2, 3, 1).flatten(1)
         return F.linear(patches.permute(0, 2, 1, 4, 3).flatten(2), weight, self.bias)
 
