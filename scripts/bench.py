@@ -32,6 +32,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import zoo
 from datamodules.base import TensorLoader
+from scripts.peers.loops import PLAYED, bare_epoch, baselines_ppo, trainer_epoch, zoo_ppo
 from scripts.peers.plain_gpt import PlainGPT
 from zoo.cli.main import ended
 from zoo.core.files import write_picture, write_text
@@ -166,9 +167,37 @@ def diffusion_rows() -> list[Row]:
         )
     )
     slowest = "`ancestral`, 50 steps"
-    return [
+    table = [
         _row(f"16 digits, `{name}`, {steps} steps / {slowest}", seconds, found[0], "s")
         for (name, steps), seconds in zip(settings[1:], found[1:], strict=True)
+    ]
+    return [*table, *evaluation_rows(model)]
+
+
+def evaluation_rows(model: Any) -> list[Row]:
+    """The two parts of a diffusion model's evaluation, drawing and measuring, each beside its networks alone."""
+    from zoo.metrics.features import class_probabilities, embed
+    from zoo.metrics.generation import evaluate_images
+    from zoo.metrics.reference import load_pair
+
+    x, t = torch.randn(16, 1, 28, 28), torch.full((16,), 500)
+    images = torch.randint(256, (2000, 1, 28, 28), dtype=torch.uint8)
+    extractor, oracle = load_pair("mnist")
+
+    @torch.no_grad()
+    def passes() -> None:
+        for _ in range(50):
+            model(x, t)
+
+    def classifiers() -> None:
+        embed(extractor, images)
+        class_probabilities(oracle, images)
+
+    drawn = "16 digits as an evaluation draws them, `ancestral`, 50 steps / the network's 50 passes"
+    measured = "the measures of 2,000 generated digits / the passes of their two classifiers"
+    return [
+        pair(drawn, lambda: model.sample(16, seed=0, steps=50), passes),
+        pair(measured, lambda: evaluate_images(images, "mnist"), classifiers),
     ]
 
 
@@ -317,48 +346,6 @@ def warm_row() -> Row:
 
     what = "warm `zoo.load` of 1.5M weights, checked / built on meta + assigned"
     return pair(what, lambda: zoo.load("ddpm-mnist"), assigned, "ms", repeats=5)
-
-
-def trainer_epoch(x: torch.Tensor, y: torch.Tensor) -> None:
-    """One epoch as the recipes run it: Trainer without logger, rare logging, no bar refresh between."""
-    torch.manual_seed(0)
-    model = zoo.create("lenet5", batch_norm=True)
-    quiet: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False}
-    trainer = L.Trainer(max_epochs=1, accelerator="cpu", enable_progress_bar=False, **quiet)
-    trainer.fit(model, TensorLoader(x, y, 256, shuffle=True))
-
-
-def bare_epoch(x: torch.Tensor, y: torch.Tensor) -> None:
-    torch.manual_seed(0)
-    model = zoo.create("lenet5", batch_norm=True)
-    optimizer = model.configure_optimizers()
-    for images, labels in TensorLoader(x, y, 256, shuffle=True):
-        loss = torch.nn.functional.cross_entropy(model(images), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-
-
-PLAYED = 8192  # steps of the environment, in the settings of stable-baselines3's zoo for CartPole
-
-
-def zoo_ppo() -> None:
-    from datamodules.environment import Environment
-
-    agent = zoo.create("ppo", epochs=20, minibatch=256, gamma=0.98, lam=0.8)
-    quiet: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False}
-    trainer = L.Trainer(max_epochs=1, accelerator="cpu", enable_progress_bar=False, **quiet)
-    trainer.fit(agent, Environment("CartPole-v1", 8, steps=32, rollouts=PLAYED // 256))
-
-
-def baselines_ppo() -> None:
-    from stable_baselines3 import PPO
-    from stable_baselines3.common.env_util import make_vec_env
-
-    settings: dict[str, Any] = {"n_steps": 32, "batch_size": 256, "n_epochs": 20, "gamma": 0.98, "gae_lambda": 0.8}
-    PPO("MlpPolicy", make_vec_env("CartPole-v1", 8), learning_rate=1e-3, ent_coef=0.0, device="cpu", **settings).learn(
-        PLAYED
-    )
 
 
 def main() -> int:

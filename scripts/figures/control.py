@@ -16,9 +16,10 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 import zoo
+from zoo.blocks.edges import edge_iou, edge_map
 from zoo.core.files import write_figure, write_json
 from zoo.errors import InputError, one_sentence
-from zoo.models.diffusion.controlnet import ControlNet, edge_iou, edge_map
+from zoo.models.diffusion.controlnet import ControlNet
 from zoo.store.cards import write_section
 from zoo.store.hub import locate
 

@@ -121,7 +121,7 @@ def test_samples_follow_the_edges_of_an_image_file(tmp_path, capsys):
     from PIL import Image, ImageDraw
 
     import zoo
-    from zoo.models.diffusion.controlnet import edge_map
+    from zoo.blocks.edges import edge_map
 
     model = zoo.create("controlnet", width=8, blocks=1, timesteps=20)
     with torch.no_grad():  # branch and output begin at zero

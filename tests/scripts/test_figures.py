@@ -87,8 +87,9 @@ def test_dropout_table(tmp_path):
 
 
 def test_sudden_convergence(tmp_path):
+    from zoo.blocks.edges import edge_map
     from zoo.models.diffusion.cfg import ConditionalDDPM
-    from zoo.models.diffusion.controlnet import ControlNet, edge_map
+    from zoo.models.diffusion.controlnet import ControlNet
 
     figure = script("control")
     digits = Digits()

@@ -53,8 +53,8 @@ def run(options: argparse.Namespace) -> None:
     if refused := [f"--{key}" for key in chosen if key not in taken]:
         raise InputError(f"{options.name} takes no {' or '.join(refused)}")
     if options.control:
+        from zoo.blocks.edges import edge_map
         from zoo.core.images import Transform
-        from zoo.models.diffusion.controlnet import edge_map
 
         grey = Transform(model.image_shape[1:], "L", [0.0], [1.0])  # [1, H, W] in [0, 1]
         chosen["control"] = edge_map(grey(options.control)[None])

@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
+from zoo.blocks.edges import edge_map
 from zoo.errors import InputError
 from zoo.models.adversarial.cyclegan import CycleGAN
 from zoo.models.adversarial.pix2pix import Pix2Pix
-from zoo.models.diffusion.controlnet import edge_map
 
 QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
 

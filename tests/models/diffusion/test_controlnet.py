@@ -3,9 +3,10 @@
 import pytest
 import torch
 
+from zoo.blocks.edges import edge_map
 from zoo.errors import InputError
 from zoo.models.diffusion.cfg import ConditionalDDPM
-from zoo.models.diffusion.controlnet import ControlNet, edge_map
+from zoo.models.diffusion.controlnet import ControlNet
 from zoo.models.diffusion.t2i_adapter import T2IAdapter
 
 GENERATOR = torch.Generator().manual_seed(0)

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from zoo.blocks.edges import edge_iou, edge_map
 from zoo.core.batch import images_of
 from zoo.core.checks import check_count
 from zoo.core.images import save_grid
@@ -31,7 +32,6 @@ from zoo.core.verbs import verb
 from zoo.errors import InputError
 from zoo.models.adversarial.games import decay, follow
 from zoo.models.adversarial.translators import PatchDiscriminator, Translator
-from zoo.models.diffusion.controlnet import edge_iou, edge_map
 
 
 class Pix2Pix(ZooModule):
@@ -51,7 +51,7 @@ class Pix2Pix(ZooModule):
     task: ClassVar[str] = "other"
     use: ClassVar[str] = (
         "from zoo.core.samples import sample_split\n"
-        "from zoo.models.diffusion.controlnet import edge_map\n"
+        "from zoo.blocks.edges import edge_map\n"
         "\n"
         'edges = edge_map(sample_split("mnist")[0][:8].float() / 255)\n'
         'zoo.save_grid(model.render(edges), "digits.png")'

@@ -17,8 +17,8 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from zoo.blocks.edges import edge_iou, edge_map
 from zoo.core.checks import check_count, seeded_generator
 from zoo.core.data import ImageData
 from zoo.core.images import save_grid
@@ -31,20 +31,7 @@ from zoo.models.diffusion.samplers import sampler as named_sampler
 from zoo.models.diffusion.schedule import Shape
 from zoo.models.diffusion.unet import UNet
 
-UNCONTROLLED = 1000  # images of the base whose edges are measured, too: what chance and the class alone give
-
-
-def edge_map(x: Tensor) -> Tensor:
-    """Edges of images [N, C, H, W] in [0, 1]: 1 where the darkest and brightest of 3×3 pixels differ by more than a half."""
-    grey = x.mean(1, keepdim=True)
-    span = F.max_pool2d(grey, 3, 1, 1) + F.max_pool2d(-grey, 3, 1, 1)
-    return (span > 0.5).float()
-
-
-def edge_iou(x: Tensor, edges: Tensor) -> float:
-    """Intersection over union of the edges of images [N, C, H, W] in [0, 1], and those asked for [N, 1, H, W]."""
-    found = edge_map(x)
-    return ((found * edges).sum() / (found + edges).clamp(max=1).sum()).item()
+CHECKED = 1000  # images of held-out edges, and of the base whose edges give what chance and the class alone give
 
 
 def zero_conv(channels: int, out_channels: int) -> nn.Conv2d:
@@ -99,7 +86,7 @@ class ControlNet(ConditionalDDPM):
     """
 
     use: ClassVar[str] = (
-        "from zoo.models.diffusion.controlnet import edge_map\n"
+        "from zoo.blocks.edges import edge_map\n"
         "\n"
         'digits = zoo.load("ddpm-mnist").sample(1, seed=0)    # edges of any image will do: white lines on black [1, 1, 28, 28]\n'
         'zoo.save_grid(model.sample(4, control=edge_map(digits), seed=0), "grid.png")'
@@ -265,22 +252,28 @@ class ControlNet(ConditionalDDPM):
     # Claims ----------------------------------------------------------------------------------------------------------
 
     def evaluate(self, data: ImageData) -> list[dict[str, Any]]:
-        """Quality of 10,000 images of the edges and classes of training images, and how well they keep to the edges."""
+        """Quality of 10,000 images of the edges and classes of training images, and how well they keep to edges, new ones too."""
         from zoo.metrics.generation import evaluate_images
 
-        x, labels = (part[:10_000] for part in data.tensors("train"))
-        edges = edge_map(x.float() / 255)
+        (x, labels), (new_x, new_labels) = data.tensors("train"), data.tensors("val")
+        x, labels, new_x, new_labels = x[:10_000], labels[:10_000], new_x[:CHECKED], new_labels[:CHECKED]
+        edges, new_edges = edge_map(x.float() / 255), edge_map(new_x.float() / 255)
         context, precision = self.quickly()
         with context:
             images = self.sample(len(x), labels=labels, control=edges, seed=0)
-            free = self.sample(UNCONTROLLED, labels=labels[:UNCONTROLLED], seed=0)
-        how = f"edges and labels of the first 10,000 training images, guidance 1, {self.default_sampler()}, seed 0, {precision}"
-        entries = evaluate_images(images, str(data.name), labels=labels, how=how)
-        pairs = ("edge_iou", images, "controlled"), ("edge_iou_base", free, "of the base, uncontrolled")
-        for name, drawn, what in pairs:
-            text = f"intersection over union of the edges of the images {what}, and those asked for; {how}"
-            value = edge_iou(drawn.cpu(), edges[: len(drawn)])
-            entries.append(entry(data, "train", name, value, text, better="higher", n=len(drawn)))
+            new = self.sample(len(new_x), labels=new_labels, control=new_edges, seed=0)
+            free = self.sample(CHECKED, labels=labels[:CHECKED], seed=0)
+        how = f"guidance 1, {self.default_sampler()}, seed 0, {precision}"
+        seen = f"edges and labels of the first 10,000 training images, {how}"
+        entries = evaluate_images(images, str(data.name), labels=labels, how=seen)
+        for split, name, drawn, asked, what in (
+            ("train", "edge_iou", images, edges, f"images controlled, and those asked for; {seen}"),
+            ("val", "edge_iou_held_out", new, new_edges, f"images controlled by validation images, and theirs; {how}"),
+            ("train", "edge_iou_base", free, edges, f"images of the base, uncontrolled, and those asked for; {seen}"),
+        ):
+            value = edge_iou(drawn.cpu(), asked[: len(drawn)])
+            text = f"intersection over union of the edges of the {what}"
+            entries.append(entry(data, split, name, value, text, better="higher", n=len(drawn)))
         return entries
 
     def golden_inputs(self) -> dict[str, Tensor]:
