@@ -42,6 +42,8 @@ class bounded(TorchFunctionMode):
         self.calls -= 1
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
+        if name in QUESTIONS and self.calls > 0:
+            return func(*args, **kwargs)
         if name in FILLERS or getattr(func, "__module__", None) == "torch.nn.init":
             tensor = args[0] if args else kwargs.get("tensor")
             if isinstance(tensor, nn.Parameter):
@@ -62,6 +64,9 @@ class bounded(TorchFunctionMode):
             raise CheckpointError("config.json asks for a far larger model than model.safetensors holds")
 
 
+# Three quarters of the calls of a build, none of which takes memory: attributes, sizes, the switch of the gradients.
+QUESTIONS = {"__get__", "__set__", "_set_grad_enabled", "dim", "size", "is_floating_point", "is_contiguous"}
+QUESTIONS |= {"_has_compatible_shallow_copy_type"}
 FILLERS = {"uniform_", "zero_", "fill_"}  # not normal_: a truncated one draws again until all values fit
 FACTORIES = {"empty", "zeros", "ones", "full", "rand", "randn", "arange", "linspace", "eye", "randint", "randperm"}
 
