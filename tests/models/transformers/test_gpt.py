@@ -10,7 +10,7 @@ from torch import Tensor, nn
 import zoo
 from zoo.errors import CheckpointError, InputError
 from zoo.models.transformers.convert import from_gpt2, to_gpt2
-from zoo.models.transformers.gpt import GPT, plain_attention, rotate, rotations
+from zoo.models.transformers.gpt import GPT, RMSNorm, rotate, rotations
 from zoo.store.folder import read_tensors
 
 OPTIONS = [
@@ -111,14 +111,16 @@ def test_rotary_scores_depend_on_the_distance_alone():
     torch.testing.assert_close(q.norm(dim=1), q[0].norm().expand(20))
 
 
-def test_attention_written_out_is_torchs_own_with_its_gradients():
+def test_norms_are_torchs_own_with_their_gradients():
     torch.manual_seed(0)
-    qkv = torch.randn(3, 2, 4, 16, 8, requires_grad=True)
-    own, fused = plain_attention(*qkv), nn.functional.scaled_dot_product_attention(*qkv, is_causal=True)
-    torch.testing.assert_close(own, fused, rtol=0, atol=1e-6)
+    norm, x = RMSNorm(8, eps=1e-5), torch.randn(2, 16, 8, requires_grad=True)
+    nn.init.normal_(norm.weight)
+    own, torchs = norm(x), nn.functional.rms_norm(x, (8,), norm.weight, 1e-5)
+    torch.testing.assert_close(own, torchs, rtol=0, atol=1e-6)
     towards = torch.randn_like(own)
-    gradients = [torch.autograd.grad(y, qkv, towards)[0] for y in (own, fused)]
-    torch.testing.assert_close(*gradients, rtol=0, atol=2e-6)
+    gradients = [torch.autograd.grad(y, (x, norm.weight), towards) for y in (own, torchs)]
+    torch.testing.assert_close(*gradients, rtol=0, atol=4e-6)
+    assert norm(torch.zeros(1, 8)).abs().max() == 0
 
 
 def test_sizes_of_the_published_models():
