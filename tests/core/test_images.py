@@ -6,7 +6,8 @@ import torch
 from PIL import Image
 
 import zoo
-from zoo.core.images import Transform, save_grid
+from zoo.core import images
+from zoo.core.images import Transform, save_grid, stretch
 from zoo.errors import InputError
 
 GREY = Transform(size=[28, 28], mode="L", mean=[0.1307], std=[0.3081])
@@ -173,3 +174,11 @@ def test_the_warning_names_the_size_of_the_whole_photo(tmp_path):
     photo(600, 800).save(tmp_path / "photo.jpg")
     with pytest.warns(UserWarning, match="800 × 600 pixels becomes 28 × 28"):
         GREY(tmp_path / "photo.jpg")
+
+
+def test_a_picture_worked_on_in_parts_is_the_same(monkeypatch):
+    x = torch.randint(256, (3, 11, 7), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    whole = stretch(x, (1, 99)), images._grey(x)
+    monkeypatch.setattr(images, "PART", 8)
+    assert torch.equal(stretch(x, (1, 99)), whole[0]) and torch.equal(images._grey(x), whole[1])
+    assert torch.equal(images._grey(x[None].repeat(2, 1, 1, 1))[1], whole[1])

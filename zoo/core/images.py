@@ -27,6 +27,7 @@ CHANNELS = {"L": 1, "RGB": 3}
 INTERPOLATIONS = ("bilinear", "bicubic", "nearest", "nearest-exact", "area")
 LARGEST = 4096  # pixels of a side that a network takes
 STRETCH, SHRINK = 2.0, 4.0  # how far a picture's aspect and size may be from the training's before a warning
+PART = 2**20  # values of a picture that are looked up at a time
 LARGE = 4_000_000  # values of a batch from which on channels are resized one by one, to save memory
 
 
@@ -176,13 +177,17 @@ def stretch(x: Tensor, percentiles: Sequence[float]) -> Tensor:
     """Images uint8 [..., C, H, W], each with its two percentiles at 0 and 255; what lies beyond them is cut."""
     if x.ndim > 3:
         return torch.stack([stretch(one, percentiles) for one in x])
-    parts = x.cpu().flatten().split(LARGE)  # as indices they take eight bytes each
+    flat = x.cpu().flatten()
+    parts = flat.split(PART)  # as indices they take eight bytes each
     counts = torch.stack([part.bincount(minlength=256) for part in parts]).sum(0)
     below = counts.cumsum(0)  # pixels up to each grey level
     low, high = (int((below > p / 100 * (x.numel() - 1)).nonzero()[0]) for p in percentiles)
     levels = (torch.arange(256, device="cpu") - low) * (255 / max(1, high - low))
     table = levels.round().clamp(0, 255).to(torch.uint8)
-    return torch.cat([table[part.int()] for part in parts]).view(x.shape).to(x.device)
+    stretched = torch.empty_like(flat)
+    for part, place in zip(parts, stretched.split(PART), strict=True):
+        torch.index_select(table, 0, part.int(), out=place)
+    return stretched.view(x.shape).to(x.device)
 
 
 def as_images(x: Images, shape: Sequence[int]) -> Tensor:
@@ -306,7 +311,9 @@ def _to_uint8(image: ImageLike) -> Tensor:
 
 def _grey(x: Tensor) -> Tensor:
     weights = torch.tensor([0.299, 0.587, 0.114], device=x.device).reshape(3, 1, 1)  # ITU-R 601, as Pillow
-    return (x.float() * weights).sum(-3, keepdim=True).round().to(torch.uint8)
+    rows = max(1, PART // max(1, x.shape[-1] * x[..., 0, 0].numel()))  # as floats they take four bytes each
+    parts = [(part.float() * weights).sum(-3, keepdim=True).round().to(torch.uint8) for part in x.split(rows, -2)]
+    return parts[0] if len(parts) == 1 else torch.cat(parts, -2)
 
 
 def save_grid(images: Tensor, path: str | Path, *, columns: int | None = None, scale: int = 2) -> Path:

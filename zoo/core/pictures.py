@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
 from zoo.errors import InputError, ZooError, ZooWarning
@@ -128,13 +128,17 @@ def pixels_of(image: Image.Image, *, max_pixels: int | None = None) -> Tensor:
     check_size(image, MAX_PIXELS if max_pixels is None else max_pixels)
     try:
         image.load()
-        image = ImageOps.exif_transpose(image)  # phones store a turned picture with a note to turn it back
+        if (
+            image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+        ):  # phones store a turned picture with a note to turn it back
+            image = ImageOps.exif_transpose(image)
         if image.mode == "F" or image.mode.startswith("I"):
             x = torch.from_numpy(_eight_bits(np.array(image), known=image.mode.startswith("I;16")))
             return x[None]
         image = _on_white(image)
         grey = image.mode in ("1", "L")
-        x = torch.from_numpy(np.array(image.convert("L" if grey else "RGB")))
+        mode = "L" if grey else "RGB"
+        x = torch.from_numpy(np.array(image if image.mode == mode else image.convert(mode)))
     except ZooError:
         raise
     except Exception as error:  # a lazily opened file that is cut, a mode without a way to RGB

@@ -13,7 +13,7 @@ from zoo.errors import MissingExtraError
 
 LEAST = 30  # pixels of an object; smaller ones are noise (this and the thresholds below: chosen on validation images)
 REACH = 4  # pixels that a border is at most away from its inside
-BAND = 512  # rows that are worked on at a time
+BAND = 128  # rows that are worked on at a time
 
 
 def border_of(instances: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from zoo.models.segmentation.losses import segmentation_loss
 from zoo.models.segmentation.metrics import class_metrics, instance_metrics
 from zoo.models.segmentation.points import find_points, point_metrics
 
-TILE, MARGIN = 512, 64  # pixels of a tile's side, and of what it sees beyond its own part
+TILE, MARGIN = 384, 64  # pixels of a tile's side, and of what it sees beyond its own part
 
 
 class Segmenter(ZooModule):

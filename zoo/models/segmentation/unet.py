@@ -30,10 +30,10 @@ def convolutions(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
         nn.BatchNorm2d(outputs),
-        nn.ReLU(),
+        nn.ReLU(inplace=True),  # a large picture's activations fill the memory
         nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
         nn.BatchNorm2d(outputs),
-        nn.ReLU(),
+        nn.ReLU(inplace=True),
     )
 
 
@@ -123,7 +123,9 @@ class UNet(Segmenter):
                 places.append(where)
             x = block(x)
             copies.append(x)
+        copies.pop()  # the deepest is x itself
         for level in reversed(range(len(self.ups))):
-            up = self.ups[level](x, places[level])
-            x = self.decoder[level](torch.cat([copies[level], up], 1))
+            # [N, 2 · widths[level], …]; neither part is kept beside it
+            x = torch.cat([copies.pop(), self.ups[level](x, places.pop())], 1)
+            x = self.decoder[level](x)
         return F.pixel_shuffle(self.head(x), self.stem)[..., :height, :width]
