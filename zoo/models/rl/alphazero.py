@@ -62,7 +62,7 @@ import numpy as np
 board = np.zeros((model.game.rows, model.game.columns), dtype=np.int8)  # 1 the player to move, -1 the other, 0 empty
 print(model.act(board))  # its move
 print(model.policy(board), model.values(board))  # how often its search took each move, and what the move is worth
-print(model.play(1, against="random", path="game.gif"))  # result 1, 0 or -1; in the terminal: zoo play {name}
+# model.play(1, against="random", path="game.gif") gives the result 1, 0 or -1 of a game; in the terminal: zoo play {name}
 """
 
     def __init__(
