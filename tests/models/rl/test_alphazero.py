@@ -202,8 +202,9 @@ def test_tictactoe_loses_no_line_whatever_the_opponent_plays():
         assert ends["lost"] == 0 and sum(ends.values()) > games / 10 and ends["won"] > 0
 
 
-def test_connect4_beats_chance_and_plays_well_near_the_end():
+def test_connect4_beats_chance_and_plays_well_near_the_end_with_a_sixth_of_its_visits(monkeypatch):
     agent, game = published("alphazero-connect4"), board_game("connect4")
+    monkeypatch.setitem(agent.hparams, "simulations", 100)
     own, other, values = undecided(game, 40, 18, seed=7)
     assert optimal_share(values, agent.act(game.boards(own, other))) >= 0.9
     assert (agent.play(6, against="random") == 1).all()
