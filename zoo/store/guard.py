@@ -65,8 +65,10 @@ class bounded(TorchFunctionMode):
 
 
 # Three quarters of the calls of a build, none of which takes memory: attributes, sizes, the switch of the gradients.
-QUESTIONS = {"__get__", "__set__", "_set_grad_enabled", "dim", "size", "is_floating_point", "is_contiguous"}
-QUESTIONS |= {"_has_compatible_shallow_copy_type"}
+QUESTIONS = {
+    "__get__", "__set__", "_set_grad_enabled", "dim", "size", "is_floating_point", "is_contiguous",
+    "_has_compatible_shallow_copy_type",
+}  # fmt: skip
 FILLERS = {"uniform_", "zero_", "fill_"}  # not normal_: a truncated one draws again until all values fit
 FACTORIES = {"empty", "zeros", "ones", "full", "rand", "randn", "arange", "linspace", "eye", "randint", "randperm"}
 

@@ -50,10 +50,7 @@ class Block(nn.Module):
         q, k, v = self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # each [N, heads, T, d]
         if rotation is not None:
             q, k = rotate(q, rotation).to(v.dtype), rotate(k, rotation).to(v.dtype)
-        if self.training and real is None and x.device.type == "cpu":  # there the fused kernel is slow backwards
-            y = (q @ k.transpose(2, 3) / math.sqrt(q.shape[3])).softmax(3).to(v.dtype) @ v
-        else:
-            y = F.scaled_dot_product_attention(q, k, v, attn_mask=None if real is None else real[:, None, None])
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=None if real is None else real[:, None, None])
         return self.out(y.transpose(1, 2).flatten(2))
 
 
