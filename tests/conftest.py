@@ -15,8 +15,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.snippets import Snippets
-
 ROOT = Path(__file__).resolve().parents[1]
 LOOPBACK = ("localhost", "127.", "::1", "0.0.0.0")
 
@@ -27,6 +25,7 @@ collect_ignore = [] if sys.platform == "linux" else LINUX
 gc.disable()  # while tests are collected, nearly all that is made stays
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
+os.fsync = lambda _: None  # no test pulls a plug: what is written need not reach the disk
 
 
 # The marker `data` -------------------------------------------------------------------------------------------------------
@@ -171,11 +170,3 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-
-
-@pytest.fixture(scope="session")
-def snippets() -> Iterator[Snippets]:
-    """Runs snippets of the documentation, each as in a new Python."""
-    found = Snippets()
-    yield found
-    found.close()

@@ -16,16 +16,18 @@ _context.set_forkserver_preload(["tests.preload"])
 
 
 def start(target: Callable[..., None], *args: Any) -> BaseProcess:
-    """Start `target(*args)` in a process of its own; what it prints is in the file `process.log`."""
+    """Start `target(*args)` in a process of its own, in this one's environment; its file `process.log` holds what it prints."""
     handle, log = tempfile.mkstemp(prefix=f"{target.__name__}-", suffix=".log")
     os.close(handle)
-    process = _context.Process(target=_logged, args=(log, target, *args), daemon=True)
+    process = _context.Process(target=_logged, args=(log, dict(os.environ), target, *args), daemon=True)
     process.log = Path(log)  # type: ignore[attr-defined]
     process.start()
     return process
 
 
-def _logged(log: str, target: Callable[..., None], *args: Any) -> None:
+def _logged(log: str, environment: dict[str, str], target: Callable[..., None], *args: Any) -> None:
+    os.environ.clear()  # the fork server's is that of the first test that started a process
+    os.environ.update(environment)
     output = os.open(log, os.O_WRONLY | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import snippets
+
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = """
 import os
@@ -65,7 +67,7 @@ pytest.main(["-q", "-p", "no:cacheprovider", "-c", {config!r}, "--rootdir", {fol
 
 
 @pytest.mark.parametrize("given", [True, False])
-def test_one_rule_for_every_test(tmp_path, given, snippets):
+def test_one_rule_for_every_test(tmp_path, given):
     (tmp_path / "data" / "there").mkdir(parents=True)
     file = tmp_path / "data" / "there" / "file"
     file.write_text("data", encoding="utf-8")
@@ -74,8 +76,7 @@ def test_one_rule_for_every_test(tmp_path, given, snippets):
     (inner / "conftest.py").write_text("from tests.conftest import *  # noqa\n", encoding="utf-8")
     (inner / "test_inner.py").write_text(TESTS, encoding="utf-8")
     env = {"ZOO_DATA": str(tmp_path / ("data" if given else "none")), "FILE": str(file)}
-    snippets.run(RUN.format(env=env, config=str(ROOT / "pyproject.toml"), folder=str(tmp_path)), tmp_path)
-    found = (tmp_path / "snippet.log").read_text(encoding="utf-8")
+    found = snippets.run(RUN.format(env=env, config=str(ROOT / "pyproject.toml"), folder=str(tmp_path)), tmp_path)
     lines = [line for line in found.splitlines() if line.startswith(("PASSED", "FAILED", "SKIPPED"))]
     passed = {line.rpartition("::")[2] for line in lines if line.startswith("PASSED")}
     failed = {line.partition("::")[2].partition(" ")[0] for line in lines if line.startswith("FAILED")}

@@ -5,6 +5,7 @@ import shlex
 
 import pytest
 
+from tests import snippets
 from tests.conftest import ROOT
 from tests.snippets import SIXTEEN, quick
 from zoo.cli.main import parser, verbs
@@ -15,13 +16,13 @@ SHELL = "\n".join(re.findall(r"```bash\n(.*?)```", TEXT, flags=re.DOTALL))
 
 
 @pytest.mark.parametrize("code", SNIPPETS)
-def test_snippet_runs(code, snippets, tmp_path):
+def test_snippet_runs(code, tmp_path):
     snippets.run(quick(code), tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("code", [code for code in SNIPPETS if SIXTEEN in code])
-def test_snippet_draws_as_many_as_it_says(code, snippets, tmp_path):
+def test_snippet_draws_as_many_as_it_says(code, tmp_path):
     snippets.run(code, tmp_path)
 
 

@@ -4,6 +4,8 @@ import sys
 
 import pytest
 
+from tests import snippets
+
 ALLOCATE = """
 import resource, torch
 from zoo.core.allocator import keep_freed_memory
@@ -18,15 +20,13 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="an option of glibc")
-def test_freed_memory_comes_back_without_new_pages(snippets, tmp_path):
+def test_freed_memory_comes_back_without_new_pages(tmp_path):
     def output(*, keep: bool) -> list[str]:
-        snippets.run(ALLOCATE.format(keep=keep), tmp_path)
-        return (tmp_path / "snippet.log").read_text().split("\n")[:-1]
+        return snippets.run(ALLOCATE.format(keep=keep), tmp_path).split("\n")[:-1]
 
     pages = 10 * 2**26 // 4096
     if int(output(keep=False)[-1]) < 0.9 * pages:
         pytest.skip("this system has larger pages, or keeps them by itself")
-    (tmp_path / "snippet.log").unlink()
     taken, faults = output(keep=True)
     if taken == "not taken":
         pytest.skip("not glibc")

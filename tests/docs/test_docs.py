@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from scripts.pages import leaderboards
-from tests import published
+from tests import published, snippets
 from tests.conftest import ROOT
 from tests.snippets import quick
 from zoo.cli.main import parser, verbs
@@ -47,7 +47,7 @@ def generated(tmp_path_factory):
 
 
 @pytest.mark.parametrize(("page", "code"), SNIPPETS, ids=[page for page, _ in SNIPPETS])
-def test_snippets_of_the_pages_run(page, code, snippets, tmp_path):
+def test_snippets_of_the_pages_run(page, code, tmp_path):
     snippets.run(quick(code), tmp_path)
 
 

@@ -6,7 +6,7 @@ import lightning as L
 import pytest
 import torch
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import ConcatDataset, DataLoader, TensorDataset
 
 from zoo.errors import InputError
 from zoo.models.adversarial.dcgan import DCGAN
@@ -40,8 +40,9 @@ def data(n: int = 64) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def fit(model: GAN, epochs: int = 1, batch_size: int = 16) -> GAN:
-    loader = DataLoader(TensorDataset(*data()), batch_size=batch_size)
-    L.Trainer(max_epochs=epochs, accelerator="cpu", **QUIET).fit(model, loader)
+    """Train on so many rounds of the same batches, as one epoch."""
+    loader = DataLoader(ConcatDataset([TensorDataset(*data())] * epochs), batch_size=batch_size)
+    L.Trainer(max_epochs=1, accelerator="cpu", **QUIET).fit(model, loader)
     return model
 
 

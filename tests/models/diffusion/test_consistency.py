@@ -197,7 +197,7 @@ def test_the_discriminator_learns_to_tell_and_the_network_to_be_taken_for_real(s
 
     def gap(rates: tuple[float, float]) -> float:
         model.rates = rates
-        batches = [(real[torch.randperm(64)[:16]], torch.zeros(16)) for _ in range(40)]
+        batches = [(real[torch.randperm(64)[:16]], torch.zeros(16)) for _ in range(24)]
         trainer = L.Trainer(max_epochs=1, accelerator="cpu", **quiet)
         trainer.fit(model, torch.utils.data.DataLoader(batches, batch_size=None))
         torch.manual_seed(2)
