@@ -47,8 +47,8 @@ class Domains(DataModule):
         batch_size: images of each domain per batch and process; two at least, since batch norm needs two.
         image_size: height and width of all images; by default the target data set's, or 64 for a folder.
         mode: "L" for grey, "RGB" for colour; by default colour if either domain has it.
-        source_pad: pixels to add around each source image before it is resized, or to cut off if negative: for digits that
-            fill more or less of the picture than the target's.
+        source_pad, target_pad: pixels to add around each image of that domain before it is resized, or to cut off if
+            negative: for digits that fill more or less of the picture than the other domain's.
         augment: settings of `datamodules.augment.Augment` for the training images of both domains, or None.
         seed: of the shuffles and the augmentation.
         root: folder of the data sets' raw files; default `$ZOO_DATA`.
@@ -69,6 +69,7 @@ class Domains(DataModule):
         image_size: int | None = None,
         mode: str | None = None,
         source_pad: int = 0,
+        target_pad: int = 0,
         augment: Settings | None = None,
         seed: int = 0,
         root: str | None = None,
@@ -82,7 +83,8 @@ class Domains(DataModule):
         if image_size is not None and image_size < 1:
             raise InputError(f"image_size is {image_size}; it must be at least 1.")
         self.source, self.target, self.batch_size = source, target, batch_size
-        self.source_pad, self.seed, self.root = source_pad, seed, root
+        self.pads = {"source": source_pad, "target": target_pad}
+        self.seed, self.root = seed, root
         shapes = [shape for domain in (target, source) if (shape := _shape(domain))]
         side = image_size or (_shape(target) or (0, 64, 64))[1]
         colour = any(channels == 3 for channels, _, _ in shapes) or len(shapes) < 2
@@ -118,13 +120,11 @@ class Domains(DataModule):
         if split not in ("train", "val", "test") or domain not in ("source", "target"):
             raise InputError(f"split is {split!r} of {domain!r}; it's train, val or test of source or target.")
         if (split, domain) not in self._splits:
-            if domain == "source":
-                x, y = self._labelled.tensors(split)
-                x = F.pad(x, (self.source_pad,) * 4) if self.source_pad else x
-            else:
-                x, y = self._target(split)
-            if len(x) and (x.shape[2] < 1 or x.shape[3] < 1):
-                raise InputError(f"source_pad {self.source_pad} leaves nothing of the source's images.")
+            x, y = self._labelled.tensors(split) if domain == "source" else self._target(split)
+            if pad := self.pads[domain]:
+                if len(x) and min(x.shape[2:]) + 2 * pad < 1:
+                    raise InputError(f"{domain}_pad {pad} leaves nothing of the {domain}'s images.")
+                x = F.pad(x, (pad,) * 4)
             self._splits[split, domain] = (
                 self._sized(x),
                 y if domain == "source" or split == "test" else -torch.ones_like(y),

@@ -140,6 +140,19 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _plain_pictures() -> Iterator[None]:
+    """No test looks at a picture's looks: it is drawn coarsely, and no room is made for its labels, which takes the longest."""
+    import matplotlib
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(ConstrainedLayoutEngine, "execute", lambda *_: None)
+    patch.setitem(matplotlib.rcParams, "figure.dpi", 50)
+    yield
+    patch.undo()
+
+
 @pytest.fixture(autouse=True)
 def _same_seed() -> None:
     torch.manual_seed(0)

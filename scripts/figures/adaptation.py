@@ -1,6 +1,6 @@
 """Two domains' features before and after adaptation, how well a classifier still tells the domains apart, and errors against λ.
 
-python scripts/figures/adaptation.py              # half a minute; into the cards of dann-mnist-usps and dann-usps-mnist
+python scripts/figures/adaptation.py              # a minute; into the cards of dann-mnist-usps, dann-usps-mnist, dann-mnist-mnistm
 python scripts/figures/adaptation.py strength     # a minute; into the card of dann-mnist-usps
 """
 
@@ -20,7 +20,7 @@ from zoo.models.adaptation.dann import DANN
 from zoo.paths import CHECKPOINTS
 from zoo.store.cards import write_section
 
-PAIRS = (("dann-mnist-usps.source", "dann-mnist-usps"), ("dann-usps-mnist.source", "dann-usps-mnist"))
+PAIRS = tuple((f"{name}.source", name) for name in ("dann-mnist-usps", "dann-usps-mnist", "dann-mnist-mnistm"))
 TEXT = """## Features before and after
 
 Test images of both domains as the last hidden layer has them, in the plane of the first two principal components of

@@ -180,6 +180,8 @@ def test_the_installed_wheel_lists_loads_and_downloads(hub, folder, as_alice, tm
 import sys, zoo
 assert zoo.__file__.startswith({str(tmp_path / "venv")!r}), zoo.__file__
 assert zoo.list_models() == ["lenet5-mnist", "tiny-mnist"] and "torch" not in sys.modules
+from zoo.core import standin
+assert standin.install()  # as the commands do, since Lightning takes seconds to import
 assert zoo.verify("lenet5-mnist")
 import torch
 assert zoo.load("lenet5-mnist").predict_proba(torch.zeros(2, 1, 28, 28, dtype=torch.uint8)).sum(1).allclose(torch.ones(2))

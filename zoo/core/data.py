@@ -219,7 +219,7 @@ class PairTokenData(TokenData, Protocol):
     def target(self) -> str: ...
 
 
-class VocabularyData(ClassData, Protocol):
+class VocabularyData(LabelledTextData, Protocol):
     """Texts in classes by words, characters or pieces; the vocabulary is the data's."""
 
     @property

@@ -120,6 +120,18 @@ def test_two_folders_become_batches_without_a_label_of_the_target(folders):
     assert list(data.classes) == ["bright", "dark"] and data.preprocess["size"] == [16, 16]
 
 
+@pytest.mark.parametrize("domain", ["source", "target"])
+def test_a_frame_is_put_around_one_domain_alone(folders, domain):
+    places = {"source": str(folders / "source"), "target": str(folders / "target"), "batch_size": 4, "image_size": 16}
+    data = zoo.datamodule("domains", **places, **{f"{domain}_pad": 8})
+    for each in ("source", "target"):
+        x, _ = data.tensors("test", each)
+        assert x.shape[2:] == (16, 16) and (x[:, :, 8, 8] > 20).all()
+        assert ((x[:, :, 0, 0] == 0) == (each == domain)).all()
+    with pytest.raises(InputError, match=f"{domain}_pad -100 leaves nothing of the {domain}'s images"):
+        zoo.datamodule("domains", **places, **{f"{domain}_pad": -100}).tensors("test", domain)
+
+
 def test_dann_trains_on_two_folders_and_is_measured_on_the_target(folders):
     torch.manual_seed(0)
     data = zoo.datamodule(

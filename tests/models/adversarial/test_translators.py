@@ -35,6 +35,16 @@ def test_the_cycle_loss_is_what_its_equation_says():
     torch.testing.assert_close(critic, wanted)
 
 
+def test_who_leaves_the_target_alone_pays_nothing_for_it():
+    torch.manual_seed(0)
+    model, x, y = CycleGAN((1, 8, 8), 4, cycle=3.0, identity=0.5), 2 * squares(3) - 1, 1 - 2 * squares(3)
+    with_it, _, _ = model.generator_loss(x, y)
+    model.identity = 0.0
+    without, _, _ = model.generator_loss(x, y)
+    off = (model.there(y) - y).abs().mean() + (model.back(x) - x).abs().mean()
+    torch.testing.assert_close(with_it - without, 1.5 * off)
+
+
 def test_cyclegan_learns_to_come_back():
     L.seed_everything(0, verbose=False)
     model, x = CycleGAN((1, 8, 8), 8, lr=2e-3), squares()
@@ -58,6 +68,8 @@ def test_pix2pix_learns_to_fill_edges():
 def test_what_makes_no_sense_is_refused():
     with pytest.raises(InputError, match="multiples of 4"):
         CycleGAN((1, 9, 8))
+    with pytest.raises(InputError, match="0 or more, not 10.0 and -1"):
+        CycleGAN((1, 8, 8), identity=-1)
     with pytest.raises(InputError, match="multiples of 4"):
         Pix2Pix((1, 8, 8), l1=-1)
     with pytest.raises(InputError, match="'target' or 'source'"):

@@ -92,6 +92,7 @@ def test_predict_and_what_it_refuses():
         ({"vocabulary": ["a"]}, "set it to 3"),
         ({"vocabulary": ["a", "b", "c", "d", "d"]}, "twice"),
         ({"vocab_size": 1}, "vocab_size is 1"),
+        ({"balance": -1}, "balance is -1"),
     ):
         with pytest.raises(InputError, match=word):
             RecurrentClassifier(**({"num_classes": 2, "vocab_size": 7} | init))
@@ -119,6 +120,31 @@ def test_training_takes_the_vocabulary_over_and_drops_words():
     Data.unit = "character"
     with pytest.raises(InputError, match="by character"):
         model.setup("fit")
+
+
+@pytest.mark.parametrize(("balance", "share"), [(0.0, 0.75), (0.5, 3**0.5 / (1 + 3**0.5)), (1.0, 0.5)])
+def test_a_balanced_model_does_not_answer_by_how_frequent_a_class_is(balance, share):
+    """Of one and the same text, three times in one class and once in the other: p ∝ π^(1 − τ)."""
+
+    class Data:
+        vocabulary, classes, unit, num_classes = VOCABULARY, ("often", "seldom"), "word", 2
+        texts = staticmethod(lambda part: [("film", 0)] * 3 + [("film", 1)])
+
+    torch.manual_seed(0)
+    model = RecurrentClassifier(2, 7, embedding=2, width=2, balance=balance)
+    model._trainer, model.log_train = type("Trainer", (), {"datamodule": Data})(), lambda **_: None
+    model.setup("fit")
+    optimizer = torch.optim.LBFGS(model.parameters(), max_iter=100)
+    batch = model.encode("film").expand(4, 1), torch.ones(4, dtype=torch.int64), torch.tensor([0, 0, 0, 1])
+
+    def closure():
+        optimizer.zero_grad()
+        loss = model.training_step(batch, 0)
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    assert model.predict_proba("film")[0, 0].item() == pytest.approx(share, abs=1e-3)
 
 
 def test_vectors_of_another_model_start_it_and_stay_where_frozen():

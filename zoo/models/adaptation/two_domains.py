@@ -127,7 +127,7 @@ class TwoDomainClassifier(ImageClassifier):
         for domain in ("target", "source"):
             with contextlib.suppress(InputError):
                 x, y = sample_split(about.get(domain, ""))
-                edge = about.get("source_pad", 0) if domain == "source" else 0
+                edge = about.get(f"{domain}_pad", 0)
                 return F.pad(x[:n], (edge,) * 4), y[:n]
         return None
 

@@ -5,7 +5,9 @@ alone would let G draw any target picture; what ties it to its input is the way 
 
     L = L_GAN(G, D_target) + L_GAN(F, D_source) + λ (‖F(G(x)) − x‖₁ + ‖G(F(y)) − y‖₁)
 
-with least squares in place of logarithms (Mao et al., 2017).
+with least squares in place of logarithms (Mao et al., 2017). A code that a network hides in its picture also leads back, whatever
+the picture shows; so, as the paper does where colours are to stay, each generator is asked to leave pictures of its own target as
+they are, λ μ (‖G(y) − y‖₁ + ‖F(x) − x‖₁).
 
 Departures from the paper: the small U-Net of `translators.py` for the residual network, no pool of earlier pictures, samples come
 from a moving average of the generators' weights.
@@ -36,6 +38,7 @@ class CycleGAN(ZooModule):
         image_shape: (channels, height, width) of both kinds of pictures; multiples of 4.
         width: channels of the first level of every network.
         cycle: λ, weight of the way back.
+        identity: μ, weight of leaving a generator's own target alone, over λ.
         lr: Adam's learning rate, decayed linearly to 0.
         ema: decay of the generators' moving averages.
         judge: checkpoint of a classifier of the target's pictures that measures translations, or None.
@@ -59,18 +62,20 @@ class CycleGAN(ZooModule):
         width: int = 32,
         *,
         cycle: float = 10.0,
+        identity: float = 0.0,
         lr: float = 2e-4,
         ema: float = 0.99,
         judge: str | None = None,
     ) -> None:
         super().__init__()
         channels, height, breadth = (check_count(size, "each of image_shape") for size in image_shape)
-        if height % 4 or breadth % 4 or cycle < 0:
-            raise InputError(
-                f"height and width are multiples of 4 and cycle is 0 or more, not {image_shape} and {cycle!r}"
-            )
+        if height % 4 or breadth % 4:
+            raise InputError(f"height and width are multiples of 4, not {image_shape}")
+        if cycle < 0 or identity < 0:
+            raise InputError(f"cycle and identity are 0 or more, not {cycle!r} and {identity!r}")
         self.save_hyperparameters()
-        self.image_shape, self.cycle, self.lr, self.ema, self.judge = (channels, height, breadth), cycle, lr, ema, judge
+        self.image_shape, self.cycle, self.identity = (channels, height, breadth), cycle, identity
+        self.lr, self.ema, self.judge = lr, ema, judge
         self.there, self.back = Translator(channels, channels, width), Translator(channels, channels, width)
         self.of_target, self.of_source = PatchDiscriminator(channels, width), PatchDiscriminator(channels, width)
         self.average_there = copy.deepcopy(self.there).requires_grad_(False)
@@ -98,8 +103,10 @@ class CycleGAN(ZooModule):
         """What the generators minimise for pictures x of the source and y of the target, and both translations."""
         fake_y, fake_x = self.there(x), self.back(y)
         fooled = (self.of_target(fake_y) - 1).square().mean() + (self.of_source(fake_x) - 1).square().mean()
-        again = (self.back(fake_y) - x).abs().mean() + (self.there(fake_x) - y).abs().mean()
-        return fooled + self.cycle * again, fake_x, fake_y
+        off = (self.back(fake_y) - x).abs().mean() + (self.there(fake_x) - y).abs().mean()
+        if self.identity:
+            off = off + self.identity * ((self.there(y) - y).abs().mean() + (self.back(x) - x).abs().mean())
+        return fooled + self.cycle * off, fake_x, fake_y
 
     def critic_loss(self, x: Tensor, y: Tensor, fake_x: Tensor, fake_y: Tensor) -> Tensor:
         """What the discriminators minimise: 1 for real pictures, 0 for translations."""

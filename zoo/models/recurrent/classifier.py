@@ -8,6 +8,10 @@ each unit over all steps is what the read-out sees:
 With pooling="last" it sees the last state of each direction in place of the maximum. Texts of unlike lengths are packed, so what
 fills the short ones up changes nothing: not the backward direction, which would else start in the filling, not the maximum.
 
+Where one class has half of all texts, a network learns to say that class. With `balance` τ > 0 it learns from z + τ log π, the
+logits raised by what the classes' shares π of the training texts say without reading (Menon et al., 2021, arXiv:2007.07314); the
+logits z, which answer, are left with what the text says.
+
 Departures from the papers: no parse trees and no pre-trained vectors, words drop out of a text at random, AdamW.
 """
 
@@ -48,6 +52,7 @@ class RecurrentClassifier(LearnsOwnTexts, ZooModule):
         pooling: "max" over the steps, or the "last" state.
         dropout: of the embeddings and before the read-out.
         word_dropout: share of the tokens that a training text loses to "unknown".
+        balance: τ; 0 aims at the share of all texts that is right, 1 at its mean over the classes.
         vocabulary: words or characters in the order of their tokens; training takes it over from the data.
 
     Shapes:
@@ -70,6 +75,7 @@ class RecurrentClassifier(LearnsOwnTexts, ZooModule):
         pooling: Literal["max", "last"] = "max",
         dropout: float = 0.0,
         word_dropout: float = 0.0,
+        balance: float = 0.0,
         vocabulary: list[str] | None = None,
     ) -> None:
         super().__init__()
@@ -90,6 +96,9 @@ class RecurrentClassifier(LearnsOwnTexts, ZooModule):
         self.dropout1, self.dropout2 = nn.Dropout(dropout), nn.Dropout(dropout)
         self.head = nn.Linear(width * (2 if bidirectional else 1), num_classes)
         self._index: dict[str, int] = {}
+        self._offset: Tensor | None = None  # τ log π of the data that it trains on
+        if balance < 0:
+            raise InputError(f"balance is {balance!r}; it is 0 or more")
         if vocabulary is not None:
             self._take(vocabulary)
 
@@ -190,6 +199,11 @@ class RecurrentClassifier(LearnsOwnTexts, ZooModule):
             elif list(data.vocabulary) != self.hparams["vocabulary"]:
                 raise InputError("the data has another vocabulary than the model: train a fresh one")
             self.classes = list(data.classes)
+            if self.hparams["balance"]:
+                count = torch.bincount(
+                    torch.tensor([label for _, label in data.texts("train")]), minlength=len(data.classes)
+                )
+                self._offset = self.hparams["balance"] * (count.clamp(min=1) / count.sum()).log()
 
     def _take(self, vocabulary: Sequence[str]) -> None:
         if len(vocabulary) + FIRST != self.hparams["vocab_size"]:
@@ -207,7 +221,10 @@ class RecurrentClassifier(LearnsOwnTexts, ZooModule):
         if share := self.hparams["word_dropout"]:
             lost = (torch.rand(tokens.shape, device=tokens.device) < share) & (tokens != PADDING)
             tokens = tokens.masked_fill(lost, UNKNOWN)
-        loss = F.cross_entropy(self(tokens, lengths), labels)
+        logits = self(tokens, lengths)
+        if self._offset is not None:
+            logits = logits + self._offset.to(logits)
+        loss = F.cross_entropy(logits, labels)
         self.log_train(loss=loss)
         return loss
 
