@@ -1,6 +1,6 @@
 """Two domains' features before and after adaptation, how well a classifier still tells the domains apart, and errors against λ.
 
-python scripts/figures/adaptation.py              # a minute; into the cards of dann-mnist-usps, dann-usps-mnist, dann-mnist-mnistm
+python scripts/figures/adaptation.py              # a minute; into the cards of PAIRS
 python scripts/figures/adaptation.py strength     # a minute; into the card of dann-mnist-usps
 """
 

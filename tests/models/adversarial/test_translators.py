@@ -68,7 +68,7 @@ def test_pix2pix_learns_to_fill_edges():
 def test_what_makes_no_sense_is_refused():
     with pytest.raises(InputError, match="multiples of 4"):
         CycleGAN((1, 9, 8))
-    with pytest.raises(InputError, match="0 or more, not 10.0 and -1"):
+    with pytest.raises(InputError, match=r"0 or more, not 10\.0 and -1"):
         CycleGAN((1, 8, 8), identity=-1)
     with pytest.raises(InputError, match="multiples of 4"):
         Pix2Pix((1, 8, 8), l1=-1)
