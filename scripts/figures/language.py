@@ -84,6 +84,7 @@ def baseline(model: Any, folder: Path) -> str:
     """Logistic regression on counts, fitted to the same training part with scikit-learn's own settings."""
     from sklearn.feature_extraction.text import CountVectorizer
     from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import accuracy_score, balanced_accuracy_score
     from sklearn.pipeline import make_pipeline
 
     from datamodules.formats.words import split
@@ -101,12 +102,14 @@ def baseline(model: Any, folder: Path) -> str:
     lines = [
         "## Beside a bag of words\n" if data.unit == "word" else "## Beside a bag of letters\n",
         f"Logistic regression on the counts of {what} (scikit-learn, its own settings, the same training part):\n",
-        "| part | this model | bag |\n|---|---|---|",
+        "| part | metric | this model | bag |\n|---|---|---|---|",
     ]
-    measured = {m["split"]: m["value"] for m in read_metrics(folder) if m["metric"] == "accuracy"}
-    for part in ("test", "val"):
-        bag = pipeline.score(*zip(*data.texts(part), strict=True))
-        lines.append(f"| {part} | {measured[part]:.4f} | {bag:.4f} |")
+    measures = {"accuracy": accuracy_score, "balanced_accuracy": balanced_accuracy_score}
+    for measured in read_metrics(folder):
+        if measure := measures.get(measured["metric"]):
+            texts, labels = zip(*data.texts(measured["split"]), strict=True)
+            bag = measure(labels, pipeline.predict(texts))
+            lines.append(f"| {measured['split']} | {measured['metric']} | {measured['value']:.4f} | {bag:.4f} |")
     return "\n".join(lines) + "\n"
 
 
