@@ -49,11 +49,13 @@ class CycleGAN(ZooModule):
 
     task: ClassVar[str] = "other"
     use: ClassVar[str] = (
+        "import torch\n"
         "from zoo.core.samples import sample_split\n"
         "\n"
         'images = sample_split("mnist")[0][:8].float() / 255\n'
         "there = model.translate(images)                      # in the target's hand\n"
-        'again = model.translate(there, to="source")'
+        'again = model.translate(there, to="source")\n'
+        'zoo.save_grid(torch.cat([images, there, again]), "digits.png")'
     )
 
     def __init__(
