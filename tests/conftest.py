@@ -141,14 +141,12 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _plain_pictures() -> Iterator[None]:
-    """No test looks at a picture's looks: it is drawn coarsely, and no room is made for its labels, which takes the longest."""
-    import matplotlib
+def _crowded_pictures() -> Iterator[None]:
+    """No test looks at a picture's looks: nothing makes room for its labels, which takes longer than to draw it."""
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     patch = pytest.MonkeyPatch()
     patch.setattr(ConstrainedLayoutEngine, "execute", lambda *_: None)
-    patch.setitem(matplotlib.rcParams, "figure.dpi", 50)
     yield
     patch.undo()
 
