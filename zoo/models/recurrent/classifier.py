@@ -91,14 +91,14 @@ class RecurrentClassifier(LearnsOwnTexts, ZooModule):
                 raise InputError(f"{name} is one of {', '.join(known)}, not {choice!r}")
         if check_count(vocab_size, "vocab_size") < FIRST:
             raise InputError(f"vocab_size is {vocab_size}, but padding and the unknown alone are {FIRST} tokens")
+        if balance < 0:
+            raise InputError(f"balance is {balance!r}; it is 0 or more")
         self.embedding = nn.Embedding(vocab_size, embedding, padding_idx=PADDING)
         self.rnn = LAYERS[kind](embedding, width, batch_first=True, bidirectional=bidirectional)
         self.dropout1, self.dropout2 = nn.Dropout(dropout), nn.Dropout(dropout)
         self.head = nn.Linear(width * (2 if bidirectional else 1), num_classes)
         self._index: dict[str, int] = {}
         self._offset: Tensor | None = None  # τ log π of the data that it trains on
-        if balance < 0:
-            raise InputError(f"balance is {balance!r}; it is 0 or more")
         if vocabulary is not None:
             self._take(vocabulary)
 
