@@ -67,7 +67,7 @@ def row(name: str) -> dict[str, Any]:
 
 def attributions(model: ZooModule) -> dict[str, float]:
     """How far integrated gradients and DeepLIFT are from adding up to the difference of logits, relative to it."""
-    if not isinstance(model, ImageClassifier) or not isinstance(model.head, torch.nn.Linear):
+    if not isinstance(model, ImageClassifier) or not isinstance(getattr(model, "head", None), torch.nn.Linear):
         return {}
     from captum.attr import DeepLift, IntegratedGradients
 

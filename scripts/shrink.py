@@ -49,10 +49,7 @@ def shrink(folder: Path, tolerance: float) -> str:
         )
         recipe = staged / "recipe.yaml"
         text = recipe.read_text(encoding="utf-8")
-        new, count = re.subn(
-            r"(?m)^  dtype: \w+.*$", "  dtype: int8  # a quarter of the size, see zoo.store.int8", text
-        )
-        recipe.write_text(new if count else text.replace("export:\n", "export:\n  dtype: int8\n"), encoding="utf-8")
+        recipe.write_text(in_int8(text), encoding="utf-8")
         with tempfile.TemporaryDirectory() as parent:  # whose name is the checkpoint's, as evaluation asks for
             copy = Path(shutil.copytree(staged, Path(parent) / folder.name))
             if subprocess.run([sys.executable, str(EVALUATE), str(copy), "--write"], check=False).returncode:
@@ -64,6 +61,17 @@ def shrink(folder: Path, tolerance: float) -> str:
             raise InputError(f"{folder.name}: {moved} is more than {tolerance:.2%}; it is stored as before")
         write_card(staged)
     return f"{folder.name}: {moved}"
+
+
+def in_int8(recipe: str) -> str:
+    """A recipe whose export is in int8, whether it named a dtype, an export, or neither."""
+    line = "  dtype: int8  # a quarter of the size, see zoo.store.int8"
+    new, count = re.subn(r"(?m)^  dtype: \w+.*$", line, recipe)
+    if count:
+        return new
+    if "\nexport:\n" in recipe:
+        return recipe.replace("\nexport:\n", f"\nexport:\n{line}\n", 1)
+    return recipe.replace("\ncard:\n", f"\nexport:\n{line}\ncard:\n", 1)
 
 
 def main(argv: list[str] | None = None) -> int:

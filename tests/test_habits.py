@@ -157,7 +157,7 @@ def test_the_learning_rate_finder_as_a_callback(tmp_path):
     assert finder.optimal_lr is not None
 
 
-@pytest.mark.parametrize("name", ["gan", "wgan", "lsgan", "fgan", "dcgan", "point-gan"])
+@pytest.mark.parametrize("name", ["gan", "wgan", "lsgan", "fgan", "dcgan", "sngan", "point-gan"])
 def test_a_game_of_two_networks_is_validated_and_says_what_it_can_not_do(name, tmp_path):
     batches = loader(name)
     found = trainer(tmp_path).validate(build(name), batches, verbose=False)[0]

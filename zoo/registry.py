@@ -117,6 +117,7 @@ ARCHITECTURES = {
     "seq2seq": "zoo.models.recurrent.thought_vector:ThoughtVector",
     "simclr": "zoo.models.selfsupervised.simclr:SimCLR",
     "simplecnn": "zoo.models.convnets.simplecnn:SimpleCNN",
+    "sngan": "zoo.models.adversarial.sngan:SNGAN",
     "som": "zoo.models.prototypes.som:SOM",
     "speednet": "zoo.models.convnets.speednet:SpeedNet",
     "t2i-adapter": "zoo.models.diffusion.t2i_adapter:T2IAdapter",

@@ -91,3 +91,15 @@ def test_a_mean_over_seeds_is_not_carried_over(script, folder):
     (folder / "provenance.json").write_text(json.dumps(facts | {"seconds_all_seeds": [1.0, 1.0]}))
     with pytest.raises(InputError, match="several files"):
         script.shrink(folder, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("a: 1\nexport:\n  dtype: float16  # half\n  seeds: 1\ncard:\n", "a: 1\nexport:\n{}\n  seeds: 1\ncard:\n"),
+        ("a: 1\nexport:\n  averaged: true\ncard:\n", "a: 1\nexport:\n{}\n  averaged: true\ncard:\n"),
+        ("a: 1\ncard:\n", "a: 1\nexport:\n{}\ncard:\n"),
+    ],
+)
+def test_the_recipe_says_int8_whatever_it_said_before(script, before, after):
+    assert script.in_int8(before) == after.format("  dtype: int8  # a quarter of the size, see zoo.store.int8")

@@ -67,6 +67,12 @@ TINY: dict[str, Tiny] = {
     "fgan": Tiny({"latent_dim": 4, "hidden": [8], "divergence": "hellinger"}, **DIGITS),
     "gan": Tiny({"latent_dim": 4, "hidden": [8], "num_classes": 10}, **DIGITS),
     "lsgan": Tiny({"latent_dim": 4, "hidden": [8], "r1": 1.0}, **DIGITS),
+    "sngan": Tiny(
+        {"image_shape": [3, 16, 16], "latent_dim": 4, "width": 4, "num_classes": 10},
+        images(8, 3, 16),
+        data="cifar10",
+        data_init={"normalize": False},
+    ),
     "wgan": Tiny({"latent_dim": 4, "hidden": [8]}, **DIGITS),
     "point-gan": Tiny({"latent_dim": 4, "hidden": [8]}, points(), data="ring"),
     "pixelcnn": Tiny({"width": 4, "layers": 2, "levels": 8}, **PIXELS),

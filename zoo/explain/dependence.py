@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from zoo.core.checks import is_whole
@@ -22,7 +23,9 @@ from zoo.errors import InputError, MissingExtraError
 Predict = Callable[[np.ndarray], Any]
 
 
-def ice(model: Any, data: Any, feature: int, grid: Any = None, *, most: int = 50) -> tuple[np.ndarray, np.ndarray]:
+def ice(
+    model: Any, data: ArrayLike, feature: int, grid: ArrayLike | None = None, *, most: int = 50
+) -> tuple[np.ndarray, np.ndarray]:
     """A curve for every row: the grid [G] and outputs [N, G].
 
     Args:
@@ -44,13 +47,15 @@ def ice(model: Any, data: Any, feature: int, grid: Any = None, *, most: int = 50
     return points, ask(model, many).reshape(len(rows), len(points))
 
 
-def pdp(model: Any, data: Any, feature: int, grid: Any = None, *, most: int = 50) -> tuple[np.ndarray, np.ndarray]:
+def pdp(
+    model: Any, data: ArrayLike, feature: int, grid: ArrayLike | None = None, *, most: int = 50
+) -> tuple[np.ndarray, np.ndarray]:
     """The partial dependence on a feature: the grid [G] and the mean output [G]. Arguments as `ice`."""
     points, curves = ice(model, data, feature, grid, most=most)
     return points, curves.mean(0)
 
 
-def ale(model: Any, data: Any, feature: int, bins: int = 20) -> tuple[np.ndarray, np.ndarray]:
+def ale(model: Any, data: ArrayLike, feature: int, bins: int = 20) -> tuple[np.ndarray, np.ndarray]:
     """Accumulated local effects of a feature: the bins' edges [G] and the effect at each [G], whose mean over the rows is 0.
 
     Args:
@@ -74,7 +79,9 @@ def ale(model: Any, data: Any, feature: int, bins: int = 20) -> tuple[np.ndarray
     return edges, effect - (middle * count).sum() / count.sum()
 
 
-def permutation_importance(model: Any, data: Any, y: Any, *, repeats: int = 10, seed: int = 0) -> np.ndarray:
+def permutation_importance(
+    model: Any, data: ArrayLike, y: ArrayLike, *, repeats: int = 10, seed: int = 0
+) -> np.ndarray:
     """How much the mean squared error rises when a feature's column is shuffled, [F] (Breiman, 2001); scikit-learn's.
 
     Args:
@@ -101,7 +108,7 @@ def permutation_importance(model: Any, data: Any, y: Any, *, repeats: int = 10, 
     return importance(Estimator(), rows, target, scoring=score, n_repeats=repeats, random_state=seed).importances_mean
 
 
-def entropy(labels: Any) -> float:
+def entropy(labels: ArrayLike) -> float:
     """H = −Σ p log₂ p of labels [N], in bits: 1 for two classes that are equally often, 0 for one class."""
     _, counts = np.unique(np.asarray(labels).reshape(-1), return_counts=True)
     if not len(counts):
@@ -110,14 +117,14 @@ def entropy(labels: Any) -> float:
     return float(-(share * np.log2(share)).sum()) + 0.0
 
 
-def information_gain(labels: Any, right: Any) -> float:
+def information_gain(labels: ArrayLike, right: Any) -> float:
     """Information gain of a split of labels [N], in bits: their entropy less the mean of both sides; `right` is bool [N]."""
     labels, side = np.asarray(labels).reshape(-1), np.asarray(right, dtype=bool).reshape(-1)
     parts = [labels[side], labels[~side]]
     return entropy(labels) - sum(len(part) / len(labels) * entropy(part) for part in parts if len(part))
 
 
-def tree(data: Any, labels: Any, *, depth: int | None = 3, seed: int = 0) -> Any:
+def tree(data: ArrayLike, labels: ArrayLike, *, depth: int | None = 3, seed: int = 0) -> Any:
     """scikit-learn's decision tree that splits by entropy, fitted to rows [N, F] and labels [N]: a model that shows its rules."""
     try:
         from sklearn.tree import DecisionTreeClassifier
@@ -129,7 +136,7 @@ def tree(data: Any, labels: Any, *, depth: int | None = 3, seed: int = 0) -> Any
 
 
 def surrogate(
-    model: Any, data: Any, *, depth: int = 3, names: Sequence[str] | None = None, seed: int = 0
+    model: Any, data: ArrayLike, *, depth: int = 3, names: Sequence[str] | None = None, seed: int = 0
 ) -> tuple[Any, float, str]:
     """A small tree that imitates a model on the data: the tree, its fidelity (R² against the model's outputs), its rules
     as text.
@@ -168,7 +175,7 @@ def ask(model: Any, rows: np.ndarray, batch: int = 8192) -> np.ndarray:
     return np.concatenate(found)
 
 
-def check_rows(data: Any, feature: int | None = None) -> np.ndarray:
+def check_rows(data: ArrayLike, feature: int | None = None) -> np.ndarray:
     """Rows of numbers float64 [N, F].
 
     Raises:

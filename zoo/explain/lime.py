@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from zoo.errors import InputError, MissingExtraError
@@ -170,8 +171,8 @@ def row(
 
 def tabular(
     f: Callable[[np.ndarray], np.ndarray],
-    x: Any,
-    data: Any,
+    x: ArrayLike,
+    data: ArrayLike,
     names: list[str] | None = None,
     *,
     samples: int = 1000,
@@ -182,8 +183,7 @@ def tabular(
     """LIME's conditions for a row: [("petal width <= 0.30", weight), …], the largest absolute weight first.
 
     Each number becomes a bit: whether it lies between the same quartiles of the data as the row's own. A draw takes each
-        number from
-    the data's rows, all apart, and f is asked about it.
+    number from the data's rows, all apart, and f is asked about it.
 
     Args:
         f: rows [N, F] → [N], the probability of the class that is explained.

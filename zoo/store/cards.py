@@ -219,7 +219,7 @@ def head(folder: Folder) -> str:
     )
 
 
-def languages(data: Any, init: dict[str, Any]) -> list[str] | None:
+def languages(data: object, init: dict[str, Any]) -> list[str] | None:
     """Languages that a model reads and writes, as the Hub names them: its own arguments', else those of its data."""
     own = [init[key] for key in ("source", "target") if isinstance(init.get(key), str)]
     return own or list(getattr(data, "languages", ())) or None

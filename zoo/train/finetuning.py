@@ -323,7 +323,7 @@ def cannot(base: str, model: ZooModule, kind: str, offers: Sequence[str]) -> str
     return f"{base} ({model.task}) can't learn from {kind}: {takes}{others}"
 
 
-def counted(data: Any) -> str:
+def counted(data: object) -> str:
     """What a data module counts, in the plural."""
     return getattr(data, "counted", "images" if hasattr(data, "tensors") else "examples")
 

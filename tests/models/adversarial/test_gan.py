@@ -13,6 +13,7 @@ from zoo.models.adversarial.dcgan import DCGAN
 from zoo.models.adversarial.fgan import FGAN, LINEAR_FROM, exp, terms
 from zoo.models.adversarial.gan import GAN
 from zoo.models.adversarial.lsgan import LSGAN
+from zoo.models.adversarial.sngan import SNGAN
 from zoo.models.adversarial.wgan import WGAN
 
 QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
@@ -25,6 +26,7 @@ GAMES = {
     "wgan-gp": lambda **k: WGAN((1, 8, 8), 4, hidden=(16,), critic_steps=1, **k),
     "wgan-gp-conv": lambda **k: WGAN((1, 8, 8), 4, width=4, critic_steps=1, **k),
     "dcgan": lambda **k: DCGAN((1, 8, 8), 4, width=4, **k),
+    "sngan": lambda **k: SNGAN((1, 8, 8), 4, width=4, **k),
     **{
         f"fgan-{name}": lambda name=name, **k: FGAN((1, 8, 8), 4, hidden=(16,), divergence=name, **k)
         for name in ("kl", "rkl", "pearson", "hellinger", "js")
@@ -55,6 +57,7 @@ def test_a_step_moves_every_weight_of_both_networks_and_the_average(game):
     same = [name for name, p in model.named_parameters() if torch.equal(p, before[name])]
     # real − fake loses it
     shift = {"discriminator.net.2.bias", "discriminator.net.5.bias"} if "wgan" in game else set()
+    shift |= {"discriminator.verdict.bias"} if game == "sngan" else set()  # so do hinges while none is satisfied
     assert set(same) <= {"generator.net.0.0.bias", "average.net.0.0.bias"} | shift  # batch norm takes these out again
     assert all(p.isfinite().all() for p in model.parameters())
     assert not any(p.requires_grad for p in model.average.parameters())
@@ -171,6 +174,38 @@ def test_clipping_holds_after_every_step_and_saturates():
     assert weights.abs().max() <= 0.05 + 1e-7 and (weights.abs() > 0.0499).float().mean() > 0.3
 
 
+def test_hinges_stop_asking_where_the_verdict_is_right_with_a_margin():
+    model = GAMES["sngan"]()
+    assert model.critic_loss(torch.tensor([1.5, 0.5]), torch.tensor([-2.0, 0.0])).item() == 0.25 + 0.5
+    assert model.generator_loss(torch.tensor([2.0, 0.0])).item() == -1.0
+
+
+def test_normalised_layers_stretch_no_difference():
+    """After power steps enough, every weight's largest singular value is 1; the network's slope is that of its sums at most."""
+    torch.manual_seed(0)
+    critic = SNGAN((1, 8, 8), 4, width=4, num_classes=3).discriminator
+    normalised = [m for m in critic.modules() if torch.nn.utils.parametrize.is_parametrized(m, "weight")]
+    assert len(normalised) == 7  # the first, two in each of two blocks, the verdict, the classes
+    for layer in normalised:
+        with torch.no_grad():
+            layer.parametrizations.weight.original.mul_(7)
+        for _ in range(200):  # a step each in training
+            _ = layer.weight
+        norm = torch.linalg.matrix_norm(layer.weight.flatten(1), 2)
+        assert norm.item() == pytest.approx(1.0, rel=1e-3)
+
+
+def test_the_class_adds_its_product_with_the_features():
+    """d(x, y) = wᵀφ(x) + e_yᵀφ(x), so verdicts of a one-hot sum of classes add up."""
+    critic = SNGAN((1, 8, 8), 4, width=4, num_classes=3).discriminator.eval()
+    x, one = torch.rand(5, 1, 8, 8), torch.eye(3)
+    with torch.no_grad():
+        plain = critic(x, torch.zeros(5, 3))
+        apart = [critic(x, one[k].expand(5, 3)) - plain for k in range(3)]
+        torch.testing.assert_close(critic(x, torch.ones(5, 3)) - plain, sum(apart))
+    assert not torch.allclose(apart[0], apart[1])
+
+
 def test_the_generator_moves_in_every_kth_step_only():
     model, calls = GAMES["gan"](critic_steps=2), []
     model.update_average = lambda: calls.append(1)  # type: ignore[method-assign]
@@ -242,6 +277,7 @@ def test_labels_reach_both_networks_and_a_small_game_learns_its_two_images():
         (lambda m, c: WGAN(constraint="spectral"), "clip"),
         (lambda m, c: WGAN(clip=0.0), "above 0"),
         (lambda m, c: DCGAN((1, 30, 30)), "multiples of 4"),
+        (lambda m, c: SNGAN((3, 28, 28)), "multiples of 8"),
     ],
 )
 def test_bad_input_says_what_is_wrong(call, message):

@@ -19,7 +19,7 @@ from zoo.paths import CHECKPOINTS
 
 FAMILY = (
     *("autoencoder", "cvae", "infovae", "linear-autoencoder", "pca", "ppca", "vae", "vqvae"),
-    *("dcgan", "fgan", "gan", "lsgan", "wgan"),
+    *("dcgan", "fgan", "gan", "lsgan", "sngan", "wgan"),
 )
 NAMES = sorted(m.name for m in models() if m.architecture in FAMILY and (CHECKPOINTS / m.name).is_dir())
 
