@@ -140,9 +140,11 @@ class LogLines(ProgressBar):
         if trainer.is_global_zero:
             self.shown = bar("training", int(steps) if math.isfinite(steps) else None)
 
-    def on_train_batch_end(self, trainer: L.Trainer, *_: Any, **__: Any) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any, **__: Any) -> None:
         if self.shown is not None:
-            self.shown.update(trainer.global_step - self.shown.n)
+            # a game of two networks takes two steps a batch, an agent many: there the batches are counted
+            done = trainer.global_step if pl_module.automatic_optimization else trainer.fit_loop.total_batch_idx + 1
+            self.shown.update(done - self.shown.n)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self.shown is not None:
