@@ -11,6 +11,7 @@ from torch import Tensor
 
 from zoo.core.files import write_picture
 from zoo.core.images import stretch
+from zoo.core.samples import text_sample
 from zoo.errors import InputError
 
 COLOURS = ["#d62728", "#1f77b4", "#2ca02c", "#ff7f0e", "#9467bd", "#17becf", "#e377c2", "#bcbd22", "#8c564b", "#7f7f7f"]
@@ -149,3 +150,15 @@ def draw_text(text: str, path: Path) -> Path:
     ImageDraw.Draw(image).multiline_text((12 - left, 12 - top), text, fill=0, font=font)
     write_picture(path, image, optimize=True)
     return path
+
+
+def draw_answers(model: Any, path: Path) -> Path | None:
+    """A PNG of packaged test texts with the class that a classifier gives them and the one that they have, where any are packaged."""
+    if model.classes is None or model.data is None or not (rows := text_sample(model.data["name"])):
+        return None
+    rows = rows[:: max(1, len(rows) // 24)][:24]
+    lines = []
+    for (text, label), ((name, p), *_) in zip(rows, model.predict([text for text, _ in rows], top=1), strict=True):
+        mark = " " if name == model.classes[label] else f"  (is {model.classes[label]})"
+        lines.append(f"{p:.2f} {name:11}{text[:62]}{'…' if len(text) > 62 else ''}{mark}")
+    return draw_text("\n".join(lines), path)

@@ -1,5 +1,6 @@
 """The packaged real test examples, a few hundred a data set: demos, previews and tests need no download."""
 
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from zoo import registry
 from zoo.errors import InputError
 from zoo.paths import ROOT
 
@@ -46,6 +48,12 @@ def picture_sample(name: str) -> tuple[Tensor, Any]:
     if "boxes" in about:
         return pictures, [[(box[0], tuple(box[1:])) for box in boxes] for boxes in about["boxes"]]
     return pictures, _strip(SAMPLES / about["maps"], about["count"])[:, 0].long()
+
+
+def text_sample(name: str) -> list[tuple[str, int]]:
+    """The packaged real test texts of a data module with the numbers of their classes; none where it packages none."""
+    module = importlib.import_module(registry.datamodule_class(name).__module__)
+    return module.sample() if hasattr(module, "sample") else []
 
 
 def _strip(path: Path, count: int) -> Tensor:

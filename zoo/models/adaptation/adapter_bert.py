@@ -12,6 +12,7 @@ Departures from the paper: the mean of all last states is read, since the model 
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -22,6 +23,7 @@ from datamodules.formats.words import pad
 from zoo.core.answers import by_length, likeliest
 from zoo.core.checks import check_count, is_whole
 from zoo.core.data import CutTextData
+from zoo.core.drawing import draw_answers
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.core.verbs import verb
@@ -242,3 +244,7 @@ class AdapterBERT(ZooModule):
 
     def golden_outputs(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         return {"logits": self(inputs["tokens"], inputs["lengths"])}
+
+    def preview(self, path: Path) -> Path | None:
+        """Packaged test sentences with the class that the model gives them and the one that they have."""
+        return draw_answers(self, path) if self.hparams["tokenizer"] is not None else None

@@ -28,7 +28,7 @@ from datamodules.formats.words import FIRST, PADDING, UNKNOWN, index_of, pad, sp
 from zoo.core.answers import by_length, likeliest
 from zoo.core.checks import check_count
 from zoo.core.data import LabelledTextData, VocabularyData
-from zoo.core.drawing import draw_text
+from zoo.core.drawing import draw_answers
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.core.verbs import verb
@@ -268,19 +268,4 @@ class RecurrentClassifier(LearnsOwnTexts, ZooModule):
 
     def preview(self, path: Path) -> Path | None:
         """Packaged test texts with the class that the model gives them and the one that they have."""
-        if self.classes is None or self.data is None or not self._index:
-            return None
-        import importlib
-
-        from zoo import registry
-
-        module = importlib.import_module(registry.datamodule_class(self.data["name"]).__module__)
-        if not hasattr(module, "sample"):
-            return None
-        rows = module.sample()
-        rows = rows[:: max(1, len(rows) // 24)][:24]
-        lines = []
-        for (text, label), ((name, p), *_) in zip(rows, self.predict([text for text, _ in rows], top=1), strict=True):
-            mark = " " if name == self.classes[label] else f"  (is {self.classes[label]})"
-            lines.append(f"{p:.2f} {name:11}{text[:62]}{'…' if len(text) > 62 else ''}{mark}")
-        return draw_text("\n".join(lines), path)
+        return draw_answers(self, path) if self._index else None
