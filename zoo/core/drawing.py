@@ -153,7 +153,7 @@ def draw_text(text: str, path: Path) -> Path:
 
 
 def draw_answers(model: Any, path: Path) -> Path | None:
-    """A PNG of packaged test texts with the class that a classifier gives them and the one that they have, where any are packaged."""
+    """A PNG of packaged test texts with the class a model gives them and their own; None where the data packages none."""
     if model.classes is None or model.data is None or not (rows := text_sample(model.data["name"])):
         return None
     rows = rows[:: max(1, len(rows) // 24)][:24]
