@@ -319,6 +319,9 @@ def test_a_masked_model_becomes_a_classifier_of_texts(tmp_path):
     assert type(found.model).__name__ == "AdapterBERT" and found.model.classes == ["negative", "positive"]
     assert {"accuracy", "loss"} <= found.after.keys() == found.scratch.keys()
     assert found.model.predict("a film")[0][0] in ("negative", "positive")
+    assert found.model.encode("a \u2603 film").tolist()[1] == 1  # the unknown, as in training
+    with pytest.raises(InputError, match="replace it"):
+        found.model.predict("\u2603")
     data = zoo.datamodule(str(tmp_path / "mine"), root=str(path))
     again = {entry["metric"]: entry["value"] for entry in zoo.evaluate(tmp_path / "mine", data)}
     assert again == pytest.approx(found.after, rel=1e-4)

@@ -120,12 +120,12 @@ class AdapterBERT(ZooModule):
     # Verbs -----------------------------------------------------------------------------------------------------------
 
     def encode(self, text: str) -> Tensor:
-        """The pieces of a text, int64 [T], as many as the context holds.
+        """The pieces of a text, int64 [T], as many as the context holds; a word that none make up is the unknown, as in training.
 
         Raises:
-            InputError: for an empty text, or one with a sign that no pieces make up.
+            InputError: for an empty text, or one of unknown words alone.
         """
-        return self.bert.tokens(text)[: self.context]
+        return self.bert.tokens(text, lenient=True)[: self.context]
 
     @verb
     def predict_proba(self, x: str | Sequence[str], *, batch_size: int = 256) -> Tensor:

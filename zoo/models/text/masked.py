@@ -102,8 +102,11 @@ class MaskedLM(ZooModule):
             self._tokenizer = tokenizer_of(self.hparams["tokenizer"], "word pieces")
         return self._tokenizer
 
-    def tokens(self, text: str) -> Tensor:
+    def tokens(self, text: str, *, lenient: bool = False) -> Tensor:
         """The pieces of a text, int64 [T].
+
+        Args:
+            lenient: a word that no pieces make up becomes the unknown, as long as another word is known.
 
         Raises:
             InputError: for what is no text, has nothing in it, or a word that no pieces make up, named with its position.
@@ -113,7 +116,7 @@ class MaskedLM(ZooModule):
         found = self.tokenizer.encode(text)
         if not found.ids:
             raise InputError(f"the text {text[:20]!r} is empty: give at least one word")
-        if UNKNOWN in found.ids:
+        if UNKNOWN in found.ids and not (lenient and set(found.ids) != {UNKNOWN}):
             start, end = found.offsets[found.ids.index(UNKNOWN)]
             raise InputError(
                 f"the text has {text[start:end]!r} at position {start}, which the model's pieces don't make up: replace it"
