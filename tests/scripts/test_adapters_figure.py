@@ -1,0 +1,26 @@
+"""The figure of what has to learn, on a small language model: what is said to learn does, and the better rate is kept."""
+
+import pytest
+
+import zoo
+from datamodules.examples import write_example
+from datamodules.gutenberg_pieces import learn_word_pieces
+from scripts.figures import adapters
+
+INIT = {"vocab_size": 300, "context": 32, "layers": 1, "heads": 2, "width": 16, "num_classes": 2}
+TRAINER = {"max_steps": 2, "accelerator": "cpu", "enable_progress_bar": False}
+
+
+def test_everything_learns_its_own_share_and_the_better_rate_is_kept(tmp_path, monkeypatch):
+    path = write_example("text-csv", tmp_path / "example")
+    data = zoo.datamodule("text-csv", root=str(path))
+    pieces = learn_word_pieces([path.read_text(encoding="utf-8")], 300).to_str()
+    rows = adapters.measure(INIT | {"tokenizer": pieces}, data, TRAINER)
+    head, some, whole = (row["learns"] for row in rows.values())
+    assert head == 2 * 17 and some == head + 2 * (2 * 16 * 24 + 24 + 16)
+    assert whole > some > head
+    adapters.draw(rows, tmp_path / "adapters.png")
+    assert 2_000 < (tmp_path / "adapters.png").stat().st_size < 200_000
+    values = iter([{"val": 0.5}, {"val": 0.7}] * 3)
+    monkeypatch.setattr(adapters, "tried", lambda *_: next(values))
+    assert [row["val"] for row in adapters.measure(INIT, data, TRAINER).values()] == pytest.approx([0.7] * 3)
