@@ -160,5 +160,5 @@ def draw_answers(model: Any, path: Path) -> Path | None:
     lines = []
     for (text, label), ((name, p), *_) in zip(rows, model.predict([text for text, _ in rows], top=1), strict=True):
         mark = " " if name == model.classes[label] else f"  (is {model.classes[label]})"
-        lines.append(f"{p:.2f} {name:11}{text[:62]}{'…' if len(text) > 62 else ''}{mark}")
+        lines.append(f"{p:.2f} {name:11}{text[:46]}{'…' if len(text) > 46 else ''}{mark}")
     return draw_text("\n".join(lines), path)

@@ -96,12 +96,10 @@ class AdapterBERT(ZooModule):
         """Class logits; without lengths every token counts."""
         if tokens.shape[1] > self.context:
             raise InputError(f"{tokens.shape[1]} pieces don't fit into a context of {self.context}: crop them")
-        real = None
-        if lengths is not None and bool((lengths < tokens.shape[1]).any()):
-            real = torch.arange(tokens.shape[1], device=tokens.device) < lengths.to(tokens.device)[:, None]
+        if lengths is None:
+            return self.head(self.dropout(self.states(tokens).mean(1)))
+        real = torch.arange(tokens.shape[1], device=tokens.device) < lengths.to(tokens.device)[:, None]
         states = self.states(tokens, real)
-        if real is None:
-            return self.head(self.dropout(states.mean(1)))
         mean = (states * real[:, :, None]).sum(1) / real.sum(1, keepdim=True)
         return self.head(self.dropout(mean))
 
