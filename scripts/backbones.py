@@ -31,6 +31,7 @@ from zoo.metrics.features import embed
 from zoo.metrics.transfer import DRAWS, all_labels, few_labels, few_shot, fine_tuned, probe_entries
 from zoo.paths import ROOT
 from zoo.store.cards import write_section
+from zoo.store.folder import read_config
 from zoo.store.hub import locate
 
 NAMES = ("simclr-cifar10", "byol-cifar10", "rotnet-cifar10", "jigsaw-cifar10", "colorization-cifar10")
@@ -104,7 +105,11 @@ def fill(
 
     kinds = {name: "random encoder, of grey" if "colorization" in name else "random encoder" for name in names}
     for name in names:
-        if "probe_accuracy" not in table.get(name, {}):
+        weights = read_config(locate(name))["weights"]["sha256"][:16]
+        if table.get(name, {}).get("weights", weights) != weights:
+            del table[name]  # measured on weights that this name had before
+        table.setdefault(name, {})["weights"] = weights
+        if "probe_accuracy" not in table[name]:
             keep(name, measured(name, data))
         for row, random in ((name, False), (kinds[name], True)):
             if "one_shot" not in table.get(row, {}):

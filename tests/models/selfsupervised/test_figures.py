@@ -1,11 +1,14 @@
 """The figures and tables of the self-supervised models, on tiny ones."""
 
 import importlib
+import types
 
 import torch
 
 import zoo
 from zoo.core.images import Transform
+from zoo.paths import CHECKPOINTS
+from zoo.store.folder import read_config
 
 pretexts = importlib.import_module("scripts.figures.pretexts")
 backbones = importlib.import_module("scripts.backbones")
@@ -40,3 +43,16 @@ def test_the_table_of_backbones_holds_means_and_deviations():
     x, y = images(200), torch.arange(200) % 2
     parts = {"all": (x, y), "test": (x[:20], y[:20])}
     assert len(backbones.few(model, parts, 2, scratch=True)) == 3
+
+
+def test_a_row_measured_on_weights_before_is_measured_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(backbones, "all_labels", lambda data: None)
+    monkeypatch.setattr(backbones, "measured", lambda name, data: {"probe_accuracy": 0.6})
+    monkeypatch.setattr(backbones, "shots", lambda model, parts: {"one_shot": 0.2, "five_shots": 0.3})
+    data = types.SimpleNamespace(tensors=lambda part: None)
+    weights = read_config(CHECKPOINTS / "simclr-cifar10")["weights"]["sha256"][:16]
+    for before, value in (("another", 0.6), (weights, 0.5)):
+        table = {"simclr-cifar10": {"weights": before, "probe_accuracy": 0.5, "finetuned_1pct": [0.4]}}
+        backbones.fill(table, ["simclr-cifar10"], data, 2, tmp_path, shots_alone=True)
+        row = table["simclr-cifar10"]
+        assert (row["weights"], row["probe_accuracy"], "finetuned_1pct" in row) == (weights, value, value == 0.5)
