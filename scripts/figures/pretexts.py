@@ -85,7 +85,7 @@ def collapse(x: Tensor, steps: int, *, width: int = 16, batch_size: int = 128) -
             loss.backward()
             optimizer.step()
             model.follow(0.99)
-            found[name].append(float(values["spread"]))
+            found[name].append(float(values["spread"].detach()))
     return found
 
 
