@@ -1,10 +1,10 @@
 """Test accuracy against the parameters that learn: a read-out alone, adapters of several sizes, and the whole language model.
 
-    python scripts/figures/adapters.py adapter-bert-sst2                # 40 minutes on a core
+    python scripts/figures/adapters.py adapter-bert-sst2                # a quarter of an hour on a core
     python scripts/figures/adapters.py adapter-bert-sst2 --epochs 1
 
-Each starts from the same language model and sees the recipe's texts as often as the checkpoint did. Its learning rate is the one
-of two with the higher accuracy in validation. Writes adapters.png and a section of extra.md into the checkpoint's folder.
+Each starts from the same language model and sees the recipe's texts as often as the checkpoint did. Adapters have the recipe's
+learning rate, the others the one of two with the higher accuracy in validation. Writes adapters.png and a section of extra.md into the checkpoint's folder.
 """
 
 import argparse
@@ -24,13 +24,13 @@ from zoo.paths import CHECKPOINTS
 from zoo.store.cards import write_section
 from zoo.train.schedule import WarmupDecay
 
-RATES = {"read-out alone": (3e-3, 1e-2), "adapters": (3e-3, 6e-3), "the whole model": (2e-4, 6e-4)}
+RATES = {"read-out alone": (3e-3, 1e-2), "adapters": (3e-3,), "the whole model": (2e-4, 6e-4)}
 SIZES = (0, 24, None)  # hidden units of an adapter; None tunes the whole model without any
 TEXT = """## What has to learn
 
 Accuracy on all {n:,} test sentences against the parameters that learn, of networks that start from {base} and see the training
-part {epochs} time(s) as this checkpoint did; one seed. Each has the learning rate, of two, with the higher accuracy in
-validation.
+part {epochs} time(s) as this checkpoint did; one seed. Adapters have the recipe's learning rate, the others the one of two with the
+higher accuracy in validation.
 
 ![parameters against accuracy](adapters.png)
 

@@ -21,6 +21,6 @@ def test_everything_learns_its_own_share_and_the_better_rate_is_kept(tmp_path, m
     assert whole > some > head
     adapters.draw(rows, tmp_path / "adapters.png")
     assert 2_000 < (tmp_path / "adapters.png").stat().st_size < 200_000
-    values = iter([{"val": 0.5}, {"val": 0.7}] * 3)
+    values = iter([{"val": 0.5}, {"val": 0.7}, {"val": 0.7}, {"val": 0.6}, {"val": 0.7}])
     monkeypatch.setattr(adapters, "tried", lambda *_: next(values))
     assert [row["val"] for row in adapters.measure(INIT, data, TRAINER).values()] == pytest.approx([0.7] * 3)
