@@ -33,7 +33,7 @@ TEXT = """## What has to learn
 
 Accuracy on all {n:,} test sentences against the parameters that learn, of networks that start from {base} and see the training
 part {epochs} time(s) as this checkpoint did; one seed. Adapters have the recipe's learning rate, the whole model the one of two
-with the higher accuracy in validation. The read-out alone is a logistic regression on standardised mean states, fitted to the end.
+with the higher accuracy in validation. The read-out alone is a logistic regression on standardised mean states.
 
 ![parameters against accuracy](adapters.png)
 
@@ -85,7 +85,7 @@ def mean_states(model: AdapterBERT, batches: Any) -> tuple[Any, Any]:
 
 
 def probe(init: dict[str, Any], data: Any) -> dict[str, Any]:
-    """A logistic regression on the frozen model's mean states: its parameters, its accuracy in validation and on the test part."""
+    """A logistic regression on the frozen model's mean states: its parameters, accuracy in validation and on the test part."""
     model = Tuned(lr=0.0, **(init | {"bottleneck": 0})).eval()
     if model.base is not None:
         model.start_from(zoo.load(model.base))
