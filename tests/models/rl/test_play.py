@@ -10,6 +10,7 @@ from datamodules.environment import Environment, Replay
 from zoo.core.protocols import Acts
 from zoo.errors import InputError
 from zoo.models.rl.dqn import DQN
+from zoo.models.rl.episodes import Episodes
 from zoo.models.rl.ppo import PPO
 from zoo.models.rl.reinforce import REINFORCE
 from zoo.models.rl.tabular import QLearning
@@ -198,3 +199,10 @@ def test_a_run_that_was_stopped_ends_at_the_same_weights(make, tmp_path):
         weights.append(agent.state_dict())
     for key, value in weights[0].items():
         assert torch.equal(value, weights[1][key]), key
+
+
+def test_what_is_calculated_from_returns_is_a_number_and_a_part_keeps_its_lengths():
+    played = Episodes([9.0, 20.0, 7.0], [9, 20, 7])
+    assert str(played.mean()) == "12.0" and type(played + 1) is np.ndarray
+    assert str(played[:2]) == "2 episodes: return 14.5 ± 5.5, least 9, 14.5 steps"
+    assert played[played > 8].lengths.tolist() == [9, 20] and played[1] == 20

@@ -35,6 +35,16 @@ class Episodes(np.ndarray):
     def __array_finalize__(self, other: Any) -> None:
         self.lengths, self.path = getattr(other, "lengths", np.zeros(0, np.int64)), getattr(other, "path", None)
 
+    def __getitem__(self, at: Any) -> Any:
+        part = super().__getitem__(at)
+        if isinstance(part, Episodes):
+            part.lengths = self.lengths[at]
+        return part
+
+    def __array_wrap__(self, array: np.ndarray, context: Any = None, return_scalar: bool = False) -> Any:
+        """What is calculated from returns is a number or a plain array: a mean is no episode."""
+        return np.asarray(array)[()]
+
     @property
     def returns(self) -> list[float]:
         """The returns as plain numbers."""
