@@ -54,10 +54,9 @@ class Tuned(AdapterBERT):
     def configure_optimizers(self) -> Any:
         learns = [p for p in self.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(learns, lr=self.lr, weight_decay=0.01)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": WarmupDecay(optimizer, warmup=0.1), "interval": "step"},
-        }
+        schedule = WarmupDecay(optimizer, warmup=0.1)
+        schedule.stretch(self.trainer.estimated_stepping_batches)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
 def tried(init: dict[str, Any], data: Any, size: int | None, lr: float, trainer: dict[str, Any]) -> dict[str, Any]:

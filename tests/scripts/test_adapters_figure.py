@@ -1,5 +1,6 @@
 """The figure of what has to learn, on a small language model: what is said to learn does, and the better rate is kept."""
 
+import lightning as L
 import torch
 
 import zoo
@@ -8,14 +9,24 @@ from datamodules.gutenberg_pieces import learn_word_pieces
 from scripts.figures import adapters
 
 INIT = {"vocab_size": 300, "context": 32, "layers": 1, "heads": 2, "width": 16, "num_classes": 2}
-TRAINER = {"max_steps": 2, "accelerator": "cpu", "enable_progress_bar": False}
+TRAINER = {"max_steps": 4, "accelerator": "cpu", "enable_progress_bar": False}
+
+
+class Rates(L.Callback):
+    def __init__(self):
+        self.seen = []
+
+    def on_train_batch_start(self, trainer, *_):
+        self.seen.append(trainer.optimizers[0].param_groups[0]["lr"])
 
 
 def test_everything_learns_its_own_share_and_the_better_rate_is_kept(tmp_path, monkeypatch):
     path = write_example("text-csv", tmp_path / "example")
     data = zoo.datamodule("text-csv", root=str(path))
     pieces = learn_word_pieces([path.read_text(encoding="utf-8")], 300).to_str()
-    rows = adapters.measure(INIT | {"tokenizer": pieces}, data, TRAINER)
+    rates = Rates()
+    rows = adapters.measure(INIT | {"tokenizer": pieces}, data, TRAINER | {"callbacks": [rates]})
+    assert len(rates.seen) == 12 and min(rates.seen) > 0
     head, some, whole = (row["learns"] for row in rows.values())
     assert head == 2 * 17 and some == head + 2 * (2 * 16 * 24 + 24 + 16)
     assert whole > some > head
