@@ -169,6 +169,14 @@ def test_a_run_that_goes_on_elsewhere_tells_both_machines(tmp_path, monkeypatch)
     assert all(part["seconds"] >= 0 and part["torch"] for part in parts)
 
 
+def test_a_schedule_of_unknown_length_says_so_in_place_of_a_rate_of_zero():
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=2.0)
+    schedule = WarmupDecay(optimizer)
+    optimizer.step()
+    with pytest.raises(InputError, match="call stretch"):
+        schedule.step()
+
+
 def test_schedule_warms_up_peaks_and_decays():
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=2.0)
     schedule = WarmupDecay(optimizer, warmup=0.1, shape="linear", final=0.25)

@@ -37,7 +37,7 @@ class WarmupDecay(LRScheduler):
                 f"restart is {restart!r}; it's the share of the run before another cycle, between 0 and 1, or several that rise."
             )
         self.warmup, self.shape, self.final, self.again = warmup, shape, final, again
-        self.total_steps = 1  # until `stretch`, which knows the trainer
+        self.total_steps: int | None = None  # until `stretch`, which knows the trainer
         super().__init__(optimizer)
 
     def stretch(self, total_steps: float) -> None:
@@ -47,12 +47,21 @@ class WarmupDecay(LRScheduler):
             group["lr"] = lr
 
     def factor(self, step: int) -> float:
-        """Learning rate of a step as a share of the peak."""
-        if not self.total_steps:
+        """Learning rate of a step as a share of the peak.
+
+        Raises:
+            InputError: for a step beyond the first one, where the run's length was never set.
+        """
+        if self.total_steps is None and step:
+            raise InputError(
+                "WarmupDecay doesn't know how long the run is: call stretch(number of steps) before training"
+            )
+        if self.total_steps == 0:
             return 1.0
-        starts = [0, *(round(share * self.total_steps) for share in self.restarts)]
+        total = self.total_steps or 1
+        starts = [0, *(round(share * total) for share in self.restarts)]
         cycle = sum(step >= start for start in starts[1:])
-        end = [*starts[1:], self.total_steps][cycle]
+        end = [*starts[1:], total][cycle]
         return (self.again if cycle else 1.0) * self._cycle(step - starts[cycle], end - starts[cycle])
 
     def _cycle(self, step: int, steps: int) -> float:
