@@ -31,9 +31,9 @@ from zoo.train.schedule import WarmupDecay
 RATES = {24: (3e-3,), None: (2e-4, 6e-4)}  # hidden units of an adapter; None tunes the whole model without any
 TEXT = """## What has to learn
 
-Accuracy on all {n:,} test sentences against the parameters that learn, of networks that start from {base} and see the training
-part {epochs} time(s) as this checkpoint did; one seed. Adapters have the recipe's learning rate, the whole model the one of two
-with the higher accuracy in validation. The read-out alone is a logistic regression on standardised mean states.
+Accuracy on all {n:,} test sentences against the parameters that learn, of networks that start from {base}; one seed. Passes
+through the training part: {epochs}. Adapters have the recipe's learning rate, the whole model the one of two with the higher
+accuracy in validation. The read-out alone is a logistic regression on standardised mean states.
 
 ![parameters against accuracy](adapters.png)
 
