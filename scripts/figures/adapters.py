@@ -111,11 +111,11 @@ def draw(rows: dict[str, dict[str, Any]], path: Path) -> None:
     axis = figure.subplots()
     axis.semilogx([row["learns"] for row in rows.values()], [row["test"] for row in rows.values()], "o-")
     for kind, row in rows.items():
-        axis.annotate(
-            kind.replace(" and the read-out", ""), (row["learns"], row["test"]), fontsize=7, ha="center", va="bottom"
-        )
+        where = (row["learns"], row["test"])
+        text = kind.replace(" and the read-out", "")
+        axis.annotate(text, where, (0, 8), textcoords="offset points", fontsize=8, ha="center")
     axis.set(xlabel="parameters that learn", ylabel="test accuracy")
-    axis.margins(0.15)
+    axis.margins(0.2)
     write_figure(path, figure, dpi=80)
 
 
