@@ -29,7 +29,7 @@ from zoo.store.cards import duration
 from zoo.store.hub import locate
 from zoo.train.callbacks import cpu_name
 
-COLUMNS = 16
+COLUMNS = 11  # samples of a model: forty models make a picture below 200 kB
 # A generator's condition by an argument of its `sample`, the richest first: distances compare within one kind.
 CONDITIONS = {"control": "Drawn from edges", "prompt": "Drawn from a caption", "labels": "Drawn from a class"}
 FREE = "Drawn from noise alone"

@@ -175,6 +175,7 @@ class TestCheckpoint:
         assert not differs, "the recipe was changed after training"
 
 
-def test_preview_pictures_are_small():
-    sizes = {path: path.stat().st_size for path in CHECKPOINTS.glob("[!.]*/preview.png")}
+def test_pictures_are_small():
+    pages = [path for path in (CHECKPOINTS.parent / "docs").rglob("*.png") if "generated" not in path.parts]
+    sizes = {path: path.stat().st_size for path in [*CHECKPOINTS.glob("[!.]*/*.png"), *pages]}
     assert len(sizes) > 100 and not [path for path, size in sizes.items() if size >= 200_000]
