@@ -12,7 +12,7 @@ demo: .venv/core
 	$(BIN)/python scripts/demo.py
 
 # A process a core, one thread each; what one of them compiles, the others and the next run take.
-test: .venv/test
+test: .venv/docs
 	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto
 
 VERSIONS ?= 1.33.0

@@ -1,10 +1,10 @@
 """Every notebook runs from its first cell to its last on packaged samples, and stays small."""
 
-import nbformat
 import pytest
 
 from zoo import registry
 
+nbformat = pytest.importorskip("nbformat")
 notebooks = pytest.importorskip("scripts.pages.notebooks")
 
 
