@@ -85,9 +85,8 @@ def test_report(world):
     ]
     assert json.loads(json.dumps(entries)) == entries
     for entry in entries:
-        assert (
-            entry["how"].startswith("zoo.metrics FCD-v1: ") and entry["dataset"] == "mnist" and entry["split"] == "test"
-        )
+        assert entry["how"].startswith(f"zoo.metrics {reference.VERSIONS['mnist']}: ")
+        assert entry["dataset"] == "mnist" and entry["split"] == "test"
         assert ("drawn by hand" in entry["how"]) == (entry["metric"] not in ("fcd_floor", "fcd_pca_gaussian"))
         Metric(**{key: value for key, value in entry.items() if key != "n"})
     assert entries[0]["n"] == len(test) and "200 images" in entries[0]["how"]

@@ -1,4 +1,4 @@
-"""The protocol for generated images, in one place: which measures, against what, and how each is reported ("FCD-v1").
+"""The protocol for generated images, in one place: which measures, against what, and how each is reported ("FCD-v1" or later).
 
 Without an Inception network the features are those of a small classifier of the data set itself, frozen and shipped. So values
 compare between the models of this zoo and with nothing published elsewhere; the name FCD says so. Every distance is printed
@@ -29,7 +29,7 @@ from zoo.metrics.kernel import kernel_distance
 from zoo.metrics.neighbours import neighbour_scores, train_distance
 from zoo.metrics.reference import (
     ORACLES,
-    PROTOCOL,
+    VERSIONS,
     Reference,
     extractor_of,
     folder_of,
@@ -174,7 +174,7 @@ def _how(name: str, dataset: str, n: int, drawn: str) -> str:
         "label_accuracy": f"share recognised as the class asked for, {eyes}",
     }
     text = texts.get(name, f"k = {K}, {n:,} images against the test split, {space}")
-    return "; ".join(filter(None, (f"zoo.metrics {PROTOCOL}: {text}", drawn)))
+    return "; ".join(filter(None, (f"zoo.metrics {VERSIONS[dataset]}: {text}", drawn)))
 
 
 def _entry(dataset: str, metric: str, values: list[float], n: int, how: str) -> dict[str, Any]:
