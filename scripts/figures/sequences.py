@@ -24,6 +24,7 @@ import zoo
 from zoo import registry
 from zoo.core.files import write_figure
 from zoo.errors import InputError, one_sentence
+from zoo.models.recurrent.rolls import draw_roll
 from zoo.models.text.beam import beam_search
 from zoo.store.cards import write_section
 from zoo.store.hub import locate
@@ -326,16 +327,16 @@ def heard(model: Any, folder: Path) -> dict[str, str]:
 
 
 def variations(model: Any, roll: Tensor, path: Path, *, primer: int = 8, steps: int = 24, count: int = 4) -> None:
-    """Draw continuations of a roll's beginning, one below the other: time to the right, pitch upwards."""
+    """Draw continuations of a roll's beginning, one below the other."""
     plt = pyplot()
     opening = roll[:primer]
     found = model.variations(steps, count, primer=opening, seed=0)
-    figure, axes = plt.subplots(len(found), 1, figsize=(9, 1.6 * len(found)), layout="constrained", squeeze=False)
-    sounding = torch.cat([opening, *(new for new, _ in found)]).any(0).nonzero().flatten()
+    figure, axes = plt.subplots(len(found), 1, figsize=(9, 1.8 * len(found)), layout="constrained", squeeze=False)
+    sounding = torch.cat([opening, *(new for new, _ in found)]).any(0)
     for axis, (new, value) in zip(axes[:, 0], found, strict=True):
-        picture = torch.cat([0.4 * opening.float(), new.float()]).T[int(sounding[0]) : int(sounding[-1]) + 1]
-        axis.imshow(picture, aspect="auto", cmap="Greys", origin="lower", interpolation="nearest")
-        axis.set(title=f"log p = {value:.1f} nats", xticks=[], yticks=[])
+        draw_roll(axis, torch.cat([0.4 * opening.float(), new.float()]), sounding)
+        axis.set(title=f"log p = {value:.1f} nats")
+        axis.label_outer()
     write_figure(path, figure, dpi=90)
     plt.close(figure)
 

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from matplotlib.figure import Figure
 from torch import nn
 from torch.distributions import Bernoulli
 
@@ -12,6 +13,7 @@ from datamodules.formats.midi import KEYS, read_midi, variable_length, write_mid
 from datamodules.jsb_chorales import RollLoader, sample, to_roll, transpose
 from zoo.errors import InputError
 from zoo.models.recurrent.music import PianoRollRNN
+from zoo.models.recurrent.rolls import draw_roll
 
 
 def make(kind: str = "lstm", **options) -> PianoRollRNN:
@@ -135,3 +137,20 @@ def test_the_parts_are_those_published():
         assert torch.equal(packaged, roll)
     book = zoo.datamodule("moby-dick")
     assert {part: len(book.tokens(part)) for part in ("train", "val")} == book.counts
+
+
+def test_a_drawn_key_stands_at_its_name():
+    axis = Figure().subplots()
+    roll = to_roll([[60], [60, 72]])  # C4, then C5 too
+    draw_roll(axis, roll, roll.any(0))
+    names = dict(zip((label.get_text() for label in axis.get_yticklabels()), axis.get_yticks(), strict=True))
+    picture = axis.images[0].get_array()
+    assert picture[names["C4"]].tolist() == [1, 1] and picture[names["C5"]].tolist() == [0, 1]
+    low, high = axis.get_ylim()
+    assert low < names["C4"] < names["C5"] < high
+
+
+def test_silence_is_drawn():
+    axis = Figure().subplots()
+    draw_roll(axis, torch.zeros(4, KEYS), torch.zeros(KEYS))
+    assert not axis.images[0].get_array().any()

@@ -14,12 +14,13 @@ from torch import Tensor
 from datamodules.formats.midi import KEYS, read_midi
 from zoo.core.checks import as_numbers
 from zoo.core.data import RollData
-from zoo.core.files import write_picture
+from zoo.core.files import write_figure
 from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.errors import InputError
 
 CHORD = (27, 34, 39, 43)  # C3 G3 C4 E4, counted from A0
+C4 = 39
 
 
 class RollModel(ZooModule):
@@ -111,15 +112,32 @@ class RollModel(ZooModule):
         return {"rolls": (torch.rand(2, 16, KEYS, generator=generator) < 0.05).float()}
 
     def preview(self, path: Path) -> Path | None:
-        """A composed piano roll: time to the right, pitch upwards."""
-        from PIL import Image
+        """A composed piano roll of 64 quarter notes."""
+        from matplotlib.figure import Figure
 
-        roll = self.compose(96, seed=0)
-        picture = (~roll.T.flip(0)).to(torch.uint8).mul(255).numpy()
-        write_picture(
-            path, Image.fromarray(picture).resize((96 * 8, KEYS * 4), Image.Resampling.NEAREST), optimize=True
-        )
+        roll = self.compose(64, seed=0)
+        figure = Figure(figsize=(9, 3), layout="constrained")
+        draw_roll(figure.subplots(), roll, roll.any(0))
+        write_figure(path, figure, dpi=80)
         return path
+
+
+def draw_roll(axis: Any, roll: Tensor, shown: Tensor) -> None:
+    """Draw a roll [T, 88] on axes of matplotlib, the darker the nearer to 1, from the lowest to the highest key of shown [88]."""
+    keys = shown.nonzero().flatten().tolist() or [C4]  # all is silent
+    axis.imshow(
+        roll.float().T,
+        extent=(0, len(roll), -0.5, KEYS - 0.5),
+        aspect="auto",
+        cmap="Greys",
+        vmin=0,
+        vmax=1,
+        origin="lower",
+        interpolation="nearest",
+    )
+    octaves = range(C4 % 12, KEYS, 12)
+    axis.set_yticks(octaves, [f"C{octave}" for octave, _ in enumerate(octaves, 1)])
+    axis.set(ylim=(keys[0] - 1.5, keys[-1] + 1.5), xlabel="quarter notes", ylabel="key")
 
 
 def check_temperature(temperature: float) -> float:
