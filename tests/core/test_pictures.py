@@ -12,11 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 
+import zoo
 from datamodules.image_folder import ImageFolder
 from zoo.core import pictures
 from zoo.core.images import Transform
+from zoo.core.samples import sample_split
 from zoo.errors import InputError
 
 SIDE = 8
@@ -290,3 +292,15 @@ def test_a_transform_is_checked_when_it_is_made(wrong):
 def test_every_interpolation_resizes(how):
     transform = Transform(**(GREY.to_dict() | {"interpolation": how}))
     assert transform(noise(20, 12)).shape == (1, SIDE, SIDE)
+
+
+def test_a_preview_names_the_true_class_of_a_mistake(monkeypatch, tmp_path):
+    model, (images, labels) = zoo.load("lenet5-mnist"), sample_split("mnist")
+    labels = labels[:20].clone()
+    labels[3] = (labels[3] + 1) % 10
+    monkeypatch.setattr(model, "_examples", lambda n: (images[:n], labels[:n]))
+    written: list[tuple[str, str]] = []
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", lambda self, place, text, fill: written.append((text, fill)))
+    model.preview(tmp_path / "preview.png")
+    assert len(written) == 21 and written[4] == (f"true: {labels[3]}", "red")
+    assert [text for text, fill in written if fill == "red"] == [written[3][0], written[4][0]]

@@ -278,7 +278,7 @@ class ImageClassifier(ZooModule):
         return {"input": x, "logits": self(x)}
 
     def preview(self, path: Path) -> Path | None:
-        """Twenty packaged test images with the class and probability given; mistakes are red."""
+        """Twenty packaged test images with the class and probability given; of mistakes, in red, the true class too."""
         from PIL import Image, ImageDraw
 
         examples = self._examples(20)
@@ -287,17 +287,23 @@ class ImageClassifier(ZooModule):
         images, labels = examples
         probability = self.predict_proba(images)
         names = self.classes or [str(i) for i in range(probability.shape[1])]
-        cell, columns = 84, 10
-        canvas = Image.new("RGB", (cell * columns, (cell + 14) * 2), "white")
+        cell, columns, caption = 84, 10, 26  # pixels, images, pixels of two lines
+        canvas = Image.new("RGB", (cell * columns, (cell + caption) * 2), "white")
         draw = ImageDraw.Draw(canvas)
         for i, (image, p, y) in enumerate(zip(images, probability, labels.tolist(), strict=True)):
-            left, top = cell * (i % columns), (cell + 14) * (i // columns)
+            left, top = cell * (i % columns), (cell + caption) * (i // columns)
             pixels = image.expand(3, -1, -1).permute(1, 2, 0).numpy()
             canvas.paste(
                 Image.fromarray(pixels).resize((cell - 4, cell - 4), Image.Resampling.NEAREST), (left + 2, top)
             )
-            text = f"{names[int(p.argmax())][:9]} {p.max():.2f}"
-            draw.text((left + 3, top + cell - 3), text, fill="black" if int(p.argmax()) == y else "red")
+            answer = int(p.argmax())
+            draw.text(
+                (left + 3, top + cell - 3),
+                f"{names[answer][:11]} {p.max():.0%}",
+                fill="black" if answer == y else "red",
+            )
+            if answer != y:
+                draw.text((left + 3, top + cell + 9), f"true: {names[y][:11]}", fill="red")
         write_picture(path, canvas, optimize=True)
         return path
 
