@@ -1,7 +1,29 @@
-"""How far two sets of points are apart."""
+"""Points that a model should draw, and how far two sets of points are apart."""
+
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from zoo.errors import UnknownNameError
+
+
+def real_points(data: dict[str, Any] | None, n: int) -> Tensor | None:
+    """Fresh points [n, D] of the distribution that a model was trained on; None where its data were drawn from none.
+
+    Args:
+        data: the name and the arguments of a data module, as a model's `data` has them.
+    """
+    from zoo import registry
+
+    if data is None:
+        return None
+    try:
+        draw = getattr(registry.datamodule_class(data["name"])(**data["init"]), "draw", None)
+    except UnknownNameError:
+        return None
+    points: Tensor | None = draw(n, seed=3)[0] if draw else None
+    return points
 
 
 def wasserstein(a: Tensor, b: Tensor, directions: int = 64) -> float:

@@ -21,7 +21,7 @@ from zoo.core.files import write_figure
 from zoo.core.metric import entry
 from zoo.core.verbs import verb
 from zoo.errors import InputError
-from zoo.metrics.points import wasserstein
+from zoo.metrics.points import real_points, wasserstein
 from zoo.models.adversarial.gan import GAN
 
 
@@ -133,23 +133,33 @@ class PointGAN(GAN):
         ]
 
     def preview(self, path: Path) -> Path:
-        """Generated points, as a histogram on the line or on the discriminator's verdict in the plane."""
+        """Generated and real points, as histograms on the line or on the discriminator's verdict in the plane."""
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(4, 3.4), layout="constrained")
-        axis, points = figure.subplots(), self.sample_points(4000, seed=0).cpu()
+        points, real = self.sample_points(4000, seed=0).cpu(), real_points(self.data, 4000)
         at = torch.linspace(-1, 1, 100)
         if self.dim == 1:
-            axis.hist(points[:, 0].tolist(), bins=80, range=(-1, 1), density=True, color="0.4", label="generated")
+            figure = Figure(figsize=(5, 3.4), layout="constrained")
+            axis = figure.subplots()
+            bins: dict[str, Any] = {"bins": 80, "range": (-1, 1), "density": True}
+            axis.hist(points[:, 0].tolist(), color="0.6", label="generated", **bins)
+            if real is not None:
+                axis.hist(real[:, 0].tolist(), histtype="step", color="tab:orange", label="real", **bins)
             axis.plot(at, self.verdict(at[:, None]).cpu(), color="tab:blue", label="D(x)")
+            axis.set(xlabel="x", ylabel="density; D(x)")
             axis.legend()
         else:
+            panels = {"generated": points} if real is None else {"real": real, "generated": points}
+            figure = Figure(figsize=(4 * len(panels), 3.4), layout="constrained")
             grid = torch.cartesian_prod(at, at)
             plane = torch.cat([grid.flip(1), torch.zeros(len(grid), self.dim - 2)], 1)  # rows are y, columns x
-            shown = axis.pcolormesh(
-                at, at, self.verdict(plane).cpu().reshape(100, 100), cmap="coolwarm", vmin=0, vmax=1
-            )
-            figure.colorbar(shown, label="D(x)")
-            axis.scatter(points[:, 0], points[:, 1], s=1, color="black")
+            verdict = self.verdict(plane).cpu().reshape(100, 100)
+            axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+            for axis, (title, shown) in zip(axes, panels.items(), strict=True):
+                mesh = axis.pcolormesh(at, at, verdict, cmap="coolwarm", vmin=0, vmax=1)
+                axis.scatter(shown[:, 0], shown[:, 1], s=1, color="black")
+                axis.set(title=title, xlabel="$x_1$", ylabel="$x_2$", xlim=(-1, 1), ylim=(-1, 1))
+                axis.label_outer()
+            figure.colorbar(mesh, ax=axes, label="D(x)")
         write_figure(path, figure, dpi=90)
         return path

@@ -206,10 +206,12 @@ class PointDDPM(ZooModule):
         return {"output": self(inputs["x_t"], inputs["t"])}
 
     def preview(self, path: Path) -> Path | None:
-        """Histograms on the way from noise to points, and the one that a single step gives."""
+        """Histograms on the way from noise to points, the one that a single step gives, and that of real points."""
         if self.dim != 1:
             return None
         from matplotlib.figure import Figure
+
+        from zoo.metrics.points import real_points
 
         generator = seeded_generator(self.device, 0)
         states = self.states(
@@ -221,10 +223,13 @@ class PointDDPM(ZooModule):
             f"all {len(states) - 1} steps": states[-1],
             "one step": self.sample_points(10_000, seed=0, steps=1),
         }
-        figure = Figure(figsize=(10, 2.4), layout="constrained")
-        for axis, (title, x) in zip(figure.subplots(1, 4), shown.items(), strict=True):
+        if (real := real_points(self.data, 10_000)) is not None:
+            shown["real points"] = real
+        figure = Figure(figsize=(2.5 * len(shown), 2.4), layout="constrained")
+        for axis, (title, x) in zip(figure.subplots(1, len(shown)), shown.items(), strict=True):
             axis.hist(x[:, 0].tolist(), bins=80, range=(-2.5, 2.5) if title == "noise" else (-1.5, 1.5), color="0.4")
-            axis.set(title=title, yticks=[])
+            axis.set(title=title, xlabel="x", yticks=[])
+        figure.axes[0].set_ylabel("points")
         write_figure(path, figure, dpi=80)
         return path
 

@@ -144,22 +144,27 @@ class PointFlow(ZooModule):
         return {"z": z, "log_prob": log_prob, "decoded": self.decode(inputs["x"])}
 
     def preview(self, path: Path) -> Path | None:
-        """The density of a flow of the plane, beside points that it draws."""
+        """The density of a flow of the plane, beside points that it draws and real ones."""
         if self.dim != 2:
             return None
         from matplotlib.figure import Figure
+
+        from zoo.metrics.points import real_points
 
         points = self.sample_points(4000, seed=0).cpu()
         low, high = points.quantile(0.002, 0) - 0.25, points.quantile(0.998, 0) + 0.25
         axes = [torch.linspace(float(low[i]), float(high[i]), 200) for i in (0, 1)]
         grid = torch.stack(torch.meshgrid(*axes, indexing="xy"), -1).reshape(-1, 2)
         density = self.log_prob(grid.to(self.device)).exp().reshape(200, 200).cpu()
-        figure = Figure(figsize=(8, 3.4), layout="constrained")
-        left, right = figure.subplots(1, 2, sharex=True, sharey=True)
-        left.pcolormesh(*axes, density, cmap="magma", vmax=float(density.flatten().quantile(0.995)), rasterized=True)
-        left.set_title("density")
-        right.scatter(*points.T, s=1.5, linewidths=0, color="0.2")
-        right.set(title="samples", xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+        real = real_points(self.data, 4000)
+        panels = {"samples": points} if real is None else {"samples": points, "real points": real}
+        figure = Figure(figsize=(4 * len(panels) + 4, 3.4), layout="constrained")
+        first, *others = figure.subplots(1, len(panels) + 1, sharex=True, sharey=True)
+        first.pcolormesh(*axes, density, cmap="magma", vmax=float(density.flatten().quantile(0.995)), rasterized=True)
+        first.set(title="density", xlabel="$x_1$", ylabel="$x_2$", xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+        for axis, (title, shown) in zip(others, panels.items(), strict=True):
+            axis.scatter(*shown.T, s=1.5, linewidths=0, color="0.2")
+            axis.set(title=title, xlabel="$x_1$")
         write_figure(path, figure, dpi=90)
         return path
 

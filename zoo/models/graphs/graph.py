@@ -84,10 +84,13 @@ class GraphClassifier(LabelModel):
         return {"logits": self.logits(data), "states": states}
 
     def preview(self, path: Path) -> Path | None:
-        """The test graphs' embeddings before and after training, coloured by their true class."""
+        """Embeddings of the test graphs, or of all where those are few, before and after training, coloured by true class."""
         if (module := self.paired_data()) is None:
             return None
-        batch = Batch.from_data_list(module.part("test")[:1000])
+        graphs = module.part("test")[:1000]
+        if len(graphs) < 200:
+            graphs = [graph for part in ("train", "val", "test") for graph in module.part(part)][:1000]
+        batch = Batch.from_data_list(graphs)
         panels = [
             (title, model.embed(batch, "graph"))
             for title, model in (("before training", self.fresh()), ("after training", self))
