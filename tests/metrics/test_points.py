@@ -22,7 +22,7 @@ def test_collected_data_have_no_distribution_to_draw_from(data):
     assert real_points(data, 10) is None
 
 
-@pytest.mark.parametrize("name", ["gan-bell", "gan-ring", "maf-moons", "energy-two-moons", "ddpm-pixel"])
+@pytest.mark.parametrize("name", ["gan-bell", "gan-ring", "maf-moons", "energy-two-moons", "ncsn-toy", "ddpm-pixel"])
 def test_a_picture_is_drawn_with_and_without_real_points(name, tmp_path):
     model = zoo.load(name)
     model.preview(tmp_path / "with.png")

@@ -1,4 +1,4 @@
-"""Points that a model should draw, and how far two sets of points are apart."""
+"""Points that a model should draw beside those that it draws, and how far two sets of points are apart."""
 
 from typing import Any
 
@@ -24,6 +24,17 @@ def real_points(data: dict[str, Any] | None, n: int) -> Tensor | None:
         return None
     points: Tensor | None = draw(n, seed=3)[0] if draw else None
     return points
+
+
+def draw_beside(axes: Any, drawn: Tensor, data: dict[str, Any] | None) -> None:
+    """Scatter drawn points [N, 2] on the first of two axes of matplotlib, and as many real ones, if any, on the other."""
+    shown = {"samples": drawn.cpu(), "real points": real_points(data, len(drawn))}
+    for axis, (title, points) in zip(axes, shown.items(), strict=True):
+        if points is None:
+            axis.set_axis_off()
+        else:
+            axis.scatter(*points.T, s=1.5, linewidths=0, color="0.2")
+            axis.set(title=title, xlabel="$x_1$")
 
 
 def wasserstein(a: Tensor, b: Tensor, directions: int = 64) -> float:

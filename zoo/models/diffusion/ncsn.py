@@ -31,6 +31,7 @@ from zoo.core.metric import entry
 from zoo.core.module import ZooModule
 from zoo.core.progress import track
 from zoo.core.verbs import verb
+from zoo.metrics.points import draw_beside
 from zoo.models.diffusion.image_generator import ImageGenerator, steps_of
 from zoo.models.diffusion.schedule import spread_times
 from zoo.models.diffusion.score import annealed_langevin, langevin, noise_levels, step_ratio
@@ -279,21 +280,21 @@ class PointNCSN(ScoreModel):
         return {"output": self(inputs["x"], inputs["level"])}
 
     def preview(self, path: Path) -> Path | None:
-        """The score field at three noise levels, and samples."""
+        """The score field at three noise levels, samples, and real points."""
         if self.dim != 2:
             return None
         from matplotlib.figure import Figure
 
         axis = torch.linspace(-self.BOX, self.BOX, 17)
         grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).reshape(-1, 2)
-        figure = Figure(figsize=(12, 3.2), layout="constrained")
-        axes = figure.subplots(1, 4, sharex=True, sharey=True)
+        figure = Figure(figsize=(15, 3.2), layout="constrained")
+        axes = figure.subplots(1, 5, sharex=True, sharey=True)
         with torch.no_grad():
             for panel, level in zip(axes, (0, len(self.sigmas) // 2, len(self.sigmas) - 1), strict=False):
                 s = self.score(grid.to(self.device), level).cpu()
                 panel.quiver(*grid.T, *(s / s.norm(dim=1, keepdim=True)).T, s.norm(dim=1).log(), cmap="viridis")
-                panel.set_title(f"score, σ = {self.sigmas[level]:.2g}")
-        axes[3].scatter(*self.sample_points(2000, seed=0).cpu().T, s=2, linewidths=0, color="0.2")
-        axes[3].set(title="samples", xlim=(-10, 10), ylim=(-10, 10))
+                panel.set(title=f"score, σ = {self.sigmas[level]:.2g}", xlabel="$x_1$")
+        draw_beside(axes[3:], self.sample_points(2000, seed=0), self.data)
+        axes[0].set(ylabel="$x_2$", xlim=(-10, 10), ylim=(-10, 10))
         write_figure(path, figure, dpi=80)
         return path

@@ -189,24 +189,19 @@ class PointEnergy(ZooModule):
             return None
         from matplotlib.figure import Figure
 
-        from zoo.metrics.points import real_points
+        from zoo.metrics.points import draw_beside
 
         side = torch.linspace(self.box[0], self.box[1], 150)
         grid = torch.stack(torch.meshgrid(side, side, indexing="xy"), -1).reshape(-1, 2)
         height = self.energy(grid).reshape(150, 150).cpu()
-        panels, real = {"samples": self.sample_points(3000, seed=0).cpu()}, real_points(self.data, 3000)
-        if real is not None:
-            panels["real points"] = real
-        figure = Figure(figsize=(4 * len(panels) + 4, 3.4), layout="constrained")
-        first, *others = figure.subplots(1, len(panels) + 1, sharex=True, sharey=True)
+        figure = Figure(figsize=(12, 3.4), layout="constrained")
+        first, *others = figure.subplots(1, 3, sharex=True, sharey=True)
         low = float(height.min())
         first.contourf(side, side, height.clamp(max=low + 12), levels=24, cmap="magma_r")
         first.set(
             title="energy, up to 12 nats above its lowest", xlabel="$x_1$", ylabel="$x_2$", xlim=self.box, ylim=self.box
         )
-        for axis, (title, shown) in zip(others, panels.items(), strict=True):
-            axis.scatter(*shown.T, s=1.5, linewidths=0, color="0.2")
-            axis.set(title=title, xlabel="$x_1$")
+        draw_beside(others, self.sample_points(3000, seed=0), self.data)
         write_figure(path, figure, dpi=80)
         return path
 

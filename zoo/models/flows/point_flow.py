@@ -149,22 +149,18 @@ class PointFlow(ZooModule):
             return None
         from matplotlib.figure import Figure
 
-        from zoo.metrics.points import real_points
+        from zoo.metrics.points import draw_beside
 
         points = self.sample_points(4000, seed=0).cpu()
         low, high = points.quantile(0.002, 0) - 0.25, points.quantile(0.998, 0) + 0.25
         axes = [torch.linspace(float(low[i]), float(high[i]), 200) for i in (0, 1)]
         grid = torch.stack(torch.meshgrid(*axes, indexing="xy"), -1).reshape(-1, 2)
         density = self.log_prob(grid.to(self.device)).exp().reshape(200, 200).cpu()
-        real = real_points(self.data, 4000)
-        panels = {"samples": points} if real is None else {"samples": points, "real points": real}
-        figure = Figure(figsize=(4 * len(panels) + 4, 3.4), layout="constrained")
-        first, *others = figure.subplots(1, len(panels) + 1, sharex=True, sharey=True)
+        figure = Figure(figsize=(12, 3.4), layout="constrained")
+        first, *others = figure.subplots(1, 3, sharex=True, sharey=True)
         first.pcolormesh(*axes, density, cmap="magma", vmax=float(density.flatten().quantile(0.995)), rasterized=True)
         first.set(title="density", xlabel="$x_1$", ylabel="$x_2$", xlim=(low[0], high[0]), ylim=(low[1], high[1]))
-        for axis, (title, shown) in zip(others, panels.items(), strict=True):
-            axis.scatter(*shown.T, s=1.5, linewidths=0, color="0.2")
-            axis.set(title=title, xlabel="$x_1$")
+        draw_beside(others, points, self.data)
         write_figure(path, figure, dpi=90)
         return path
 

@@ -247,7 +247,11 @@ class RegressionMLP(ZooModule):
             left.legend(frameon=False, fontsize=8)
         else:
             left.plot(y[:, 0], self.predict(x)[:, 0], "o", ms=3)
-        left.set(xlabel=verbatim(f"measured {data.target} ({data.unit})"), ylabel="predicted", title="test part")
+        left.set(
+            xlabel=verbatim(f"measured {data.target} ({data.unit})"),
+            ylabel=verbatim(f"predicted ({data.unit})"),
+            title="test part",
+        )
         if not len(self.body):
             right.barh(
                 [verbatim(name) for name in data.features],
