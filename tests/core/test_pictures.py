@@ -304,3 +304,11 @@ def test_a_preview_names_the_true_class_of_a_mistake(monkeypatch, tmp_path):
     model.preview(tmp_path / "preview.png")
     assert len(written) == 21 and written[4] == (f"true: {labels[3]}", "red")
     assert [text for text, fill in written if fill == "red"] == [written[3][0], written[4][0]]
+
+
+def test_a_preview_of_a_new_head_calls_nothing_wrong(monkeypatch, tmp_path):
+    model = zoo.load("lenet5-mnist", num_classes=3)
+    colours: list[str] = []
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", lambda self, place, text, fill: colours.append(fill))
+    model.preview(tmp_path / "preview.png")
+    assert colours == ["black"] * 20

@@ -287,6 +287,7 @@ class ImageClassifier(ZooModule):
         images, labels = examples
         probability = self.predict_proba(images)
         names = self.classes or [str(i) for i in range(probability.shape[1])]
+        foreign = int(labels.max()) >= len(names)  # a new head has classes of its own: no answer of it is wrong
         cell, columns, caption = 84, 10, 26  # pixels, images, pixels of two lines
         canvas = Image.new("RGB", (cell * columns, (cell + caption) * 2), "white")
         draw = ImageDraw.Draw(canvas)
@@ -297,12 +298,10 @@ class ImageClassifier(ZooModule):
                 Image.fromarray(pixels).resize((cell - 4, cell - 4), Image.Resampling.NEAREST), (left + 2, top)
             )
             answer = int(p.argmax())
-            draw.text(
-                (left + 3, top + cell - 3),
-                f"{names[answer][:11]} {p.max():.0%}",
-                fill="black" if answer == y else "red",
-            )
-            if answer != y:
+            right = answer == y or foreign
+            text = f"{names[answer][:11]} {p.max():.0%}"
+            draw.text((left + 3, top + cell - 3), text, fill="black" if right else "red")
+            if not right:
                 draw.text((left + 3, top + cell + 9), f"true: {names[y][:11]}", fill="red")
         write_picture(path, canvas, optimize=True)
         return path
