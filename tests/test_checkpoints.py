@@ -36,6 +36,14 @@ def test_no_section_of_a_card_was_measured_on_other_weights():
     assert not outdated, "run their scripts of scripts/figures again"
 
 
+def test_every_metric_has_one_better_direction_in_all_cards():
+    directions: dict[str, dict[str, str]] = {}
+    for folder in published.folders().values():
+        for metric in folder.metrics:
+            directions.setdefault(metric["metric"], {})[metric["better"]] = folder.name
+    assert not {metric: names for metric, names in directions.items() if len(names) > 1}
+
+
 def test_a_folder_that_is_being_written_is_not_listed(tmp_path, monkeypatch):
     for name in ("lenet5-mnist", ".lenet5-mnist.new"):
         shutil.copytree(CHECKPOINTS / "lenet5-mnist", tmp_path / name)

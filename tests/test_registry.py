@@ -54,6 +54,7 @@ def test_arguments_are_plain_typed_and_keyword_only_after_two(name):
 
 LARGER = {
     "accuracy",
+    "accuracy_tta",
     "ap",
     "ap50",
     "auc",

@@ -1,5 +1,6 @@
 """Pictures of what was found: classes and objects in their colours over the picture, boxes around them; and texts as pictures."""
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -134,17 +135,17 @@ def outputs(files: list[Path], output: Path, suffix: str) -> list[Path]:
     return targets
 
 
-def draw_text(text: str, path: Path) -> Path:
-    """A PNG of a text, black on white."""
+def draw_text(text: str, path: Path, *, columns: bool = False) -> Path:
+    """A PNG of a text, black on white; with `columns` its letters are of one width, so that a table stays one."""
     font: Any
+    name, width = ("DejaVuSansMono.ttf", 120) if columns else ("DejaVuSans.ttf", 80)
     try:  # Pillow's own font has no umlauts
         import matplotlib
 
-        font = ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), 11)
+        font = ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", name), 11)
     except (ImportError, OSError):
         font = ImageFont.load_default()
-    lines = [line[i : i + 80] for line in text.splitlines() for i in range(0, max(1, len(line)), 80)]
-    text = "\n".join(lines)
+    text = "\n".join(short for line in text.splitlines() for short in wrapped(line, width))
     left, top, right, bottom = ImageDraw.Draw(Image.new("L", (1, 1))).multiline_textbbox((0, 0), text, font=font)
     image = Image.new("L", (int(right - left) + 24, int(bottom - top) + 24), 255)
     ImageDraw.Draw(image).multiline_text((12 - left, 12 - top), text, fill=0, font=font)
@@ -152,13 +153,22 @@ def draw_text(text: str, path: Path) -> Path:
     return path
 
 
+def wrapped(line: str, width: int) -> list[str]:
+    """A line in parts of at most `width` characters, broken between words where it can be and indented as it is itself."""
+    indent = line[: len(line) - len(line.lstrip())][: width // 2]
+    return textwrap.wrap(
+        line, width, subsequent_indent=indent, replace_whitespace=False, expand_tabs=False, break_on_hyphens=False
+    ) or [""]
+
+
 def draw_answers(model: Any, path: Path) -> Path | None:
     """A PNG of packaged test texts with the class a model gives them and their own; None where the data packages none."""
     if model.classes is None or model.data is None or not (rows := text_sample(model.data["name"])):
         return None
     rows = rows[:: max(1, len(rows) // 24)][:24]
-    lines = []
-    for (text, label), ((name, p), *_) in zip(rows, model.predict([text for text, _ in rows], top=1), strict=True):
-        mark = " " if name == model.classes[label] else f"  (is {model.classes[label]})"
-        lines.append(f"{p:.2f} {name:11}{text[:46]}{'…' if len(text) > 46 else ''}{mark}")
-    return draw_text("\n".join(lines), path)
+    texts, lines = [textwrap.shorten(text, 60, placeholder=" …") for text, _ in rows], []
+    wide = max(map(len, texts))
+    for text, (_, label), ((name, p), *_) in zip(texts, rows, model.predict([t for t, _ in rows], top=1), strict=True):
+        mark = "" if name == model.classes[label] else f"  (is {model.classes[label]})"
+        lines.append(f"{p:.2f} {name:12}{text:{wide}}{mark}")
+    return draw_text("\n".join(lines), path, columns=True)

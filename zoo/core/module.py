@@ -65,7 +65,7 @@ class ZooModule(OwnData, Pretrained):
     task: ClassVar[str] = "other"
     use: ClassVar[str] = ""  # lines of the card that use `model`; {name} and {data} are filled in
     lr: float | None = None  # learning rate in place of the optimiser's own; Lightning's Tuner sets it
-    larger_is_better: ClassVar[frozenset[str]] = frozenset({"accuracy"})  # of the values that its steps log
+    larger_is_better: ClassVar[frozenset[str]] = frozenset({"accuracy", "accuracy_tta"})  # of what its steps log
 
     dtype: torch.dtype  # type: ignore[assignment]  # Lightning's annotation allows a string, which it never gives
 

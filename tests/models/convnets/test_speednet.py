@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from zoo.errors import InputError
-from zoo.models.convnets.speednet import BiasNorm, Lookahead, SpeedNet, WhiteningConv, dirac_conv, triangle
+from zoo.models.convnets.speednet import BiasNorm, Lookahead, SpeedNet, WhiteningConv, dirac_conv, triangle, triangles
 
 
 def tiny(**init: int | float | str) -> SpeedNet:
@@ -103,6 +103,15 @@ def test_the_learning_rate_is_a_triangle():
     assert triangle(0.1) < triangle(0.2) and triangle(0.9) < triangle(0.5)
 
 
+def test_a_second_triangle_begins_where_the_first_one_ends_and_is_lower():
+    assert [triangles(done, None, 0.5) for done in (0, 0.3, 1)] == [triangle(done) for done in (0, 0.3, 1)]
+    assert [triangles(done, 0.5, 0.4) for done in (0, 0.115, 0.5 - 1e-9)] == pytest.approx([0.2, 1, 0.07])
+    assert [triangles(done, 0.5, 0.4) for done in (0.5, 0.615, 1)] == pytest.approx([0.08, 0.4, 0.028])
+    for restart in (0, 1, 1.5):
+        with pytest.raises(InputError, match="restart"):
+            tiny(restart=restart)
+
+
 def test_lookahead_ends_on_its_slow_weights_and_restores_them():
     model, look = tiny(), Lookahead(every=2)
     fit(model, 2, callbacks=[look])
@@ -154,6 +163,7 @@ def test_both_accuracies_are_measured(tta):
     entries = {entry["metric"]: entry for entry in model.evaluate(Data())}
     assert ("accuracy_tta" in entries) == (tta != "none")
     assert entries["accuracy" if tta == "none" else "accuracy_tta"]["value"] == 1.0
+    assert {entries[key]["better"] for key in entries if key.startswith("accuracy")} == {"higher"}
     if tta != "none":
         assert "2 views (mirror)" in entries["accuracy_tta"]["how"]
         plain = (model(images).argmax(1) == labels).float().mean().item()

@@ -43,6 +43,8 @@ class SpeedNet(ImageClassifier):
         momentum: of Nesterov's SGD.
         weight_decay: of the weights; the biases' is smaller by their factor, which makes lr · decay the same for all.
         stem_bias_epochs: epochs after which the bias of the whitening layer, and with it the whole layer, stands still.
+        restart: share of the run after which a second triangle of the learning rate begins; None for one.
+        again: peak of the second triangle as a share of the first one's.
 
     Shapes:
         x: [N, in_channels, H, W] with H, W >= 16; logits: [N, num_classes].
@@ -62,10 +64,14 @@ class SpeedNet(ImageClassifier):
         momentum: float = 0.85,
         weight_decay: float = 1.33e-3,
         stem_bias_epochs: int = 3,
+        restart: float | None = None,
+        again: float = 0.5,
     ) -> None:
         super().__init__(num_classes, in_channels, label_smoothing=label_smoothing)
         if tta not in VIEWS:
             raise InputError(f"tta must be one of {', '.join(VIEWS)}, not {tta!r}")
+        if restart is not None and not 0 < restart < 1:
+            raise InputError(f"restart is a share of the run between 0 and 1, or None, not {restart}")
         stem_channels = stem_channels or 2 * in_channels * WhiteningConv.patch**2
         self.save_hyperparameters()
         self.tta = tta
@@ -127,7 +133,9 @@ class SpeedNet(ImageClassifier):
             },
         ]
         optimizer = torch.optim.SGD([g for g in groups if g["params"]], momentum=hp["momentum"], nesterov=True)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: triangle(step / total))
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: triangles(step / total, hp["restart"], hp["again"])
+        )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
@@ -250,6 +258,13 @@ def triangle(done: float, start: float = 0.2, peak: float = 0.23, end: float = 0
     if done < peak:
         return start + (1 - start) * done / peak
     return 1 + (end - 1) * (min(done, 1.0) - peak) / (1 - peak)
+
+
+def triangles(done: float, restart: float | None, again: float) -> float:
+    """One triangle over the whole run, or one until `restart` and a lower one after it."""
+    if restart is None:
+        return triangle(done)
+    return triangle(done / restart) if done < restart else again * triangle((done - restart) / (1 - restart))
 
 
 def first_images(batches: Iterable[Any], n: int) -> Tensor:

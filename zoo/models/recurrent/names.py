@@ -134,7 +134,9 @@ class NameRNN(CharRNN):
         if self.classes is None:
             return None
         names = self.names(48, seed=0)
-        return draw_text("\n".join("  ".join(f"{n:12}" for n in names[i : i + 6]) for i in range(0, 48, 6)), path)
+        return draw_text(
+            "\n".join("  ".join(f"{n:12}" for n in names[i : i + 6]) for i in range(0, 48, 6)), path, columns=True
+        )
 
 
 class Trigram:

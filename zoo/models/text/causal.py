@@ -384,9 +384,9 @@ class CausalLM(ZooModule):
         if self.classes is None:
             return None
         if self.context and self.vocab_size**self.context <= 64:
-            head = "context   " + "   ".join(f"P({c})" for c in self.characters)
+            head = "context   " + "  ".join(f"P({c}) " for c in self.characters)
             rows = [f"{c:9} " + "  ".join(f"{v:.3f}" for v in p.tolist()) for c, p in self.transitions().items()]
-            return draw_text("\n".join([head, *rows]), path)
+            return draw_text("\n".join([head, *rows]), path, columns=True)
         start = "\n" if "\n" in self.classes else self.classes[0]
         return draw_text(self.generate(start, 600, temperature=0.8, seed=0).strip(), path)
 

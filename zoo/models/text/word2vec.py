@@ -207,5 +207,8 @@ class Word2Vec(ZooModule):
         shown = [word for word in SHOWN if word in self._index]
         if not shown:
             return None
-        lines = [f"{word:10} {' '.join(f'{near} {p:.2f} ' for near, p in self.neighbours(word, 5))}" for word in shown]
-        return draw_text("\n".join(lines), path)
+        lines = [
+            f"{word:10} {''.join(f'{p:.2f} {near}'.ljust(20) for near, p in self.neighbours(word, 5))}"
+            for word in shown
+        ]
+        return draw_text("\n".join(lines), path, columns=True)
