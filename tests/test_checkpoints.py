@@ -145,7 +145,8 @@ class TestCheckpoint:
         folder = cards.Folder(CHECKPOINTS / name)  # raises for a missing file
         assert folder.name == name == folder.path.name
         assert set(folder.recipe) >= {"model", "data", "trainer", "card"}  # export has defaults
-        assert {"summary", "paper", "limits"} <= set(folder.words)
+        assert {"summary", "paper", "limits", "chosen"} <= set(folder.words)
+        assert f"Choices: {cards.plain(folder.words['chosen']).strip()}" in cards.card(folder)
         first = (folder.path / "recipe.yaml").read_text(encoding="utf-8").splitlines()[0]
         assert first == f"# python scripts/train.py {name}"
         assert (folder.path / "preview.png").exists() and (folder.path / "history.csv").exists()

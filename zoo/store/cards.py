@@ -196,6 +196,8 @@ def card(folder: Folder) -> str:
         "## Trained\n\n| | |\n|---|---|\n" + "\n".join(f"| {k} | {plain(v)} |" for k, v in rows.items()) + "\n"
     )
     parts.append(f"Method: {plain(folder.words.get('paper', ''))}. {plain(departures(folder))}\n")
+    if chosen := folder.words.get("chosen", "").strip():
+        parts.append(f"Choices: {plain(chosen)}{kept(folder)}\n")
     parts.append(f"## Data and licence\n\n{data_licence(folder.dataset)}\n")
     parts.append(f"## Limits\n\n{plain(folder.words.get('limits', '')).strip()}\n")
     return "\n".join(parts)
@@ -302,6 +304,16 @@ def departures(folder: Folder) -> str:
     module = inspect.getdoc(inspect.getmodule(registry.architecture(folder.config["architecture"]))) or ""
     texts = [p.replace("\n", " ") for p in module.split("\n\n") if p.startswith("Departures")]
     return " ".join([*texts, folder.words.get("departures", "").strip()]).strip()
+
+
+def kept(folder: Folder) -> str:
+    """Which of a run's weights are published, out of its recipe; nothing for a method that is fitted in one go."""
+    trainer = folder.recipe.get("trainer") or {}
+    if any(callback["class_path"].endswith(".KeepBest") for callback in trainer.get("callbacks") or []):
+        return " The epoch that was best on the validation part is kept."
+    if folder.config["weights"]["averaged"]:
+        return " The average of its last weights is kept."
+    return " The last epoch is kept." if folder.provenance["epochs"] > 1 else ""
 
 
 def data_licence(dataset: str) -> str:

@@ -32,12 +32,14 @@ class Card:
         paper: link or citation of the method.
         limits: what it can't do.
         departures: what differs from the paper, beyond the architecture file.
+        chosen: on what data settings were chosen, and what was known of the test part then.
     """
 
     summary: str
     paper: str
     limits: str
     departures: str = ""
+    chosen: str = ""
 
 
 @dataclass
