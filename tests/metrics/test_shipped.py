@@ -72,7 +72,7 @@ def test_reference_is_whole_and_its_parts_agree(dataset):
 def test_extractor_knows_what_it_measures(dataset):
     """A space that confuses classes hides mistakes of generators."""
     accuracy = zoo.info(reference.EXTRACTORS[dataset]).metrics[f"{dataset}/test/accuracy"].value
-    assert accuracy >= {"cifar10": 0.9, "fashion-mnist": 0.94, "mnist": 0.99}[dataset]
+    assert accuracy >= {"cifar10": 0.94, "fashion-mnist": 0.94, "mnist": 0.99}[dataset]
 
 
 @each
@@ -134,8 +134,11 @@ def test_fcd_equals_torchmetrics_with_the_shipped_extractor(dataset):
 @one
 def test_protocol_on_real_and_on_empty_images(dataset, monkeypatch, tmp_path):
     monkeypatch.setenv("ZOO_DATA", str(tmp_path))  # the check for copies is tested elsewhere
-    good = {e["metric"]: e["value"] for e in evaluate_images(sample(dataset), dataset)}
-    blank = {e["metric"]: e["value"] for e in evaluate_images(torch.zeros_like(sample(dataset)), dataset)}
+    images = sample(dataset)
+    if dataset == "cifar10":  # 300 are fewer than twice the features: a photograph's mirror image is one, too
+        images = torch.cat([images, images.flip(-1)])
+    good = {e["metric"]: e["value"] for e in evaluate_images(images, dataset)}
+    blank = {e["metric"]: e["value"] for e in evaluate_images(torch.zeros_like(images), dataset)}
     assert good["fcd"] < good["fcd_pca_gaussian"] < blank["fcd"]
     assert good["kid"] < blank["kid"]
     assert good["precision"] > 0.8 and good["density"] > 0.8 and blank["coverage"] < 0.01

@@ -20,6 +20,7 @@ from zoo.core import precision
 from zoo.core.samples import sample_split
 from zoo.errors import InputError
 from zoo.store import cards
+from zoo.store.files import REFERENCE
 from zoo.train import experiment
 from zoo.train import recipe as training
 from zoo.train.callbacks import AdaptiveClipping, History, Resume
@@ -90,6 +91,37 @@ def test_recipe_to_published_folder(digits, tmp_path, monkeypatch, capsys):
     assert json.loads((target / "config.json").read_text()) == folder.config
     assert train("--fit", "0", *places, *overrides, "--trainer.max_epochs=4") == 2
     assert "--fresh" in capsys.readouterr().err
+
+
+def test_no_network_takes_the_place_of_an_extractor(tmp_path, monkeypatch):
+    """Distances that were measured with it would lose their scale, and what it saw in real images would be gone."""
+    monkeypatch.setattr(experiment, "CHECKPOINTS", tmp_path / "checkpoints")
+    folder = tmp_path / "checkpoints" / "eyes"
+    folder.mkdir(parents=True)
+    (folder / "recipe.yaml").write_text("trainer: {max_epochs: 3}\n")
+    (folder / REFERENCE).write_bytes(b"what it saw")
+    with pytest.raises(InputError, match="--into"):
+        experiment.run("eyes", tmp_path / "runs", [])
+    assert (folder / REFERENCE).exists() and not (tmp_path / "runs").exists()
+    for into, overrides in ((tmp_path / "other", []), (None, ["--trainer.max_epochs=1"])):
+        monkeypatch.setattr(experiment, "call", started := Started())
+        with pytest.raises(Started.Ended):
+            experiment.run("eyes", tmp_path / "runs", overrides, into=into)
+        assert started.commands
+
+
+class Started:
+    """Stands for the process that would fit: notes what it was asked for, and ends there."""
+
+    class Ended(Exception):
+        pass
+
+    def __init__(self) -> None:
+        self.commands: list[list[str]] = []
+
+    def __call__(self, command: list[str], **_: object) -> None:
+        self.commands.append(command)
+        raise self.Ended
 
 
 class Noisy(L.LightningModule):

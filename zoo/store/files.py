@@ -7,6 +7,7 @@ from typing import Any
 from zoo.core.files import write_json
 
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
+REFERENCE = "reference.safetensors"  # what an extractor of zoo.metrics saw in real images, beside its weights
 LOADED = ("config.json", "model.safetensors", "golden.safetensors", "metrics.json")  # loading and checking need these
 FINISHED = (  # a folder without one of these is work to come
     "config.json", "model.safetensors", "recipe.yaml", "metrics.json", "provenance.json", "golden.safetensors",

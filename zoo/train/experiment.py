@@ -28,7 +28,7 @@ from zoo.core.files import plain_name, write_json, write_text
 from zoo.errors import InputError, UnknownNameError, one_sentence
 from zoo.paths import CHECKPOINTS, ROOT, names_in
 from zoo.store.atomic import check_writable, owned, replacing
-from zoo.store.files import OURS
+from zoo.store.files import OURS, REFERENCE
 
 
 @one_sentence
@@ -120,6 +120,11 @@ def run(
         )
     if into is not None:
         check_writable(into, alone=True, overwrite=overwrite)
+    elif (CHECKPOINTS / name / REFERENCE).exists() and not partial(recipe, overrides):
+        raise InputError(
+            f"{name} is the network by which generated images are measured, and another one has another scale: "
+            "publish the new one elsewhere by --into"
+        )
     if fresh:
         forget(runs / name)
     train = [sys.executable, "-m", "zoo.train"]
