@@ -191,7 +191,7 @@ def test_evaluation_names_every_way_of_reading(both, tmp_path):
     assert {"nats_per_char", "bits_per_char", "nats_per_char_random", "bits_per_char_random"} <= entries.keys()
     assert ("nats_per_char_stream" in entries) == both.stateful
     for name, entry in entries.items():
-        assert entry["split"] == "val" and "weights of the last epoch" in entry["how"]
+        assert entry["split"] == "val" and "weights as the run ended" in entry["how"]
         if name.startswith("bits"):
             assert entry["value"] == pytest.approx(entries[name.replace("bits", "nats")]["value"] / math.log(2))
     both.classes = both.classes[::-1]

@@ -271,7 +271,7 @@ class CausalLM(ZooModule):
         for reading in ("sliding", "random", "stream") if self.stateful else ("sliding", "random"):
             nats = self.nats(reading, tokens)
             suffix = "" if reading == "sliding" else f"_{reading}"
-            how = hows[reading] + "; weights of the last epoch; float32"
+            how = hows[reading] + "; weights as the run ended; float32"
             for metric, value in (("nats_per_char", nats), ("bits_per_char", nats / math.log(2))):
                 entries.append(entry(data, "val", metric + suffix, value, how, better="lower"))
         return entries
