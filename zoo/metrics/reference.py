@@ -7,8 +7,8 @@
 A classifier is trained again as soon as a better recipe is found; an extractor never, or distances lose their scale. So it is a
 checkpoint of its own: trained by its own recipe, or copied from a published classifier by `--freeze`, which writes its folder,
 NAME.fcd, and measures the data set with it (`python scripts/cards.py` then lists it). scripts/train.py puts no other network in
-its place. Another extractor makes another version of the protocol, and everything that was measured with the last one is
-measured anew.
+its place, but leaves a new one in its run's folder. Another extractor makes another version of the protocol, and everything that
+was measured with the last one is measured anew.
 
 The file holds the statistics and features of the 10,000 test images, and two anchors that give a Fréchet distance its meaning:
 the floor, which real training images reach against the test images, and the distance of samples of a Gaussian with the pixels'

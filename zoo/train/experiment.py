@@ -102,7 +102,8 @@ def run(
     """Fit and evaluate all seeds of a recipe, then publish; returns the published folder.
 
     A part of a training (`--trainer.fast_dev_run`, fewer epochs or batches than the recipe's) never takes the place of a
-    published checkpoint: it stays in its run's folder, unless `into` names another place.
+    published checkpoint, and no training that of an extractor of `zoo.metrics`, whose distances would lose their scale: they
+    stay in their run's folder, unless `into` names another place.
 
     torchrun and srun start this in many processes: all of them fit, and the first one measures and publishes.
     """
@@ -120,11 +121,6 @@ def run(
         )
     if into is not None:
         check_writable(into, alone=True, overwrite=overwrite)
-    elif (CHECKPOINTS / name / REFERENCE).exists() and not partial(recipe, overrides):
-        raise InputError(
-            f"{name} is the network by which generated images are measured, and another one has another scale: "
-            "publish the new one elsewhere by --into"
-        )
     if fresh:
         forget(runs / name)
     train = [sys.executable, "-m", "zoo.train"]
@@ -146,6 +142,9 @@ def run(
         return target
     if into is None and (parts := partial(recipe, overrides)):
         print(f"{folders[0]} holds a part of the recipe's training ({' '.join(parts)}): publish it elsewhere by --into")
+        return folders[0]
+    if into is None and (target / REFERENCE).exists():
+        print(f"generated images are measured with {target}, which stays: the new weights are in {folders[0]}")
         return folders[0]
     return put_in_place(name, folders, target)
 
