@@ -175,7 +175,7 @@ def weights() -> None:
         edge = model.clip if model.constraint == "clip" else values.abs().quantile(0.999).item()
         shares[name] = (values.abs() > 0.98 * edge).float().mean().item()
         axis.hist(values[values.abs() <= edge], 101)
-        axis.set(title=name, yscale="log", xlabel="weight of the critic")
+        axis.set(title=name, yscale="log", xlabel="weight of the critic", ylabel="number of weights")
     folder = locate("wgan-mnist")
     write_figure(folder / "weights.png", figure, dpi=80)
     write_section(
