@@ -93,6 +93,12 @@ def test_recipe_to_published_folder(digits, tmp_path, monkeypatch, capsys):
     assert "--fresh" in capsys.readouterr().err
 
 
+def test_a_second_name_is_refused_before_anything_is_trained(tmp_path):
+    with pytest.raises(InputError, match="'simplecnn-mnist' is no option"):
+        experiment.run("lenet5-mnist", tmp_path / "runs", ["simplecnn-mnist"])
+    assert not (tmp_path / "runs").exists()
+
+
 def test_no_network_takes_the_place_of_an_extractor(tmp_path, monkeypatch, capsys):
     """Distances that were measured with it would lose their scale, and what it saw in real images would be gone."""
     monkeypatch.setattr(experiment, "CHECKPOINTS", tmp_path / "checkpoints")

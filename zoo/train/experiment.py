@@ -107,6 +107,8 @@ def run(
 
     torchrun and srun start this in many processes: all of them fit, and the first one measures and publishes.
     """
+    if overrides and not overrides[0].startswith("-"):
+        raise InputError(f"{overrides[0]!r} is no option, which begins with --; recipes are trained one at a time")
     recipe = recipe_of(name)
     rank, world = launched()
     export = export_of(recipe)
