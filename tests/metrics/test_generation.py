@@ -18,6 +18,7 @@ from zoo.metrics.frechet import frechet_distance, gaussian_statistics
 from zoo.metrics.generation import evaluate_images
 from zoo.models.convnets.cnn import CNN
 from zoo.models.convnets.lenet5 import LeNet5
+from zoo.store.files import REFERENCE
 
 DIMENSIONS = 16
 
@@ -154,7 +155,7 @@ def test_bad_input_is_refused(world):
 
 
 def test_a_missing_reference_names_the_command(world):
-    (Path(reference.EXTRACTORS["mnist"]) / reference.FILE).unlink()
+    (Path(reference.EXTRACTORS["mnist"]) / REFERENCE).unlink()
     with pytest.raises(CheckpointError, match=r"is missing: make it with `python -m zoo\.metrics\.reference mnist`"):
         reference.read("mnist")
 
@@ -173,14 +174,14 @@ def test_another_extractor_or_oracle_is_refused(world):
 
 @pytest.mark.parametrize("keep", [0, 7, 1000])
 def test_a_damaged_reference_is_refused(world, keep):
-    path = Path(reference.EXTRACTORS["mnist"]) / reference.FILE
+    path = Path(reference.EXTRACTORS["mnist"]) / REFERENCE
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(CheckpointError, match="is damaged"):
         reference.read("mnist")
 
 
 def test_a_reference_without_a_tensor_is_refused(world):
-    path = Path(reference.EXTRACTORS["mnist"]) / reference.FILE
+    path = Path(reference.EXTRACTORS["mnist"]) / REFERENCE
     with safetensors.safe_open(path, "pt") as file:
         metadata = file.metadata()
     tensors = safetensors.torch.load_file(path)
@@ -191,7 +192,7 @@ def test_a_reference_without_a_tensor_is_refused(world):
 
 
 def test_rebuilding_gives_the_same_values(world):
-    path = Path(reference.EXTRACTORS["mnist"]) / reference.FILE
+    path = Path(reference.EXTRACTORS["mnist"]) / REFERENCE
     before = safetensors.torch.load_file(path)
     assert reference.build("mnist") == path and not list(path.parent.glob("*.tmp"))
     after = safetensors.torch.load_file(path)
@@ -211,9 +212,9 @@ def test_a_new_oracle_needs_only_new_class_shares(world, tmp_path, monkeypatch):
 
 
 def test_new_class_shares_are_not_put_in_the_file_of_another_extractor(world, tmp_path, monkeypatch):
-    file = Path(reference.EXTRACTORS["mnist"]) / reference.FILE
+    file = Path(reference.EXTRACTORS["mnist"]) / REFERENCE
     monkeypatch.setitem(reference.EXTRACTORS, "mnist", save(tmp_path / "other", CNN(width=2, embedding_dim=DIMENSIONS)))
-    (tmp_path / "other" / reference.FILE).write_bytes(file.read_bytes())
+    (tmp_path / "other" / REFERENCE).write_bytes(file.read_bytes())
     with pytest.raises(CheckpointError, match="was made with extractor_sha256"):
         reference.build_histogram("mnist")
 

@@ -45,7 +45,6 @@ from zoo.store.files import REFERENCE
 from zoo.store.folder import read_config
 from zoo.store.hub import locate
 
-FILE = REFERENCE
 SAMPLES = 10_000  # images of a draw, as many as a test split has
 DRAWS = 3
 
@@ -210,7 +209,7 @@ def _folder(dataset: str) -> Path:
 
 
 def _read(dataset: str, made: dict[str, str]) -> Reference:
-    path = _folder(dataset) / FILE
+    path = _folder(dataset) / REFERENCE
     rebuild = f"make it with `python -m zoo.metrics.reference {dataset}`"
     if not path.is_file():
         raise CheckpointError(f"{path} is missing: {rebuild}")
@@ -230,7 +229,7 @@ def _read(dataset: str, made: dict[str, str]) -> Reference:
 
 
 def _write(dataset: str, reference: Reference, made: dict[str, str]) -> Path:
-    path = _folder(dataset) / FILE
+    path = _folder(dataset) / REFERENCE
     write_bytes(path, to_safetensors({key: v.contiguous() for key, v in vars(reference).items()}, made))
     return path
 

@@ -308,8 +308,7 @@ def departures(folder: Folder) -> str:
 
 def kept(folder: Folder) -> str:
     """Which of a run's weights are published, out of its recipe; nothing for a method that is fitted in one go."""
-    trainer = folder.recipe.get("trainer") or {}
-    if any(callback["class_path"].endswith(".KeepBest") for callback in trainer.get("callbacks") or []):
+    if "callbacks.KeepBest'" in str(folder.recipe.get("trainer")):
         return " The epoch that was best on the validation part is kept."
     if folder.config["weights"]["averaged"]:
         return " The average of its last weights is kept."
