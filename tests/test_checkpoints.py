@@ -44,6 +44,14 @@ def test_every_metric_has_one_better_direction_in_all_cards():
     assert not {metric: names for metric, names in directions.items() if len(names) > 1}
 
 
+def test_floors_of_distances_have_the_spread_of_draws_of_real_images():
+    """Three draws of real images differ; that no seed of a training changes them isn't their spread."""
+    for folder in published.folders().values():
+        for metric in folder.metrics:
+            if metric["metric"] in ("fcd_floor", "fcd_pca_gaussian"):
+                assert metric["std"] > 0 and metric["n_seeds"] > 1, (folder.name, metric)
+
+
 def test_a_folder_that_is_being_written_is_not_listed(tmp_path, monkeypatch):
     for name in ("lenet5-mnist", ".lenet5-mnist.new"):
         shutil.copytree(CHECKPOINTS / "lenet5-mnist", tmp_path / name)

@@ -118,6 +118,22 @@ def test_no_network_takes_the_place_of_an_extractor(tmp_path, monkeypatch, capsy
     assert experiment.run("eyes", tmp_path / "runs", [], into=other) == other
 
 
+def test_the_spread_over_seeds_leaves_that_of_real_images_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr("zoo.store.cards.write_card", lambda folder: None)
+    folders = []
+    for seed, value in enumerate((4.0, 6.0)):
+        distance = {"dataset": "mnist", "split": "test", "metric": "fcd", "value": value}
+        floor = {**distance, "metric": "fcd_floor", "value": 0.1, "mean": 0.1, "std": 0.01, "n_seeds": 3}
+        folders.append(tmp_path / f"seed{seed}")
+        folders[-1].mkdir()
+        (folders[-1] / "metrics.json").write_text(json.dumps([distance, floor]))
+        (folders[-1] / "provenance.json").write_text('{"command": "python scripts/train.py", "seconds": 1.0}')
+    target = experiment.put_in_place("painter", folders, tmp_path / "painter")
+    distance, floor = json.loads((target / "metrics.json").read_text())
+    assert (distance["mean"], distance["n_seeds"]) == (5.0, 2) and distance["std"] == pytest.approx(2**0.5)
+    assert floor["std"] == 0.01 and floor["n_seeds"] == 3
+
+
 class Noisy(L.LightningModule):
     """Draws from the global generator in every step, as dropout and diffusion do."""
 

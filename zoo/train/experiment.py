@@ -309,7 +309,10 @@ def provenance(trainer: Any, history: Any, seed: int, command: str) -> dict[str,
 
 
 def put_in_place(name: str, folders: list[Path], target: Path) -> Path:
-    """Move the first seed's folder to its place, with mean and std over all seeds in its metrics."""
+    """Move the first seed's folder to its place, with mean and std over all seeds in its metrics.
+
+    What has a spread of its own, such as the floor of a distance over draws of real images, keeps it: no seed changes it.
+    """
     from zoo.store.cards import write_card
 
     measured = [json.loads((folder / "metrics.json").read_text(encoding="utf-8")) for folder in folders]
@@ -318,7 +321,7 @@ def put_in_place(name: str, folders: list[Path], target: Path) -> Path:
     metrics = []
     for entry in measured[0]:
         values = [other["value"] for run in measured for other in run if _same_claim(entry, other)]
-        if len(values) > 1:
+        if len(values) > 1 and "std" not in entry:
             spread: dict[str, float] = {
                 "mean": statistics.mean(values),
                 "std": statistics.stdev(values),

@@ -10,7 +10,8 @@ pass: every unit has a degree, and a weight survives only from lower to higher, 
 One such layer is weak, a chain whose order is reversed from layer to layer isn't. A density takes one pass; a sample takes D, for
 x_i must be known before x_{i+1} (inverse autoregressive flow, IAF, has it the other way round).
 
-Departures from the paper: orders are only reversed, never random; α is bounded by a tanh; Adam with a cosine schedule.
+Departures from the paper: orders are only reversed, never random; α is bounded by a tanh; noise on black and white pixels of
+images is normal behind the logit (see dequantisation.py); Adam with a cosine schedule.
 """
 
 import itertools
@@ -22,6 +23,7 @@ from torch.nn import functional as F
 
 from zoo.errors import InputError
 from zoo.models.flows.bijections import BatchNorm, Bijection, Chain, Flatten, Logit
+from zoo.models.flows.dequantisation import NormalEnds
 from zoo.models.flows.image_flow import ImageFlow
 from zoo.models.flows.point_flow import PointFlow
 
@@ -143,8 +145,8 @@ class ImageMAF(ImageFlow):
     Args:
         image_shape: (channels, height, width).
         layers, hidden_dim, depth, batch_norm: as in MAF.
-        margin: λ of the logit. Dense layers learn for every pixel of the border that it is black; a small λ
-            spreads black over some eight units, so that the rare image with ink there isn't hundreds of standard deviations away.
+        margin: λ of the logit, which keeps black and white finite. Black is a normal density there, six standard deviations of
+            which reach from logit(λ) to logit(1/256): with 1e-5 one is about 1, the scale of the codes.
 
     Shapes:
         images: [N, C, H, W] in [0, 1]; codes z: [N, C·H·W].
@@ -158,9 +160,10 @@ class ImageMAF(ImageFlow):
         hidden_dim: int = 1024,
         depth: int = 1,
         batch_norm: bool = True,
-        margin: float = 1e-6,
+        margin: float = 1e-5,
     ) -> None:
         super().__init__(image_shape)
         self.save_hyperparameters()
+        self.noise = NormalEnds(margin)
         chain = autoregressive_chain(self.dim, layers, hidden_dim, depth, batch_norm)
         self.flow = Chain(Logit(margin), Flatten(self.image_shape), *chain.steps)
