@@ -32,7 +32,7 @@ from zoo.store.cards import write_section
 from zoo.store.folder import read_config
 from zoo.store.hub import locate
 
-GRID = [
+GRID: list[tuple[str, float, tuple[int, ...]]] = [
     ("ancestral", 0.0, (10, 20, 50, 100)),
     ("ddim", 1.0, (20,)),
     ("ddim", 0.5, (20,)),
@@ -40,7 +40,7 @@ GRID = [
     ("dpm-solver++", 0.0, (5, 10, 20, 50)),
     ("heun", 0.0, (5, 10)),
 ]
-LONG = ("ddim", 0.0, (1000,))  # every step of the training's schedule
+LONG: tuple[str, float, tuple[int, ...]] = ("ddim", 0.0, (1000,))  # every step of the training's schedule
 ROUNDS = (10, 30, 100)  # steps each way of the reconstructions
 
 
@@ -125,7 +125,7 @@ def interpolation(model: Any, dataset: str, path: Path) -> None:
     save_grid(torch.cat(rows), path, columns=10)
 
 
-def extra(name: str, table: dict[str, Any], options: str) -> str:
+def extra(name: str, table: dict[str, Any], options: str = "") -> str:
     """The card's own section, in Markdown."""
     lines = [
         "## Samplers\n",
@@ -160,7 +160,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name")
     parser.add_argument("--images", type=int, default=300)
-    parser.add_argument("--all-steps", action="store_true", help="a row of 1,000 steps as well: 80 minutes at 2,000 images")
+    parser.add_argument(
+        "--all-steps", action="store_true", help="a row of 1,000 steps as well: 80 minutes at 2,000 images"
+    )
     parser.add_argument("--quick", action="store_true", help="two cells of the table only")
     options = parser.parse_args()
     folder, model = locate(options.name), zoo.load(options.name)
@@ -169,11 +171,14 @@ def main() -> int:
     nearest(model, dataset, folder / "nearest.png")
     rounds = reconstruction(model, dataset, folder / "reconstruction.png")
     interpolation(model, dataset, folder / "interpolation.png")
-    grid = [("ddim", 0.0, (5,)), ("dpm-solver++", 0.0, (5,))] if options.quick else GRID
+    quick: list[tuple[str, float, tuple[int, ...]]] = [("ddim", 0.0, (5,)), ("dpm-solver++", 0.0, (5,))]
+    grid = quick if options.quick else GRID
     grid = [*grid, LONG] if options.all_steps else grid
     table = sampler_table(model, dataset, options.images, grid, folder / "samplers.json") | {"rounds": rounds}
     write_json(folder / "samplers.json", table, indent=1)
-    write_section(folder, extra(options.name, table, " --all-steps" if options.all_steps else ""), measured_on=[options.name])
+    write_section(
+        folder, extra(options.name, table, " --all-steps" if options.all_steps else ""), measured_on=[options.name]
+    )
     return 0
 
 
