@@ -32,7 +32,8 @@ from zoo.store.cards import write_section
 from zoo.store.folder import read_config
 from zoo.store.hub import locate
 
-GRID: list[tuple[str, float, tuple[int, ...]]] = [
+Row = tuple[str, float, tuple[int, ...]]  # a sampler, its η, and numbers of steps
+GRID: list[Row] = [
     ("ancestral", 0.0, (10, 20, 50, 100)),
     ("ddim", 1.0, (20,)),
     ("ddim", 0.5, (20,)),
@@ -40,13 +41,12 @@ GRID: list[tuple[str, float, tuple[int, ...]]] = [
     ("dpm-solver++", 0.0, (5, 10, 20, 50)),
     ("heun", 0.0, (5, 10)),
 ]
-LONG: tuple[str, float, tuple[int, ...]] = ("ddim", 0.0, (1000,))  # every step of the training's schedule
+QUICK: list[Row] = [("ddim", 0.0, (5,)), ("dpm-solver++", 0.0, (5,))]
+LONG: Row = ("ddim", 0.0, (1000,))  # every step of the training's schedule
 ROUNDS = (10, 30, 100)  # steps each way of the reconstructions
 
 
-def sampler_table(
-    model: Any, dataset: str, count: int, grid: list[tuple[str, float, tuple[int, ...]]], file: Path
-) -> dict[str, Any]:
+def sampler_table(model: Any, dataset: str, count: int, grid: list[Row], file: Path) -> dict[str, Any]:
     """FCD and milliseconds per image for every sampler and number of steps, from `count` images each.
 
     Rows are written to `file` one by one; those that it holds of these weights and as many images aren't measured again.
@@ -171,14 +171,11 @@ def main() -> int:
     nearest(model, dataset, folder / "nearest.png")
     rounds = reconstruction(model, dataset, folder / "reconstruction.png")
     interpolation(model, dataset, folder / "interpolation.png")
-    quick: list[tuple[str, float, tuple[int, ...]]] = [("ddim", 0.0, (5,)), ("dpm-solver++", 0.0, (5,))]
-    grid = quick if options.quick else GRID
-    grid = [*grid, LONG] if options.all_steps else grid
+    grid = [*(QUICK if options.quick else GRID), *([LONG] if options.all_steps else [])]
     table = sampler_table(model, dataset, options.images, grid, folder / "samplers.json") | {"rounds": rounds}
     write_json(folder / "samplers.json", table, indent=1)
-    write_section(
-        folder, extra(options.name, table, " --all-steps" if options.all_steps else ""), measured_on=[options.name]
-    )
+    text = extra(options.name, table, " --all-steps" if options.all_steps else "")
+    write_section(folder, text, measured_on=[options.name])
     return 0
 
 
