@@ -160,6 +160,26 @@ def test_vectors_of_another_model_start_it_and_stay_where_frozen():
         model.take_vectors(Word2Vec(3, 5))
     with pytest.raises(InputError, match="no vocabulary yet"):
         RecurrentClassifier(2, 7).take_vectors(vectors)
+    with pytest.raises(InputError, match="RecurrentClassifier has no vectors of words"):
+        model.take_vectors(make())
+
+
+def test_training_begins_with_the_vectors_that_the_recipe_names_and_a_loaded_model_keeps_its_own(monkeypatch):
+    class Data:
+        vocabulary, classes, unit, num_classes = VOCABULARY, ("often", "seldom"), "word", 2
+
+    vectors = Word2Vec(3, 6, vocabulary=["film", "whale", "bad"])
+    monkeypatch.setattr("zoo.api.load", {"vectors": vectors}.__getitem__)
+    for name in (None, "published"):
+        model = RecurrentClassifier(2, 7, embedding=6, width=2, vectors="vectors")
+        model._trainer, model.name = type("Trainer", (), {"datamodule": Data})(), name
+        before = model.embedding.weight.detach().clone()
+        model.setup("fit")
+        taken = model.embedding.weight[model.encode("bad film")]
+        assert torch.equal(taken, before[model.encode("bad film")] if name else vectors.embed(["bad", "film"]))
+        others = model.encode("good not a")  # at random, with the spread of the vectors taken
+        spread = 1.0 if name else vectors.centre.weight.std()
+        torch.testing.assert_close(model.embedding.weight[others], spread * before[others])
 
 
 def test_pieces():

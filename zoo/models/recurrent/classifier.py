@@ -12,7 +12,8 @@ Where one class has half of all texts, a network learns to say that class. With 
 logits raised by what the classes' shares π of the training texts say without reading (Menon et al., 2021, arXiv:2007.07314); the
 logits z, which answer, are left with what the text says.
 
-Departures from the papers: no parse trees and no pre-trained vectors, words drop out of a text at random, AdamW.
+Departures from the papers: no parse trees, words drop out of a text at random, AdamW; vectors are learnt from the labelled texts
+alone, or begin with those of a `Word2Vec`.
 """
 
 from collections.abc import Sequence
@@ -52,8 +53,10 @@ class RecurrentClassifier(LearnsOwnTexts, ZooModule):
         pooling: "max" over the steps, or the "last" state.
         dropout: of the embeddings and before the read-out.
         word_dropout: share of the tokens that a training text loses to "unknown".
+        label_smoothing: probability mass that the loss spreads over the other classes.
         balance: τ; 0 aims at the share of all texts that is right, 1 at its mean over the classes.
         vocabulary: words or characters in the order of their tokens; training takes it over from the data.
+        vectors: name of a `Word2Vec` with vectors of length `embedding`: training begins with those of the words that it knows.
 
     Shapes:
         tokens: int64 [N, T]; lengths: int64 [N]; logits: [N, num_classes].
@@ -75,8 +78,10 @@ class RecurrentClassifier(LearnsOwnTexts, ZooModule):
         pooling: Literal["max", "last"] = "max",
         dropout: float = 0.0,
         word_dropout: float = 0.0,
+        label_smoothing: float = 0.0,
         balance: float = 0.0,
         vocabulary: list[str] | None = None,
+        vectors: str | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
@@ -167,8 +172,10 @@ class RecurrentClassifier(LearnsOwnTexts, ZooModule):
         `freeze("embedding")` then keeps them, without it training tunes them.
 
         Raises:
-            InputError: if they have another length, or this model has no vocabulary yet.
+            InputError: if they are none, or have another length, or this model has no vocabulary yet.
         """
+        if not isinstance(vectors, Word2Vec):
+            raise InputError(f"{vectors.name or type(vectors).__name__} has no vectors of words: name a word2vec")
         if not self._index:
             raise InputError("this model has no vocabulary yet: make it with vocabulary=data.vocabulary")
         if vectors.hparams["dim"] != self.hparams["embedding"]:
@@ -198,12 +205,23 @@ class RecurrentClassifier(LearnsOwnTexts, ZooModule):
                 self._take(data.vocabulary)
             elif list(data.vocabulary) != self.hparams["vocabulary"]:
                 raise InputError("the data has another vocabulary than the model: train a fresh one")
+            if self.hparams["vectors"] is not None and self.name is None:  # a loaded model has learnt its own from them
+                from zoo.api import load
+
+                self._begin_with(load(self.hparams["vectors"]))
             self.classes = list(data.classes)
             if self.hparams["balance"]:
                 count = torch.bincount(
                     torch.tensor([label for _, label in data.texts("train")]), minlength=len(data.classes)
                 )
                 self._offset = self.hparams["balance"] * (count.clamp(min=1) / count.sum()).log()
+
+    @torch.no_grad()
+    def _begin_with(self, vectors: Any) -> None:
+        """Vectors of another model for the words that it knows; the others begin at random with the same spread."""
+        spread = vectors.centre.weight.std() if isinstance(vectors, Word2Vec) else 1.0
+        self.embedding.weight.mul_(spread)
+        self.take_vectors(vectors)
 
     def _take(self, vocabulary: Sequence[str]) -> None:
         if len(vocabulary) + FIRST != self.hparams["vocab_size"]:
@@ -224,7 +242,7 @@ class RecurrentClassifier(LearnsOwnTexts, ZooModule):
         logits = self(tokens, lengths)
         if self._offset is not None:
             logits = logits + self._offset.to(logits)
-        loss = F.cross_entropy(logits, labels)
+        loss = F.cross_entropy(logits, labels, label_smoothing=self.hparams["label_smoothing"])
         self.log_train(loss=loss)
         return loss
 
