@@ -288,15 +288,24 @@ def ran_on(part: dict[str, Any], *, several: bool) -> str:
     )
 
 
+BUILT_ON = ("base", "autoencoder", "vectors", "critic")  # arguments that name a checkpoint which a training needs
+
+
 def with_ancestors(folder: Folder) -> str:
-    """What the checkpoints took that a run began from, as an addition to its own time."""
-    seconds, names, base = folder.provenance["seconds"], [], folder.config["init"].get("base")
-    while base and (CHECKPOINTS / base / "provenance.json").exists():
-        parent = Folder(CHECKPOINTS / base)
-        seconds += parent.provenance["seconds"]
-        names.append(base)
-        base = parent.config["init"].get("base")
-    return f"; {duration({'seconds': seconds})} with what it began from, {' and '.join(names)}" if names else ""
+    """What the checkpoints took that a training builds on, and those that these build on, as an addition to its own time."""
+    seconds: dict[str, float] = {}
+
+    def walk(built: Folder) -> None:
+        for key in BUILT_ON:
+            name = built.config["init"].get(key)
+            if name and name not in seconds and (CHECKPOINTS / name / "provenance.json").exists():
+                parent = Folder(CHECKPOINTS / name)
+                seconds[name] = parent.provenance["seconds"]
+                walk(parent)
+
+    walk(folder)
+    total = {"seconds": folder.provenance["seconds"] + sum(seconds.values())}
+    return f"; {duration(total)} with what it builds on, {' and '.join(seconds)}" if seconds else ""
 
 
 def departures(folder: Folder) -> str:
