@@ -9,7 +9,6 @@ machine. Writes docs/compare-TASK-DATA.md and .png; `scripts/cards.py` puts the 
 
 import argparse
 import inspect
-import json
 import sys
 import time
 from pathlib import Path
@@ -25,7 +24,7 @@ from zoo.core.progress import track
 from zoo.errors import InputError, one_sentence
 from zoo.index import ModelInfo, models
 from zoo.paths import CHECKPOINTS
-from zoo.store.cards import duration
+from zoo.store.cards import Folder, training_time
 from zoo.store.hub import locate
 from zoo.train.callbacks import cpu_name
 
@@ -55,11 +54,17 @@ def measure(info: ModelInfo, dataset: str, images: int) -> tuple[dict[str, Any],
     started = time.perf_counter()
     model.sample(images, seed=1)
     milliseconds = 1e3 * (time.perf_counter() - started) / images
-    facts = json.loads((locate(info.name) / "provenance.json").read_text(encoding="utf-8"))
+    folder = Folder(locate(info.name))
     value = {key: info.metric(f"{dataset}/test/{key}") for key in ("fcd", "fcd_floor", "class_histogram_kl", "nll")}
-    table = {"name": info.name, "parameters": info.parameters, "ms": milliseconds, "trained": duration(facts), **value}
+    table = {
+        "name": info.name,
+        "parameters": info.parameters,
+        "ms": milliseconds,
+        "trained": training_time(folder),
+        **value,
+    }
     table["condition"] = condition(model)
-    table["hardware"] = "GPU" if "NVIDIA" in facts["hardware"] else "CPU"
+    table["hardware"] = "GPU" if "NVIDIA" in folder.provenance["hardware"] else "CPU"
     return table, row
 
 
@@ -100,7 +105,7 @@ def markdown(rows: list[dict[str, Any]], task: str, dataset: str, images: int, b
             kl = "" if r["class_histogram_kl"] is None else f"{r['class_histogram_kl']:.4f}"
             lines.append(
                 f"| [{r['name']}](checkpoints/{r['name']}/README.md) | {r['fcd']:.2f} | {r['fcd'] / r['fcd_floor']:.0f} | {kl} "
-                f"| {r['ms']:.2f} | {r['parameters']:,} | {r['trained']}, {r['hardware']} |"
+                f"| {r['ms']:.2f} | {r['parameters']:,} | {r['hardware']}, {r['trained']} |"
             )
         lines.append("")
     names = ", ".join(r["name"] for r in rows)

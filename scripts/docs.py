@@ -135,7 +135,7 @@ def opening(family: str) -> str:
 def trained(folder: cards.Folder) -> str:
     """How a checkpoint was trained, in a sentence or two."""
     facts = folder.provenance
-    run = f"{facts['epochs']:,} epochs in {cards.duration(facts)}{cards.with_ancestors(folder)}"
+    run = f"{facts['epochs']:,} epochs in {cards.training_time(folder, named=True)}"
     where = "; then ".join(cards.ran_on(part, several="parts" in facts) for part in facts.get("parts", [facts]))
     paper = re.sub(r"https?://[^\s,;]+", r"<\g<0>>", folder.words.get("paper", "").strip())
     return f"Trained by `{facts['command']}`: {run}, on {where}. Method: {paper}."
@@ -218,7 +218,7 @@ def choose_page(found: list[cards.Folder]) -> str:
                 f"{first['metric']} {first['value']:.4g}",
                 f"{entry['size'] / 2**20:.2f}",
                 "" if entry["milliseconds"] is None else f"{entry['milliseconds']:.3g}",
-                cards.duration(folder.provenance),
+                cards.training_time(folder),
             ]
             parts.append(f"| {' | '.join(cells)} |")
         parts.append("")

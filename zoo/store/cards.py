@@ -187,7 +187,7 @@ def card(folder: Folder) -> str:
         "weights": f"{weights['dtype']}, {'averaged (EMA)' if weights['averaged'] else 'raw'}, "
         f"{(folder.path / 'model.safetensors').stat().st_size / 2**20:.2f} MiB",
         "command": f"`{facts['command']}`",
-        "time": duration(facts) + with_ancestors(folder),
+        "time": training_time(folder, named=True),
         "hardware": "; then ".join(ran_on(part, several="parts" in facts) for part in facts.get("parts", [facts])),
         "run": f"{facts['epochs']} epochs, {facts['steps']:,} steps, seed {facts['seed']}",
         "versions": f"python {facts['python']}, torch {facts['torch']}, lightning {facts['lightning']}",
@@ -291,8 +291,8 @@ def ran_on(part: dict[str, Any], *, several: bool) -> str:
 BUILT_ON = ("base", "autoencoder", "vectors", "critic")  # arguments that name a checkpoint which a training needs
 
 
-def with_ancestors(folder: Folder) -> str:
-    """What the checkpoints took that a training builds on, and those that these build on, as an addition to its own time."""
+def training_time(folder: Folder, *, named: bool = False) -> str:
+    """A training's time, and with the checkpoints that it builds on, and those that these build on; their names with `named`."""
     seconds: dict[str, float] = {}
 
     def walk(built: Folder) -> None:
@@ -304,8 +304,9 @@ def with_ancestors(folder: Folder) -> str:
                 walk(parent)
 
     walk(folder)
-    total = {"seconds": folder.provenance["seconds"] + sum(seconds.values())}
-    return f"; {duration(total)} with what it builds on, {' and '.join(seconds)}" if seconds else ""
+    own, names = duration(folder.provenance), f", {' and '.join(seconds)}" if named else ""
+    total = duration({"seconds": folder.provenance["seconds"] + sum(seconds.values())})
+    return f"{own}; {total} with what it builds on{names}" if seconds else own
 
 
 def departures(folder: Folder) -> str:
@@ -356,7 +357,7 @@ def model_cards(found: list[Folder]) -> str:
             size = (folder.path / "model.safetensors").stat().st_size / 2**20
             parts.append(
                 f"| [{folder.name}](checkpoints/{folder.name}/README.md) | {folder.dataset} "
-                f"| {folder.config['weights']['parameters']:,} | {size:.2f} | {headline(folder)} | {duration(folder.provenance)} |"
+                f"| {folder.config['weights']['parameters']:,} | {size:.2f} | {headline(folder)} | {training_time(folder)} |"
             )
         parts.append("")
     for extra in sorted((CHECKPOINTS.parent / "docs").glob("compare-*.md")):

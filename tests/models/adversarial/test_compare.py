@@ -8,6 +8,7 @@ import pytest
 
 import zoo
 from zoo.errors import InputError
+from zoo.store import cards
 
 
 def compare():
@@ -34,8 +35,17 @@ def test_the_tables_row_holds_what_was_published():
     text = compare().markdown([told, row], "image-generation", "mnist", 64, 80.0)
     titles = [text.index(part) for part in ("**Drawn from noise alone**", "| [a](", "**Drawn from a class**", "| [b](")]
     assert titles == sorted(titles)  # generators of one kind stand in one table
-    assert "| [a](checkpoints/a/README.md) | 2.00 | 20 | 0.0100 | 1.50 | 1,234 | 60 s, CPU |" in text
+    assert "| [a](checkpoints/a/README.md) | 2.00 | 20 | 0.0100 | 1.50 | 1,234 | CPU, 60 s |" in text
     assert "![samples](docs/compare-image-generation-mnist.png)" in text and "80.0" in text
+
+
+def test_the_time_beside_a_generator_counts_what_it_builds_on():
+    for table in (cards.CHECKPOINTS.parent / "docs").glob("compare-*.md"):
+        rows = [line for line in table.read_text(encoding="utf-8").splitlines() if line.startswith("| [")]
+        for row in rows:
+            name = row.removeprefix("| [").partition("]")[0]
+            assert row.endswith(f"PU, {cards.training_time(cards.Folder(cards.CHECKPOINTS / name))} |"), name
+        assert len(rows) > 20
 
 
 def test_bad_options_end_with_one_sentence(capsys, monkeypatch):
