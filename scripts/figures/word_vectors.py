@@ -42,10 +42,7 @@ def vectors(
     for way, (taken, frozen) in WAYS.items():
         table[way] = []
         for size in sizes:
-            right = [
-                fitted(chosen[:size], held, known + extra, words if taken else None, frozen, epochs, s)
-                for s in range(seeds)
-            ]
+            right = [fitted(chosen[:size], held, known + extra, words, taken, frozen, epochs, s) for s in range(seeds)]
             table[way].append((sum(right) / seeds, max(right) - min(right)))
     figure, axis = panels(6, 3.2)
     for i, (way, values) in enumerate(table.items()):
@@ -61,12 +58,17 @@ def vectors(
     }
 
 
-def fitted(texts: Texts, held: Texts, vocabulary: list[str], taken: Any, frozen: bool, epochs: int, seed: int) -> float:
+def fitted(
+    texts: Texts, held: Texts, vocabulary: list[str], words: Any, taken: bool, frozen: bool, epochs: int, seed: int
+) -> float:
     """Accuracy on held-out texts after the last of `epochs`, or of as many more as 150 steps take."""
     torch.manual_seed(seed)
-    model = RecurrentClassifier(2, len(vocabulary) + 2, embedding=100, width=48, dropout=0.3, vocabulary=vocabulary)
-    if taken is not None:
-        model.take_vectors(taken)
+    std = words.centre.weight.std().item()  # random vectors have the spread of those taken
+    model = RecurrentClassifier(
+        2, len(vocabulary) + 2, embedding=100, embedding_std=std, width=48, dropout=0.3, vocabulary=vocabulary
+    )
+    if taken:
+        model.take_vectors(words)
     if frozen:
         model.freeze("embedding")
     optimizer = torch.optim.AdamW([w for w in model.parameters() if w.requires_grad], lr=2e-3, weight_decay=0.05)

@@ -171,15 +171,22 @@ def test_training_begins_with_the_vectors_that_the_recipe_names_and_a_loaded_mod
     vectors = Word2Vec(3, 6, vocabulary=["film", "whale", "bad"])
     monkeypatch.setattr("zoo.api.load", {"vectors": vectors}.__getitem__)
     for name in (None, "published"):
-        model = RecurrentClassifier(2, 7, embedding=6, width=2, vectors="vectors")
+        model = RecurrentClassifier(2, 7, embedding=6, embedding_std=3.0, width=2, vectors="vectors")
         model._trainer, model.name = type("Trainer", (), {"datamodule": Data})(), name
         before = model.embedding.weight.detach().clone()
         model.setup("fit")
         taken = model.embedding.weight[model.encode("bad film")]
         assert torch.equal(taken, before[model.encode("bad film")] if name else vectors.embed(["bad", "film"]))
         others = model.encode("good not a")  # at random, with the spread of the vectors taken
-        spread = 1.0 if name else vectors.centre.weight.std()
+        spread = 1.0 if name else vectors.centre.weight.std() / 3
         torch.testing.assert_close(model.embedding.weight[others], spread * before[others])
+
+
+def test_vectors_begin_with_the_spread_that_is_asked_for():
+    torch.manual_seed(0)
+    assert RecurrentClassifier(2, 2000, embedding_std=0.2).embedding.weight.std().item() == pytest.approx(0.2, rel=0.01)
+    with pytest.raises(InputError, match="embedding_std is 0; it is a number above 0"):
+        RecurrentClassifier(embedding_std=0)
 
 
 def test_pieces():

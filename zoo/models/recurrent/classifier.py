@@ -16,6 +16,7 @@ Departures from the papers: no parse trees, words drop out of a text at random, 
 alone, or begin with those of a `Word2Vec`.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -48,6 +49,7 @@ class RecurrentClassifier(LearnsOwnTexts, ZooModule):
         unit: whether a token is a "word" or a "character".
         kind: "rnn", "gru" or "lstm".
         embedding: length of a token's vector.
+        embedding_std: standard deviation of the vectors before training; at 1 the chance in rare words drowns what is learnt.
         width: units of each direction.
         bidirectional: read from both ends.
         pooling: "max" over the steps, or the "last" state.
@@ -73,6 +75,7 @@ class RecurrentClassifier(LearnsOwnTexts, ZooModule):
         unit: Literal["word", "character"] = "word",
         kind: Literal["rnn", "gru", "lstm"] = "lstm",
         embedding: int = 64,
+        embedding_std: float = 0.2,
         width: int = 64,
         bidirectional: bool = True,
         pooling: Literal["max", "last"] = "max",
@@ -96,9 +99,13 @@ class RecurrentClassifier(LearnsOwnTexts, ZooModule):
                 raise InputError(f"{name} is one of {', '.join(known)}, not {choice!r}")
         if check_count(vocab_size, "vocab_size") < FIRST:
             raise InputError(f"vocab_size is {vocab_size}, but padding and the unknown alone are {FIRST} tokens")
+        if not 0 < embedding_std < math.inf:
+            raise InputError(f"embedding_std is {embedding_std!r}; it is a number above 0")
         if balance < 0:
             raise InputError(f"balance is {balance!r}; it is 0 or more")
         self.embedding = nn.Embedding(vocab_size, embedding, padding_idx=PADDING)
+        with torch.no_grad():
+            self.embedding.weight.mul_(embedding_std)
         self.rnn = LAYERS[kind](embedding, width, batch_first=True, bidirectional=bidirectional)
         self.dropout1, self.dropout2 = nn.Dropout(dropout), nn.Dropout(dropout)
         self.head = nn.Linear(width * (2 if bidirectional else 1), num_classes)
@@ -166,10 +173,13 @@ class RecurrentClassifier(LearnsOwnTexts, ZooModule):
         return rows[0] if isinstance(x, str) else rows
 
     @torch.no_grad()
-    def take_vectors(self, vectors: Word2Vec) -> int:
+    def take_vectors(self, vectors: Word2Vec, *, rescale: bool = False) -> int:
         """Begin with the vectors of all words that another model knows; returns their number.
 
         `freeze("embedding")` then keeps them, without it training tunes them.
+
+        Args:
+            rescale: scale a fresh model's random vectors to the spread of those taken, or words without one are loudest.
 
         Raises:
             InputError: if they are none, or have another length, or this model has no vocabulary yet.
@@ -184,6 +194,9 @@ class RecurrentClassifier(LearnsOwnTexts, ZooModule):
                 "them equal"
             )
         known = [word for word in vectors.hparams["vocabulary"] or () if word in self._index]
+        if rescale:
+            spread = vectors.centre.weight.std().to(self.embedding.weight)
+            self.embedding.weight.mul_(spread / self.hparams["embedding_std"])
         if known:
             rows = torch.tensor([self._index[word] for word in known], device=self.device)
             self.embedding.weight[rows] = vectors.embed(known).to(self.embedding.weight)
@@ -208,20 +221,14 @@ class RecurrentClassifier(LearnsOwnTexts, ZooModule):
             if self.hparams["vectors"] is not None and self.name is None:  # a loaded model has learnt its own from them
                 from zoo.api import load
 
-                self._begin_with(load(self.hparams["vectors"]))
+                vectors: Any = load(self.hparams["vectors"])
+                self.take_vectors(vectors, rescale=True)
             self.classes = list(data.classes)
             if self.hparams["balance"]:
                 count = torch.bincount(
                     torch.tensor([label for _, label in data.texts("train")]), minlength=len(data.classes)
                 )
                 self._offset = self.hparams["balance"] * (count.clamp(min=1) / count.sum()).log()
-
-    @torch.no_grad()
-    def _begin_with(self, vectors: Any) -> None:
-        """Vectors of another model for the words that it knows; the others begin at random with the same spread."""
-        spread = vectors.centre.weight.std() if isinstance(vectors, Word2Vec) else 1.0
-        self.embedding.weight.mul_(spread)
-        self.take_vectors(vectors)
 
     def _take(self, vocabulary: Sequence[str]) -> None:
         if len(vocabulary) + FIRST != self.hparams["vocab_size"]:
